@@ -1,0 +1,1 @@
+//! Objects and node to intent, desired host and one verdict per object.

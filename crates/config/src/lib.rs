@@ -1,0 +1,2 @@
+//! What users write, and what it means.
+pub mod compile;

@@ -1,0 +1,72 @@
+//! What the engine asks for.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::event::ConnId;
+use crate::intent::{Secret, Ttl};
+
+/// A request to the driver, or a fact worth telling people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Open a TCP connection; answered by `Connected` or `Closed`.
+    Dial {
+        /// Number of the connection to be.
+        conn: ConnId,
+        /// How.
+        dial: Dial,
+    },
+    /// [`crate::Engine::poll_transmit`] has bytes for this connection.
+    Transmit(ConnId),
+    /// Write what `poll_transmit` still yields, then close. The engine forgets the connection at once
+    /// after the last byte was pulled.
+    Close(ConnId),
+    /// Sockets must know these peers' options before a connection arrives (TCP-MD5 keys are checked on SYN).
+    /// Sent whenever the set changes; replaces the previous one.
+    Admit(Vec<Admission>),
+    /// Something that an operator wants to read.
+    Note(Note),
+}
+
+/// How to open a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dial {
+    /// Target.
+    pub remote: SocketAddr,
+    /// Source address.
+    pub local: Option<IpAddr>,
+    /// TTL of our packets.
+    pub ttl: Ttl,
+    /// TCP-MD5 key.
+    pub password: Option<Secret>,
+}
+
+/// What the listening socket must know of a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admission {
+    /// The peer's address.
+    pub address: IpAddr,
+    /// TCP-MD5 key.
+    pub password: Option<Secret>,
+    /// TTL of our packets on accepted connections.
+    pub ttl: Ttl,
+}
+
+/// A state change, told once, when it happens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// The peer it concerns.
+    pub peer: Option<IpAddr>,
+    /// How grave it is.
+    pub level: Level,
+    /// One sentence with the object, the value and, where one exists, the remedy.
+    pub text: String,
+}
+
+/// Gravity of a [`Note`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Ordinary progress.
+    Info,
+    /// Something that a person should look at.
+    Warn,
+}

@@ -1,0 +1,103 @@
+//! What the engine is told.
+
+use std::net::{IpAddr, SocketAddr};
+
+use bytes::Bytes;
+use ipnet::IpNet;
+
+use crate::fib::GroupId;
+use crate::intent::Intent;
+
+/// A TCP connection. Dialled ones are numbered by the engine, accepted ones by the driver; a number is not
+/// used twice in the life of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ConnId {
+    /// We dialled it.
+    Dialled(u32),
+    /// The peer dialled us.
+    Accepted(u32),
+}
+
+/// A fact for the engine. Plain values, so that a run can be recorded and replayed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The configuration to be in force from here on.
+    Intent(Box<Intent>),
+    /// A connection that we dialled is open.
+    Connected {
+        /// Which one, from [`crate::Action::Dial`].
+        conn: ConnId,
+        /// Our end.
+        local: SocketAddr,
+    },
+    /// A connection arrived at our listening socket.
+    Accepted {
+        /// The driver's number for it ([`ConnId::Accepted`]).
+        conn: ConnId,
+        /// Our end.
+        local: SocketAddr,
+        /// The peer's end.
+        remote: SocketAddr,
+    },
+    /// Bytes arrived, in any segmentation.
+    Bytes {
+        /// On which connection.
+        conn: ConnId,
+        /// What arrived.
+        data: Bytes,
+    },
+    /// The connection ended, or a dial failed. Not sent for connections that the engine closed.
+    Closed {
+        /// Which one.
+        conn: ConnId,
+        /// The system's reason, `None` for an orderly end of stream.
+        error: Option<String>,
+    },
+    /// All links of the router's namespace as they are, replacing what was known.
+    Links(Vec<Link>),
+    /// All routes of the kernel that are not ours, replacing what was known. Used to resolve next hops.
+    Underlying(Vec<UnderlyingRoute>),
+    /// A FIB batch was carried out.
+    FibAck {
+        /// [`crate::fib::FibBatch::id`].
+        id: u64,
+        /// Routes that the kernel refused.
+        failed: Vec<(IpNet, String)>,
+        /// Groups that the kernel refused.
+        failed_groups: Vec<(GroupId, String)>,
+    },
+    /// Start again from nothing in the kernel's FIB: the kernel dropped our routes without telling which.
+    FibLost,
+    /// End the session with this peer: Cease, administrative reset (RFC 4486).
+    Reset(IpAddr),
+    /// Stop in order. `graceful`: close the sockets without a NOTIFICATION, so that peers with graceful
+    /// restart keep our routes.
+    Shutdown {
+        /// See above.
+        graceful: bool,
+    },
+}
+
+/// A link of the router's namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Kernel index.
+    pub index: u32,
+    /// Name.
+    pub name: String,
+    /// Administratively up and with carrier.
+    pub up: bool,
+    /// Addresses with their prefix lengths.
+    pub addresses: Vec<IpNet>,
+}
+
+/// A route of the kernel that is not ours: connected, static or default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnderlyingRoute {
+    /// Destination.
+    pub prefix: IpNet,
+    /// Gateway; `None` is on-link.
+    pub gateway: Option<IpAddr>,
+    /// Outgoing link.
+    pub link: u32,
+}

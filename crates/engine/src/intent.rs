@@ -1,0 +1,217 @@
+//! What the router is told to be: the only configuration type that the engine knows.
+//!
+//! `config` compiles user objects into an [`Intent`], `perouter speak` compiles its file into one. The engine
+//! compares a new intent with the one in force and resets only the sessions whose own parameters changed
+//! ([`PeerIntent::session_changed`]); everything else is applied live.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use wire::Family;
+
+/// The complete configuration of the router. A value, compared field by field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Intent {
+    /// Our autonomous system, 1..=4294967295.
+    pub asn: u32,
+    /// BGP identifier, not 0.0.0.0 (RFC 6286).
+    pub router_id: Ipv4Addr,
+    /// Peers by the address that they are known by.
+    pub peers: BTreeMap<IpAddr, PeerIntent>,
+    /// Prefixes that we originate.
+    pub networks: Vec<Network>,
+    /// Graceful restart (RFC 4724); `None` is off.
+    pub graceful_restart: Option<GracefulRestart>,
+    /// How many equal paths are used at once.
+    pub multipath: Multipath,
+    /// Cluster id for reflected routes (RFC 4456); the router id when unset.
+    pub cluster_id: Option<Ipv4Addr>,
+    /// Whether routes are given to the kernel. Without a FIB every next hop counts as usable,
+    /// which is what a route reflector needs.
+    pub fib: bool,
+}
+
+/// A prefix that we originate.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Network {
+    /// The prefix, host bits zero.
+    pub prefix: IpNet,
+    /// Originate only while the link of this name is up; `None` is always.
+    pub while_link_up: Option<String>,
+}
+
+/// RFC 4724 timers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GracefulRestart {
+    /// Restart time told to peers, 1..=4095 s.
+    pub restart_time: Duration,
+    /// How long a restarted peer's stale paths are kept, 1..=4095 s.
+    pub stale_time: Duration,
+}
+
+/// How many equally good paths are used at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Multipath {
+    /// 1..=64.
+    pub max_paths: u16,
+    /// Paths through different neighbouring ASes count as equal when they are equally long.
+    pub relax: bool,
+}
+
+impl Default for Multipath {
+    fn default() -> Self {
+        Self { max_paths: 64, relax: true }
+    }
+}
+
+/// What a peer is to this router: decides which routes pass (docs/architecture.md, "roles").
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// The data centre fabric: gets the host's routes and ours, never another fabric peer's.
+    Fabric,
+    /// A speaker on the node: gets the fabric's routes and ours.
+    Host,
+    /// An ordinary peer: to and from everybody.
+    Peer,
+}
+
+/// The AS that a peer must present in its OPEN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RemoteAs {
+    /// Exactly this one; iBGP when it is ours.
+    Number(u32),
+    /// Any but ours.
+    External,
+    /// Ours.
+    Internal,
+}
+
+/// IP TTL (hop limit) policy of a session's TCP connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ttl {
+    /// The system's default: iBGP, and sessions whose path length must not matter.
+    System,
+    /// Directly connected eBGP: packets leave with TTL 1.
+    Direct,
+    /// eBGP over at most this many hops.
+    Multihop(u8),
+}
+
+/// A TCP-MD5 key (RFC 2385). Its `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// One configured peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerIntent {
+    /// How people call it; unique.
+    pub name: String,
+    /// What it is to us.
+    pub role: Role,
+    /// The AS it must present.
+    pub remote_as: RemoteAs,
+    /// Families that we offer, each once.
+    pub families: Vec<Family>,
+    /// Offer IPv4 routes with IPv6 next hops (RFC 8950).
+    pub extended_next_hop: bool,
+    /// Proposed hold time: zero, or at least 3 s.
+    pub hold_time: Duration,
+    /// Our keepalive interval; lowered to a third of the negotiated hold time when that is shorter.
+    pub keepalive: Duration,
+    /// Longest wait between two attempts to connect.
+    pub connect_retry: Duration,
+    /// TCP port that we dial.
+    pub port: u16,
+    /// Only accept, never dial.
+    pub passive: bool,
+    /// TCP-MD5 key.
+    pub password: Option<Secret>,
+    /// TTL of our packets.
+    pub ttl: Ttl,
+    /// Address that we dial from.
+    pub local_address: Option<IpAddr>,
+    /// Own AS occurrences tolerated in a received path.
+    pub allow_own_as: u8,
+    /// Refuse paths whose leftmost AS is not the eBGP peer's (RFC 4271 6.3).
+    pub enforce_first_as: bool,
+    /// iBGP: treat as a route-reflector client (RFC 4456).
+    pub reflector_client: bool,
+    /// iBGP: send our own address as next hop, also for reflected routes.
+    pub next_hop_self: bool,
+}
+
+impl PeerIntent {
+    /// A peer with the defaults of this family of software: hold 180 s, keepalive 60 s, connect retry 120 s,
+    /// port 179, everything optional off.
+    pub fn new(name: impl Into<String>, role: Role, remote_as: RemoteAs, families: Vec<Family>) -> Self {
+        Self {
+            name: name.into(),
+            role,
+            remote_as,
+            families,
+            extended_next_hop: false,
+            hold_time: Duration::from_secs(180),
+            keepalive: Duration::from_secs(60),
+            connect_retry: Duration::from_secs(120),
+            port: 179,
+            passive: false,
+            password: None,
+            ttl: Ttl::Direct,
+            local_address: None,
+            allow_own_as: match role {
+                Role::Fabric => 3,
+                Role::Host | Role::Peer => 0,
+            },
+            enforce_first_as: true,
+            reflector_client: false,
+            next_hop_self: role != Role::Peer,
+        }
+    }
+
+    /// Whether going from `self` to `new` needs a new session: what is settled in OPEN or on the TCP connection.
+    pub fn session_changed(&self, new: &PeerIntent) -> bool {
+        let Self {
+            name: _,
+            role: _,
+            remote_as,
+            families,
+            extended_next_hop,
+            hold_time,
+            keepalive,
+            connect_retry: _,
+            port,
+            passive,
+            password,
+            ttl,
+            local_address,
+            allow_own_as: _,
+            enforce_first_as: _,
+            reflector_client: _,
+            next_hop_self: _,
+        } = self;
+        *remote_as != new.remote_as
+            || *families != new.families
+            || *extended_next_hop != new.extended_next_hop
+            || *hold_time != new.hold_time
+            || *keepalive != new.keepalive
+            || *port != new.port
+            || *passive != new.passive
+            || *password != new.password
+            || *ttl != new.ttl
+            || *local_address != new.local_address
+    }
+
+    /// Where to dial this peer, known as `address`.
+    pub fn target(&self, address: IpAddr) -> SocketAddr {
+        SocketAddr::new(address, self.port)
+    }
+}

@@ -1,0 +1,194 @@
+//! What can be read from a running engine: plain values for views, metrics and status.
+//!
+//! [`crate::Engine::snapshot`] costs as much as there are peers, never as much as there are routes. Route
+//! listings are paged: a page is bounded and the next one starts where the last one ended.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use ipnet::IpNet;
+use wire::Family;
+
+use crate::intent::Role;
+
+/// The router at one moment.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Our AS.
+    pub asn: u32,
+    /// Our identifier.
+    pub router_id: Ipv4Addr,
+    /// Peers in order of address.
+    pub peers: Vec<PeerSnapshot>,
+    /// Destinations with at least one path, per family in the order of `Family::ALL`.
+    pub destinations: Vec<(Family, usize)>,
+    /// Interned attribute sets.
+    pub attribute_sets: usize,
+    /// FIB totals.
+    pub fib: FibSnapshot,
+}
+
+/// FIB totals.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FibSnapshot {
+    /// Routes that the kernel has acknowledged.
+    pub installed: usize,
+    /// Routes waiting to be sent or acknowledged.
+    pub pending: usize,
+    /// Routes that the kernel refused.
+    pub failed: usize,
+    /// Next-hop groups in use.
+    pub groups: usize,
+}
+
+/// State of a peer as RFC 4271 8.2.2 names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PeerState {
+    /// Waiting before the next attempt.
+    Idle,
+    /// A TCP connection is being opened.
+    Connect,
+    /// Waiting for the peer to connect, or for the next attempt.
+    Active,
+    /// OPEN sent.
+    OpenSent,
+    /// OPEN received, waiting for the KEEPALIVE.
+    OpenConfirm,
+    /// Routes flow.
+    Established,
+}
+
+impl PeerState {
+    /// The RFC's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "Idle",
+            Self::Connect => "Connect",
+            Self::Active => "Active",
+            Self::OpenSent => "OpenSent",
+            Self::OpenConfirm => "OpenConfirm",
+            Self::Established => "Established",
+        }
+    }
+}
+
+/// One peer at one moment.
+#[derive(Clone, Debug)]
+pub struct PeerSnapshot {
+    /// The address it is known by.
+    pub address: IpAddr,
+    /// Its configured name.
+    pub name: String,
+    /// What it is to us.
+    pub role: Role,
+    /// Its AS: from its OPEN, else as configured, else `None` (`External` and not yet seen).
+    pub asn: Option<u32>,
+    /// State of the better of its connections.
+    pub state: PeerState,
+    /// Since when the session is up, or since when it is not.
+    pub since: Instant,
+    /// How often an established session was lost.
+    pub flaps: u32,
+    /// Both ends, when established.
+    pub endpoints: Option<(SocketAddr, SocketAddr)>,
+    /// The peer's identifier, when established.
+    pub router_id: Option<Ipv4Addr>,
+    /// Negotiated hold time, when established.
+    pub hold_time: Option<Duration>,
+    /// What both sides agreed on, when established, in words ("4-octet AS", "route refresh", ..).
+    pub capabilities: Vec<String>,
+    /// Counts per negotiated family (configured families when not established).
+    pub families: Vec<FamilySnapshot>,
+    /// Messages received, by wire type code 1..=5 (index 0 unused).
+    pub received: [u64; 6],
+    /// Messages sent, likewise.
+    pub sent: [u64; 6],
+    /// Why the last session or attempt ended, in words.
+    pub last_error: Option<String>,
+    /// Attributes discarded or routes treated as withdrawn because of errors (RFC 7606).
+    pub malformed: u64,
+}
+
+/// Counts of one family of one peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FamilySnapshot {
+    /// Which one.
+    pub family: Family,
+    /// Routes received and held in RIB-In, refused ones included.
+    pub received: usize,
+    /// Of these, accepted by import policy.
+    pub accepted: usize,
+    /// Routes advertised to the peer.
+    pub advertised: usize,
+    /// The peer's End-of-RIB marker has arrived.
+    pub end_of_rib: bool,
+}
+
+/// Which routes a listing is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteQuery {
+    /// The family to list.
+    pub family: Family,
+    /// Which of its destinations.
+    pub select: Select,
+    /// Resume after this prefix (the last one of the previous page).
+    pub after: Option<IpNet>,
+    /// Most destinations in the answer.
+    pub limit: usize,
+}
+
+/// Selection of destinations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Select {
+    /// Every destination with a path.
+    All,
+    /// Exactly this prefix.
+    Exact(IpNet),
+    /// The longest prefix that contains this address or prefix.
+    Longest(IpNet),
+    /// Paths received from this peer.
+    Received(IpAddr),
+    /// What is advertised to this peer.
+    Advertised(IpAddr),
+}
+
+/// One destination with its paths, best first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteView {
+    /// Destination.
+    pub prefix: IpNet,
+    /// In the kernel: `Some(true)` acknowledged, `Some(false)` waiting or refused, `None` not meant to be.
+    pub installed: Option<bool>,
+    /// All paths; for `Select::Advertised` the one that is sent, with the attributes that are sent.
+    pub paths: Vec<PathView>,
+    /// Peers that it is advertised to (empty for `Select::Advertised`).
+    pub advertised_to: Vec<IpAddr>,
+}
+
+/// One path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathView {
+    /// The peer it came from, `None` for our own.
+    pub peer: Option<IpAddr>,
+    /// Selected as best.
+    pub best: bool,
+    /// Used for forwarding together with the best.
+    pub multipath: bool,
+    /// Why it is not the best ("longer AS path", "next hop 10.0.0.1 not reachable", ..); for the best, what
+    /// decided ("only path", "shorter AS path", ..).
+    pub reason: String,
+    /// Next hop.
+    pub next_hop: Option<IpAddr>,
+    /// Name of the link it is reached through.
+    pub link: Option<String>,
+    /// AS_PATH in the usual notation: `64514 64512 {1 2}`.
+    pub as_path: String,
+    /// `igp`, `egp` or `incomplete`.
+    pub origin: &'static str,
+    /// MULTI_EXIT_DISC.
+    pub med: Option<u32>,
+    /// LOCAL_PREF.
+    pub local_pref: Option<u32>,
+    /// Communities of all three kinds in their usual notation.
+    pub communities: Vec<String>,
+}

@@ -1,0 +1,66 @@
+//! Address families (RFC 4760).
+
+use std::fmt;
+
+use ipnet::IpNet;
+
+/// AFI and SAFI as they stand in messages, known to us or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AfiSafi {
+    /// Address family identifier.
+    pub afi: u16,
+    /// Subsequent address family identifier.
+    pub safi: u8,
+}
+
+/// The families whose NLRI we can read and write. A new family is a new variant and a new module in `nlri`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Family {
+    /// AFI 1, SAFI 1.
+    Ipv4Unicast,
+    /// AFI 2, SAFI 1.
+    Ipv6Unicast,
+}
+
+impl Family {
+    /// All of them, in the order of [`Family::index`].
+    pub const ALL: [Self; 2] = [Self::Ipv4Unicast, Self::Ipv6Unicast];
+
+    /// A small number for arrays that hold one thing per family.
+    pub const fn index(self) -> usize {
+        match self {
+            Self::Ipv4Unicast => 0,
+            Self::Ipv6Unicast => 1,
+        }
+    }
+
+    /// The code points.
+    pub const fn code(self) -> AfiSafi {
+        match self {
+            Self::Ipv4Unicast => AfiSafi { afi: 1, safi: 1 },
+            Self::Ipv6Unicast => AfiSafi { afi: 2, safi: 1 },
+        }
+    }
+
+    /// The family with these code points, if we know it.
+    pub fn from_code(code: AfiSafi) -> Option<Self> {
+        Self::ALL.into_iter().find(|family| family.code() == code)
+    }
+
+    /// The unicast family of a prefix.
+    pub fn of(prefix: &IpNet) -> Self {
+        match prefix {
+            IpNet::V4(_) => Self::Ipv4Unicast,
+            IpNet::V6(_) => Self::Ipv6Unicast,
+        }
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ipv4Unicast => "ipv4 unicast",
+            Self::Ipv6Unicast => "ipv6 unicast",
+        })
+    }
+}

@@ -1,0 +1,3 @@
+//! BGP messages: bytes to meaning and back.
+pub mod family;
+pub use family::{AfiSafi, Family};
