@@ -1,2 +1,6 @@
 //! What users write, and what it means.
 pub mod compile;
+pub mod files;
+pub mod node;
+pub mod speak;
+pub mod verdict;

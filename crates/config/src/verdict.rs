@@ -1,0 +1,54 @@
+//! What became of each object.
+
+use std::path::PathBuf;
+
+/// Where an object was written.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    /// A static file.
+    File {
+        /// Its path.
+        path: PathBuf,
+        /// Line of the object or of the field in question, from 1; 0 when unknown.
+        line: usize,
+    },
+}
+
+/// An object that somebody wrote.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ObjectRef {
+    /// "Underlay", "L3Passthrough", .., or "File" when the text could not be read as objects.
+    pub kind: String,
+    /// Name, generated for static objects as upstream does (`static-<node>-underlay-0`).
+    pub name: String,
+    /// Where it was written.
+    pub source: Source,
+}
+
+/// One object's fate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Which object.
+    pub object: ObjectRef,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// What became of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// In force, perhaps with remarks.
+    Applied {
+        /// Sentences.
+        warnings: Vec<String>,
+    },
+    /// Not in force.
+    Rejected {
+        /// Upstream's reason word: `ValidationFailed`, `DependencyFailed`.
+        reason: &'static str,
+        /// Path of the field in question, `spec.neighbors[0].address`.
+        field: Option<String>,
+        /// One sentence: value, what is wrong with it, what to do.
+        message: String,
+    },
+}
