@@ -40,9 +40,8 @@ impl<'a> Update<'a> {
         let mut walk = Walk::new(context, attribute_bytes);
         walk.run()?;
         let encodes_reachable = !nlri.is_empty() || walk.mp_reach_encodes;
-        if !context.families.contains(Family::Ipv4Unicast)
-            && !(withdrawn.is_empty() && nlri.is_empty())
-        {
+        let any_classic = !withdrawn.is_empty() || !nlri.is_empty();
+        if any_classic && !context.families.contains(Family::Ipv4Unicast) {
             walk.note(0, Consequence::Discard, "IPv4 unicast was not negotiated");
             (withdrawn, nlri) = (
                 Nlri::none(Family::Ipv4Unicast),
