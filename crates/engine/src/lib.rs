@@ -209,7 +209,9 @@ impl Engine {
             self.peers.insert(id, Peer::new(id, address, new, now));
             return;
         };
-        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let Some(peer) = self.peers.get_mut(&id) else {
+            return;
+        };
         let reset = peer.intent.session_changed(&new);
         peer.intent = new;
         if reset {
@@ -226,7 +228,8 @@ impl Engine {
     /// Originates what is to be originated while its link is up.
     fn refresh_local(&mut self) {
         let Some(intent) = &self.intent else { return };
-        let up = |network: &&Network| network.while_link_up.as_ref().is_none_or(|link| self.rib.next_hops.link_up(link));
+        let up =
+            |network: &&Network| network.while_link_up.as_ref().is_none_or(|link| self.rib.next_hops.link_up(link));
         let prefixes: Vec<_> = intent.networks.iter().filter(up).map(|network| network.prefix.trunc()).collect();
         self.rib.set_local(prefixes.into_iter());
     }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use wire::{DecodeContext, Frame, MAX_LEN, MessageType, Notification, Open, Refresh, RouteRefresh, Update, code};
 
+use crate::Engine;
 use crate::action::{Action, Dial, Level};
 use crate::event::ConnId;
 use crate::peer::collision::{self, Resolution};
@@ -17,7 +18,6 @@ use crate::peer::negotiate::{Agreed, negotiate};
 use crate::peer::{Connection, Dialler, Peer, Session, State};
 use crate::policy::PeerFacts;
 use crate::rib::table::PeerId;
-use crate::Engine;
 
 impl Engine {
     pub(crate) fn connected(&mut self, now: Instant, conn: ConnId, local: SocketAddr) {
@@ -26,7 +26,9 @@ impl Engine {
             self.close(conn, None);
             return;
         };
-        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let Some(peer) = self.peers.get_mut(&id) else {
+            return;
+        };
         peer.dialler = Dialler::Resting;
         let remote = peer.intent.target(peer.address);
         self.greet(now, id, Connection::new(conn, local, remote, now));
@@ -54,7 +56,9 @@ impl Engine {
 
     /// Sends OPEN on a fresh connection.
     fn greet(&mut self, _now: Instant, id: PeerId, mut connection: Connection) {
-        let Some((intent, peer)) = self.intent.as_ref().zip(self.peers.get_mut(&id)) else { return };
+        let Some((intent, peer)) = self.intent.as_ref().zip(self.peers.get_mut(&id)) else {
+            return;
+        };
         peer.open(intent).encode(&mut connection.out);
         count(&mut peer.sent, MessageType::Open, 1);
         peer.connections.push(connection);
@@ -62,8 +66,12 @@ impl Engine {
 
     pub(crate) fn connection_closed(&mut self, now: Instant, conn: ConnId, error: Option<String>) {
         self.closing.remove(&conn);
-        let Some(id) = self.connections.get(&conn).copied() else { return };
-        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let Some(id) = self.connections.get(&conn).copied() else {
+            return;
+        };
+        let Some(peer) = self.peers.get_mut(&id) else {
+            return;
+        };
         let reason = error.unwrap_or_else(|| "the peer closed the connection".into());
         if peer.dialler == Dialler::Dialling(conn) {
             self.connections.remove(&conn);
@@ -80,8 +88,12 @@ impl Engine {
 
     /// Frames and takes whatever arrived.
     pub(crate) fn bytes_arrived(&mut self, now: Instant, conn: ConnId, data: &Bytes) {
-        let Some(id) = self.connections.get(&conn).copied() else { return };
-        let Some(connection) = self.peers.get_mut(&id).and_then(|peer| peer.connection(conn)) else { return };
+        let Some(id) = self.connections.get(&conn).copied() else {
+            return;
+        };
+        let Some(connection) = self.peers.get_mut(&id).and_then(|peer| peer.connection(conn)) else {
+            return;
+        };
         let mut partial = std::mem::take(&mut connection.partial);
         let buffer: &[u8] = if partial.is_empty() {
             data
@@ -118,9 +130,13 @@ impl Engine {
     }
 
     fn message(&mut self, now: Instant, id: PeerId, conn: ConnId, frame: &Frame<'_>) {
-        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let Some(peer) = self.peers.get_mut(&id) else {
+            return;
+        };
         // The connection may have ended over an earlier message of the same read.
-        let Some(connection) = peer.connections.iter().find(|connection| connection.id == conn) else { return };
+        let Some(connection) = peer.connections.iter().find(|connection| connection.id == conn) else {
+            return;
+        };
         let phase = connection.state.phase();
         count(&mut peer.received, frame.kind, 1);
         match frame.kind {
@@ -149,7 +165,9 @@ impl Engine {
             self.input(now, id, conn, Input::Open);
             return;
         }
-        let Some((intent, peer)) = self.intent.as_ref().zip(self.peers.get_mut(&id)) else { return };
+        let Some((intent, peer)) = self.intent.as_ref().zip(self.peers.get_mut(&id)) else {
+            return;
+        };
         let open = match Open::decode(body) {
             Ok(open) => open,
             Err(answer) => return self.input(now, id, conn, Input::Malformed(answer)),
@@ -161,12 +179,13 @@ impl Engine {
         };
         let ours = (intent.router_id, intent.asn);
         let theirs = (agreed.router_id, agreed.asn);
-        let Some(new) = peer.connections.iter().find(|connection| connection.id == conn) else { return };
+        let Some(new) = peer.connections.iter().find(|connection| connection.id == conn) else {
+            return;
+        };
         let direction = new.direction();
         let others = peer.connections.iter().filter(|other| other.id != conn);
-        let resolutions: Vec<(ConnId, Resolution)> = others
-            .map(|other| (other.id, collision::resolve(direction, other.state.phase(), ours, theirs)))
-            .collect();
+        let resolutions: Vec<(ConnId, Resolution)> =
+            others.map(|other| (other.id, collision::resolve(direction, other.state.phase(), ours, theirs))).collect();
         let collided = || Input::Stop(Notification::cease(code::cease::COLLISION_RESOLUTION));
         if resolutions.iter().any(|(_, resolution)| *resolution == Resolution::CloseNew) {
             return self.input(now, id, conn, collided());
@@ -182,8 +201,12 @@ impl Engine {
     /// OpenSent to OpenConfirm: the verdict for an acceptable OPEN, with what was agreed.
     fn confirm(&mut self, now: Instant, id: PeerId, conn: ConnId, agreed: Agreed) {
         let keepalive = self.keepalive_at(now, agreed.keepalive);
-        let Some(peer) = self.peers.get_mut(&id) else { return };
-        let Some(connection) = peer.connections.iter_mut().find(|connection| connection.id == conn) else { return };
+        let Some(peer) = self.peers.get_mut(&id) else {
+            return;
+        };
+        let Some(connection) = peer.connections.iter_mut().find(|connection| connection.id == conn) else {
+            return;
+        };
         if step(connection.state.phase(), Input::Open) != Verdict::Confirm {
             return;
         }
@@ -196,7 +219,9 @@ impl Engine {
     }
 
     fn update_arrived(&mut self, now: Instant, id: PeerId, conn: ConnId, phase: Phase, body: &[u8]) {
-        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let Some(peer) = self.peers.get_mut(&id) else {
+            return;
+        };
         let session = peer.connection(conn).and_then(|connection| connection.state.session());
         let Some(agreed) = session.filter(|_| phase == Phase::Established).map(|session| &session.agreed) else {
             return self.input(now, id, conn, Input::Update);
@@ -223,7 +248,9 @@ impl Engine {
     }
 
     fn report_problems(&mut self, id: PeerId, update: &Update<'_>) {
-        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let Some(peer) = self.peers.get_mut(&id) else {
+            return;
+        };
         // The first and then ever rarer ones are told: a peer may repeat its error for every route.
         let before = peer.malformed;
         peer.malformed += update.problems().len() as u64;
@@ -237,8 +264,12 @@ impl Engine {
     }
 
     fn refresh_arrived(&mut self, id: PeerId, refresh: &RouteRefresh) {
-        let Some(family) = wire::Family::from_code(refresh.family) else { return };
-        let Some(peer) = self.peers.get(&id) else { return };
+        let Some(family) = wire::Family::from_code(refresh.family) else {
+            return;
+        };
+        let Some(peer) = self.peers.get(&id) else {
+            return;
+        };
         let enhanced = peer.established().is_some_and(|(_, session)| session.agreed.enhanced_refresh);
         match refresh.subtype {
             Refresh::Request => self.rib.refresh_requested(id, family, enhanced),
@@ -251,8 +282,12 @@ impl Engine {
 
     /// Lets the state machine say what follows from an input, and does it.
     pub(crate) fn input(&mut self, now: Instant, id: PeerId, conn: ConnId, input: Input) {
-        let Some(peer) = self.peers.get_mut(&id) else { return };
-        let Some(connection) = peer.connections.iter_mut().find(|connection| connection.id == conn) else { return };
+        let Some(peer) = self.peers.get_mut(&id) else {
+            return;
+        };
+        let Some(connection) = peer.connections.iter_mut().find(|connection| connection.id == conn) else {
+            return;
+        };
         match step(connection.state.phase(), input) {
             Verdict::Alive | Verdict::Deliver => connection.restart_hold(now),
             Verdict::Establish => self.establish(now, id, conn),
@@ -272,9 +307,15 @@ impl Engine {
     }
 
     fn establish(&mut self, now: Instant, id: PeerId, conn: ConnId) {
-        let Some(peer) = self.peers.get_mut(&id) else { return };
-        let Some(connection) = peer.connections.iter_mut().find(|connection| connection.id == conn) else { return };
-        let State::OpenConfirm(session) = &connection.state else { return };
+        let Some(peer) = self.peers.get_mut(&id) else {
+            return;
+        };
+        let Some(connection) = peer.connections.iter_mut().find(|connection| connection.id == conn) else {
+            return;
+        };
+        let State::OpenConfirm(session) = &connection.state else {
+            return;
+        };
         connection.state = State::Established(session.clone());
         connection.restart_hold(now);
         peer.since = now;
@@ -289,7 +330,12 @@ impl Engine {
             let (connection, session) = peer.established()?;
             let facts = self.facts(peer, connection, &session.agreed);
             let families: Vec<String> = session.agreed.families.iter().map(|family| family.to_string()).collect();
-            let text = format!("session with {} (AS {}) established: {}", peer.intent.name, session.agreed.asn, families.join(", "));
+            let text = format!(
+                "session with {} (AS {}) established: {}",
+                peer.intent.name,
+                session.agreed.asn,
+                families.join(", ")
+            );
             Some((facts, session.agreed.families, text))
         }) else {
             return;
@@ -361,8 +407,12 @@ impl Engine {
 
     /// Ends a connection, with a last NOTIFICATION where one is due, and the session that it carried.
     fn end(&mut self, now: Instant, id: PeerId, conn: ConnId, notification: Option<Notification>) {
-        let Some(peer) = self.peers.get_mut(&id) else { return };
-        let Some(index) = peer.connections.iter().position(|connection| connection.id == conn) else { return };
+        let Some(peer) = self.peers.get_mut(&id) else {
+            return;
+        };
+        let Some(index) = peer.connections.iter().position(|connection| connection.id == conn) else {
+            return;
+        };
         let connection = peer.connections.remove(index);
         let was_established = connection.state.phase() == Phase::Established;
         if let Some(notification) = &notification {
@@ -388,7 +438,9 @@ impl Engine {
     }
 
     fn session_ended(&mut self, now: Instant, id: PeerId, was_established: bool) {
-        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let Some(peer) = self.peers.get_mut(&id) else {
+            return;
+        };
         if was_established {
             peer.flaps += 1;
             peer.since = now;
@@ -413,7 +465,9 @@ impl Engine {
     /// Plans the next attempt, unless a connection exists or the peer is to dial us.
     fn redial(&mut self, now: Instant, id: PeerId) {
         let portion = self.portion();
-        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let Some(peer) = self.peers.get_mut(&id) else {
+            return;
+        };
         let idle = peer.connections.is_empty() && !matches!(peer.dialler, Dialler::Waiting(_));
         if peer.intent.passive {
             peer.dialler = Dialler::Resting;
@@ -433,12 +487,16 @@ impl Engine {
 
     /// Ends every connection of a peer.
     fn stop(&mut self, now: Instant, id: PeerId, notification: Option<&Notification>) {
-        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let Some(peer) = self.peers.get_mut(&id) else {
+            return;
+        };
         if let Dialler::Dialling(dial) = std::mem::replace(&mut peer.dialler, Dialler::Resting) {
             self.connections.remove(&dial);
             self.actions.push_back(Action::Close(dial));
         }
-        let Some(peer) = self.peers.get(&id) else { return };
+        let Some(peer) = self.peers.get(&id) else {
+            return;
+        };
         let open: Vec<ConnId> = peer.connections.iter().map(|connection| connection.id).collect();
         for conn in open {
             match notification {
@@ -459,15 +517,21 @@ impl Engine {
     }
 
     fn restart(&mut self, now: Instant, address: IpAddr, subcode: u8) {
-        let Some(&id) = self.by_address.get(&address) else { return };
+        let Some(&id) = self.by_address.get(&address) else {
+            return;
+        };
         self.stop(now, id, Some(&Notification::cease(subcode)));
-        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let Some(peer) = self.peers.get_mut(&id) else {
+            return;
+        };
         peer.failures = 0;
         peer.dialler = if peer.intent.passive { Dialler::Resting } else { Dialler::Waiting(now) };
     }
 
     pub(crate) fn remove_peer(&mut self, now: Instant, address: IpAddr) {
-        let Some(id) = self.by_address.remove(&address) else { return };
+        let Some(id) = self.by_address.remove(&address) else {
+            return;
+        };
         self.stop(now, id, Some(&Notification::cease(code::cease::PEER_DECONFIGURED)));
         self.peers.remove(&id);
     }
@@ -491,7 +555,9 @@ impl Engine {
             .collect();
         for id in due {
             self.dial_if_due(now, id);
-            let Some(peer) = self.peers.get(&id) else { continue };
+            let Some(peer) = self.peers.get(&id) else {
+                continue;
+            };
             let expired = |at: Option<Instant>| at.is_some_and(|at| at <= now);
             let timers: Vec<(ConnId, bool, bool)> = peer
                 .connections
@@ -509,7 +575,9 @@ impl Engine {
     }
 
     fn dial_if_due(&mut self, now: Instant, id: PeerId) {
-        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let Some(peer) = self.peers.get_mut(&id) else {
+            return;
+        };
         match peer.dialler {
             Dialler::Waiting(at) if at <= now => {}
             Dialler::Waiting(_) | Dialler::Resting | Dialler::Dialling(_) => return,

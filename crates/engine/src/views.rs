@@ -17,7 +17,12 @@ impl Engine {
         Snapshot {
             asn: own.asn,
             router_id: own.router_id,
-            peers: self.by_address.values().filter_map(|id| self.peers.get(id)).map(|peer| self.peer_snapshot(peer)).collect(),
+            peers: self
+                .by_address
+                .values()
+                .filter_map(|id| self.peers.get(id))
+                .map(|peer| self.peer_snapshot(peer))
+                .collect(),
             destinations: self.rib.sizes(),
             attribute_sets: self.rib.attribute_sets(),
             fib: self.rib.fib.snapshot(),

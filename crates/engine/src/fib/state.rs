@@ -70,10 +70,6 @@ impl FibState {
         self.sweep = self.enabled;
     }
 
-    pub(crate) fn idle(&self) -> bool {
-        self.flight.is_none() && self.pending.iter().all(Pending::is_empty) && self.dirty.is_empty()
-    }
-
     pub(crate) fn snapshot(&self) -> crate::snapshot::FibSnapshot {
         let in_flight = self.flight.as_ref().map_or(0, |flight| flight.slots.len());
         crate::snapshot::FibSnapshot {
@@ -122,7 +118,9 @@ impl FibState {
         for family in Family::ALL {
             let table = &mut tables[family.index()];
             while batch.routes.len() < BATCH {
-                let Some(slot) = self.pending[family.index()].pop() else { break };
+                let Some(slot) = self.pending[family.index()].pop() else {
+                    break;
+                };
                 let dest = &mut table.dests[slot];
                 dest.pending -= 1;
                 let key = desired(dest, next_hops);
@@ -173,7 +171,9 @@ impl FibState {
         if self.flight.as_ref().is_none_or(|flight| flight.id != id) {
             return;
         }
-        let Some(flight) = self.flight.take() else { return };
+        let Some(flight) = self.flight.take() else {
+            return;
+        };
         for (prefix, error) in failed {
             let family = Family::of(&prefix);
             let table = &mut tables[family.index()];

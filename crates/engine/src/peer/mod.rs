@@ -105,18 +105,16 @@ impl Connection {
 
     /// The peer is alive: RFC 4271 8.2.2, HoldTimer.
     pub(crate) fn restart_hold(&mut self, now: Instant) {
-        if let Some(session) = self.state.session_mut() {
-            if session.hold.is_some() {
-                session.hold = Some(now + session.agreed.hold_time);
-            }
+        let session = self.state.session_mut().filter(|session| session.hold.is_some());
+        if let Some(session) = session {
+            session.hold = Some(now + session.agreed.hold_time);
         }
     }
 
     pub(crate) fn restart_keepalive(&mut self, at: Instant) {
-        if let Some(session) = self.state.session_mut() {
-            if session.keepalive.is_some() {
-                session.keepalive = Some(at);
-            }
+        let session = self.state.session_mut().filter(|session| session.keepalive.is_some());
+        if let Some(session) = session {
+            session.keepalive = Some(at);
         }
     }
 

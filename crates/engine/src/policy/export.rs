@@ -57,7 +57,7 @@ pub(crate) fn may_pass(own: &Own, from: Origination, to: &PeerFacts) -> bool {
 
 /// Whether communities keep a path from this peer (RFC 1997).
 pub(crate) fn in_scope(scope: Scope, to: &PeerFacts) -> bool {
-    !scope.no_advertise && !(scope.no_export && to.external)
+    !(scope.no_advertise || scope.no_export && to.external)
 }
 
 /// The next hop to send, `None` when there is none that the peer could use: then the route cannot be sent.

@@ -66,7 +66,8 @@ impl AttrSet {
             let value = attribute.value;
             match attribute.code {
                 attr_code::ORIGIN => {
-                    set.origin = value.first().and_then(|&byte| Origin::try_from(byte).ok()).unwrap_or(Origin::Incomplete);
+                    set.origin =
+                        value.first().and_then(|&byte| Origin::try_from(byte).ok()).unwrap_or(Origin::Incomplete);
                 }
                 attr_code::AS_PATH => {
                     let path = AsPath::new(value);

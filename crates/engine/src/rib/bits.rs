@@ -25,7 +25,9 @@ impl BitSet {
 
     /// Removes a slot; whether it was there.
     pub(crate) fn remove(&mut self, slot: u32) -> bool {
-        let Some(word) = self.words.get_mut(slot as usize / 64) else { return false };
+        let Some(word) = self.words.get_mut(slot as usize / 64) else {
+            return false;
+        };
         let bit = 1 << (slot % 64);
         let was = *word & bit != 0;
         *word &= !bit;

@@ -105,7 +105,9 @@ impl Stages<'_> {
             return;
         }
         let candidates = self.candidates;
-        let Some(least) = self.live.iter().map(|&index| key(&candidates[usize::from(index)])).min() else { return };
+        let Some(least) = self.live.iter().map(|&index| key(&candidates[usize::from(index)])).min() else {
+            return;
+        };
         self.keep(reason, |index| key(&candidates[usize::from(index)]) == least);
     }
 

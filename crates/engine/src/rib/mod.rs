@@ -139,7 +139,9 @@ impl Rib {
 
     /// A session ended: its paths go, and what was to be told to it.
     pub(crate) fn peer_down(&mut self, id: PeerId) {
-        let Some(peer) = self.peers.get_mut(usize::from(id.0)).and_then(Option::take) else { return };
+        let Some(peer) = self.peers.get_mut(usize::from(id.0)).and_then(Option::take) else {
+            return;
+        };
         self.groups.leave(peer.group);
         for (family, mut rib) in Family::ALL.into_iter().zip(peer.ribs) {
             let table = &mut self.tables[family.index()];
@@ -155,7 +157,9 @@ impl Rib {
 
     /// What policy knows of an established peer changed: its paths are judged again, and what it is told too.
     pub(crate) fn set_facts(&mut self, id: PeerId, facts: PeerFacts) {
-        let Some(peer) = self.peers.get_mut(usize::from(id.0)).and_then(Option::as_mut) else { return };
+        let Some(peer) = self.peers.get_mut(usize::from(id.0)).and_then(Option::as_mut) else {
+            return;
+        };
         if peer.facts == facts {
             return;
         }
@@ -221,10 +225,15 @@ impl Rib {
     }
 
     fn announce(&mut self, id: PeerId, nlri: wire::Nlri<'_>, next_hop: NextHop, canonical: &[u8]) {
-        let Some(peer) = self.peers.get(usize::from(id.0)).and_then(Option::as_ref) else { return };
+        let Some(peer) = self.peers.get(usize::from(id.0)).and_then(Option::as_ref) else {
+            return;
+        };
         let key = NextHopKey { next_hop, via: via(&peer.facts, &next_hop, &self.next_hops) };
         let tracked = self.next_hops.track(key);
-        let attr = self.intern(canonical, tracked);
+        let (attr, fresh) = self.attrs.intern(canonical, tracked);
+        if fresh {
+            self.next_hops.retain(tracked);
+        }
         let resolution = self.next_hops.resolution(tracked);
         let refusal = import::refusal(&self.own, &peer.facts, self.attrs.get(attr), resolution);
         let family = nlri.family();
@@ -251,7 +260,9 @@ impl Rib {
 
     /// The peer asked for everything again (RFC 2918). `enhanced`: with markers (RFC 7313).
     pub(crate) fn refresh_requested(&mut self, id: PeerId, family: Family, enhanced: bool) {
-        let Some(peer) = self.peer_mut(id).filter(|peer| peer.families.contains(family)) else { return };
+        let Some(peer) = self.peer_mut(id).filter(|peer| peer.families.contains(family)) else {
+            return;
+        };
         let rib = &mut peer.ribs[family.index()];
         rib.owes_begin_of_refresh |= enhanced;
         rib.owes_end_of_refresh |= enhanced;
@@ -401,7 +412,9 @@ impl Rib {
     /// Takes a peer's path away. The caller keeps RIB-In's bit.
     fn remove_path(&mut self, family: Family, slot: u32, id: PeerId) {
         let dest = &mut self.tables[family.index()].dests[slot];
-        let Some(index) = dest.paths.iter().position(|path| path.peer == id) else { return };
+        let Some(index) = dest.paths.iter().position(|path| path.peer == id) else {
+            return;
+        };
         let before = Standing::of(dest);
         let old = dest.paths.remove(index);
         // Only the order of the rest is kept; who is best is decided below.
@@ -427,11 +440,12 @@ impl Rib {
         }
         let from = after.best.and_then(|(_, id)| origination(&self.peers, id).map(|from| (id, from)));
         for (index, peer) in self.peers.iter_mut().enumerate() {
-            let Some(peer) = peer.as_mut().filter(|peer| peer.families.contains(family)) else { continue };
+            let Some(peer) = peer.as_mut().filter(|peer| peer.families.contains(family)) else {
+                continue;
+            };
             let rib = &mut peer.ribs[family.index()];
-            let wanted = from.is_some_and(|(id, from)| {
-                usize::from(id.0) != index && may_pass(&self.own, from, &peer.facts)
-            });
+            let wanted =
+                from.is_some_and(|(id, from)| usize::from(id.0) != index && may_pass(&self.own, from, &peer.facts));
             if (wanted || rib.advertised.contains(slot)) && rib.pending.push(slot) {
                 dest.pending += 1;
             }
@@ -506,7 +520,9 @@ impl Rib {
 
     /// Marks everything that concerns a peer as to be told.
     fn advertise_all(&mut self, id: PeerId, family: Family) {
-        let Some(peer) = self.peers.get(usize::from(id.0)).and_then(Option::as_ref) else { return };
+        let Some(peer) = self.peers.get(usize::from(id.0)).and_then(Option::as_ref) else {
+            return;
+        };
         let table = &self.tables[family.index()];
         let concerned = |slot: &u32| {
             let wanted = table.dests[*slot].best().is_some_and(|best| {
@@ -516,7 +532,9 @@ impl Rib {
             wanted || peer.ribs[family.index()].advertised.contains(*slot)
         };
         let slots: Vec<u32> = table.slots().filter(concerned).collect();
-        let Some(peer) = self.peers.get_mut(usize::from(id.0)).and_then(Option::as_mut) else { return };
+        let Some(peer) = self.peers.get_mut(usize::from(id.0)).and_then(Option::as_mut) else {
+            return;
+        };
         let dests = &mut self.tables[family.index()].dests;
         for slot in slots {
             if peer.ribs[family.index()].pending.push(slot) {

@@ -91,7 +91,8 @@ impl NextHops {
 
     pub(crate) fn new() -> Self {
         let unspecified = NextHop::V4(Ipv4Addr::UNSPECIFIED);
-        let local = Entry { key: NextHopKey { next_hop: unspecified, via: None }, resolution: Resolution::Local, refs: 1 };
+        let local =
+            Entry { key: NextHopKey { next_hop: unspecified, via: None }, resolution: Resolution::Local, refs: 1 };
         Self {
             entries: vec![local],
             free: Vec::new(),

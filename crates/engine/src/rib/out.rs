@@ -120,17 +120,26 @@ impl UpdateGroups {
     }
 
     /// The attributes of a set as this group's peers see them.
-    fn encoded(&mut self, index: usize, own: &Own, attrs: &AttrStore, attr: AttrId, from: Origination, to: &PeerFacts) -> Bytes {
+    fn encoded(
+        &mut self,
+        index: usize,
+        own: &Own,
+        attrs: &AttrStore,
+        attr: AttrId,
+        from: Origination,
+        to: &PeerFacts,
+    ) -> Bytes {
         let cache = &mut self.0[index].cache;
         if cache.is_empty() {
             cache.resize(CACHE, None);
         }
         let set = attrs.get(attr);
         let entry = &mut cache[attr.0 as usize % CACHE];
-        if let Some(hit) = entry {
-            if hit.attr == attr && hit.stamp == set.stamp && hit.from == Source::of(from) && hit.own == *own {
-                return hit.bytes.clone();
-            }
+        let current = |hit: &&mut Encoded| {
+            hit.attr == attr && hit.stamp == set.stamp && hit.from == Source::of(from) && hit.own == *own
+        };
+        if let Some(hit) = entry.as_mut().filter(current) {
+            return hit.bytes.clone();
         }
         let mut bytes = Vec::with_capacity(set.bytes.len() + 16);
         export::write_attributes(&mut bytes, own, set, from, to);
@@ -150,7 +159,13 @@ struct Batch {
 }
 
 /// What of a destination's best path a peer is to see.
-pub(super) fn exported(own: &Own, peers: &[Option<RibPeer>], attrs: &AttrStore, dest: &Dest, id: PeerId) -> Option<(AttrId, Origination)> {
+pub(super) fn exported(
+    own: &Own,
+    peers: &[Option<RibPeer>],
+    attrs: &AttrStore,
+    dest: &Dest,
+    id: PeerId,
+) -> Option<(AttrId, Origination)> {
     let best = dest.best()?;
     let to = &peers.get(usize::from(id.0))?.as_ref()?.facts;
     let from = origination(peers, best.peer)?;
@@ -161,7 +176,9 @@ pub(super) fn exported(own: &Own, peers: &[Option<RibPeer>], attrs: &AttrStore, 
 impl Rib {
     /// Whether [`Self::pull`] has something for this peer.
     pub(crate) fn has_output(&self, id: PeerId) -> bool {
-        let Some(peer) = self.peer(id) else { return false };
+        let Some(peer) = self.peer(id) else {
+            return false;
+        };
         peer.ribs.iter().any(|rib| !rib.pending.is_empty() || rib.owes_marker())
     }
 
@@ -169,13 +186,17 @@ impl Rib {
     pub(crate) fn pull(&mut self, id: PeerId, out: &mut Vec<u8>) -> (usize, usize) {
         let (mut updates, mut refreshes) = (0, 0);
         for family in Family::ALL {
-            let Some(peer) = self.peer_mut(id) else { return (updates, refreshes) };
+            let Some(peer) = self.peer_mut(id) else {
+                return (updates, refreshes);
+            };
             if std::mem::take(&mut peer.ribs[family.index()].owes_begin_of_refresh) {
                 RouteRefresh { family: family.code(), subtype: Refresh::Begin }.encode(out);
                 refreshes += 1;
             }
             updates += self.pull_family(id, family, out);
-            let Some(peer) = self.peer_mut(id) else { return (updates, refreshes) };
+            let Some(peer) = self.peer_mut(id) else {
+                return (updates, refreshes);
+            };
             let rib = &mut peer.ribs[family.index()];
             if !rib.pending.is_empty() {
                 break;
@@ -198,7 +219,9 @@ impl Rib {
         let mut withdrawn: Vec<IpNet> = Vec::new();
         let mut bytes = 0;
         while bytes < PULL_BYTES {
-            let Some(slot) = self.pop(id, family) else { break };
+            let Some(slot) = self.pop(id, family) else {
+                break;
+            };
             bytes += PREFIX_BYTES;
             let dest = &self.tables[family.index()].dests[slot];
             let prefix = dest.key.prefix(family);
@@ -214,7 +237,9 @@ impl Rib {
                 index.insert(place, batches.len() - 1);
                 Some(batches.len() - 1)
             });
-            let Some(rib) = self.peer_mut(id).map(|peer| &mut peer.ribs[family.index()]) else { break };
+            let Some(rib) = self.peer_mut(id).map(|peer| &mut peer.ribs[family.index()]) else {
+                break;
+            };
             match placed {
                 Some(batch) => {
                     rib.advertised.insert(slot);
@@ -244,8 +269,17 @@ impl Rib {
         Some(Batch { attributes, next_hop, slots: Vec::new(), prefixes: Vec::new() })
     }
 
-    fn write(&mut self, id: PeerId, family: Family, batches: Vec<Batch>, mut withdrawn: Vec<IpNet>, out: &mut Vec<u8>) -> usize {
-        let Some(peer) = self.peer_mut(id) else { return 0 };
+    fn write(
+        &mut self,
+        id: PeerId,
+        family: Family,
+        batches: Vec<Batch>,
+        mut withdrawn: Vec<IpNet>,
+        out: &mut Vec<u8>,
+    ) -> usize {
+        let Some(peer) = self.peer_mut(id) else {
+            return 0;
+        };
         let max = peer.facts.max_message;
         let mut reach = Vec::new();
         let mut messages = 0;

@@ -19,7 +19,9 @@ use crate::snapshot::{FamilySnapshot, PathView, RouteQuery, RouteView, Select};
 impl Rib {
     /// Counts of a peer, per negotiated family.
     pub(crate) fn counts(&self, id: PeerId) -> Vec<FamilySnapshot> {
-        let Some(peer) = self.peer(id) else { return Vec::new() };
+        let Some(peer) = self.peer(id) else {
+            return Vec::new();
+        };
         let count = |family: Family| {
             let rib = &peer.ribs[family.index()];
             FamilySnapshot {
@@ -46,7 +48,11 @@ impl Rib {
     pub(crate) fn routes(&self, query: &RouteQuery, id_of: impl Fn(IpAddr) -> Option<PeerId>) -> Vec<RouteView> {
         let family = query.family;
         match &query.select {
-            Select::All => self.page(query, |_, dest| !dest.paths.is_empty()).map(|slot| self.view(family, slot)).collect(),
+            Select::All => self
+                .page(query, |_, dest| !dest.paths.is_empty())
+                .into_iter()
+                .map(|slot| self.view(family, slot))
+                .collect(),
             Select::Exact(prefix) => {
                 let found = self.tables[family.index()].find(&Key::new(prefix));
                 found.filter(|_| Family::of(prefix) == family).map(|slot| self.view(family, slot)).into_iter().collect()
@@ -54,18 +60,18 @@ impl Rib {
             Select::Longest(prefix) if Family::of(prefix) == family => self.longest(prefix).into_iter().collect(),
             Select::Longest(_) => Vec::new(),
             Select::Received(address) => {
-                let Some((id, peer)) = id_of(*address).and_then(|id| Some((id, self.peer(id)?))) else {
+                let Some(peer) = id_of(*address).and_then(|id| self.peer(id)) else {
                     return Vec::new();
                 };
                 let received = &peer.ribs[family.index()].received;
                 let page = self.page(query, |slot, _| received.contains(slot));
-                page.map(|slot| {
-                    let mut view = self.view(family, slot);
-                    view.paths.retain(|path| path.peer == Some(*address));
-                    debug_assert!(self.peer(id).is_some());
-                    view
-                })
-                .collect()
+                page.into_iter()
+                    .map(|slot| {
+                        let mut view = self.view(family, slot);
+                        view.paths.retain(|path| path.peer == Some(*address));
+                        view
+                    })
+                    .collect()
             }
             Select::Advertised(address) => {
                 let Some((id, peer)) = id_of(*address).and_then(|id| Some((id, self.peer(id)?))) else {
@@ -73,13 +79,13 @@ impl Rib {
                 };
                 let advertised = &peer.ribs[family.index()].advertised;
                 let page = self.page(query, |slot, _| advertised.contains(slot));
-                page.filter_map(|slot| self.advertised_view(family, slot, id)).collect()
+                page.into_iter().filter_map(|slot| self.advertised_view(family, slot, id)).collect()
             }
         }
     }
 
     /// The first `limit` slots in prefix order after the query's `after`.
-    fn page(&self, query: &RouteQuery, wanted: impl Fn(u32, &Dest) -> bool) -> impl Iterator<Item = u32> + use<> {
+    fn page(&self, query: &RouteQuery, wanted: impl Fn(u32, &Dest) -> bool) -> Vec<u32> {
         let table = &self.tables[query.family.index()];
         let after = query.after.as_ref().map(Key::new);
         let mut page: BTreeSet<(Key, u32)> = BTreeSet::new();
@@ -94,7 +100,7 @@ impl Rib {
                 page.pop_last();
             }
         }
-        page.into_iter().map(|(_, slot)| slot)
+        page.into_iter().map(|(_, slot)| slot).collect()
     }
 
     fn longest(&self, prefix: &IpNet) -> Option<RouteView> {
