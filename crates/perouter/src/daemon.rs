@@ -76,19 +76,11 @@ pub(crate) struct StateDir {
 impl StateDir {
     /// Makes the directory if it is missing, and locks it. `what` names the daemon for the one who comes second.
     pub(crate) fn take(path: &Path, what: &str) -> Result<Self, RunError> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .map_err(|error| {
-                RunError::io(
-                    format_args!("cannot make the state directory {}", path.display()),
-                    &error,
-                )
-            })?;
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| {
+            RunError::io(format_args!("cannot make the state directory {}", path.display()), &error)
+        })?;
         let file = path.join(LOCK);
-        let cannot =
-            |error: &io::Error| RunError::io(format_args!("cannot lock {}", file.display()), error);
+        let cannot = |error: &io::Error| RunError::io(format_args!("cannot lock {}", file.display()), error);
         let mut lock = OpenOptions::new()
             .read(true)
             .write(true)
@@ -111,21 +103,13 @@ impl StateDir {
             .and_then(|()| lock.rewind())
             .and_then(|()| lock.write_all(record.as_bytes()))
             .map_err(|error| cannot(&error))?;
-        Ok(Self {
-            path: path.to_owned(),
-            _lock: lock,
-        })
+        Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
     /// The admin socket, for root alone. A stale file is replaced: whoever made it does not hold the lock.
     pub(crate) fn listen(&self) -> Result<UnixListener, RunError> {
         let path = self.socket();
-        let cannot = |error| {
-            RunError::io(
-                format_args!("cannot make the admin socket {}", path.display()),
-                &error,
-            )
-        };
+        let cannot = |error| RunError::io(format_args!("cannot make the admin socket {}", path.display()), &error);
         // Under another name first, so that nobody finds a socket that is open to all or not yet listening.
         let new = self.path.join(format!(".{SOCKET}.new"));
         let _ = fs::remove_file(&new);
@@ -149,10 +133,7 @@ fn active(path: &Path, holder: &str) -> String {
             "another `perouter {what}` is active on this node (pid {pid}, state directory {}); stop it first, or give this one a state directory of its own",
             path.display()
         ),
-        None => format!(
-            "another perouter is active on this node (it holds {})",
-            path.join(LOCK).display()
-        ),
+        None => format!("another perouter is active on this node (it holds {})", path.join(LOCK).display()),
     }
 }
 
@@ -166,27 +147,16 @@ pub(crate) struct Admin {
 
 impl Admin {
     /// Starts it on the state directory's socket.
-    pub(crate) fn start(
-        state: &StateDir,
-        speaker: SpeakerHandle,
-        status: Status,
-    ) -> Result<Self, RunError> {
+    pub(crate) fn start(state: &StateDir, speaker: SpeakerHandle, status: Status) -> Result<Self, RunError> {
         let (shutdown, stop) = watch::channel(false);
         let server = crate::admin::serve(state.listen()?, speaker, status, stop);
-        Ok(Self {
-            shutdown,
-            server,
-            socket: state.socket(),
-        })
+        Ok(Self { shutdown, server, socket: state.socket() })
     }
 
     /// Stops it and removes the socket file.
     pub(crate) async fn stop(self) {
         let _ = self.shutdown.send(true);
-        if tokio::time::timeout(ADMIN_LIMIT, self.server)
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(ADMIN_LIMIT, self.server).await.is_err() {
             tracing::debug!("an admin client is still connected");
         }
         let _ = fs::remove_file(&self.socket);
@@ -194,12 +164,7 @@ impl Admin {
 }
 
 /// Stops the speaker and waits for it, within limits.
-pub(crate) async fn stop_speaker(
-    speaker: &SpeakerHandle,
-    task: JoinHandle<()>,
-    graceful: bool,
-    clear_fib: bool,
-) {
+pub(crate) async fn stop_speaker(speaker: &SpeakerHandle, task: JoinHandle<()>, graceful: bool, clear_fib: bool) {
     speaker.stop(graceful, clear_fib).await;
     match tokio::time::timeout(SPEAKER_LIMIT, task).await {
         Ok(Ok(())) => {}
@@ -228,8 +193,7 @@ pub(crate) struct Signals {
 impl Signals {
     /// Catches them from here on. First of all: a SIGHUP must not kill a daemon that is starting.
     pub(crate) fn catch() -> Result<Self, RunError> {
-        let catch =
-            |kind| signal(kind).map_err(|error| RunError::io("cannot catch signals", &error));
+        let catch = |kind| signal(kind).map_err(|error| RunError::io("cannot catch signals", &error));
         Ok(Self {
             hangup: catch(SignalKind::hangup())?,
             terminate: catch(SignalKind::terminate())?,
@@ -248,12 +212,8 @@ impl Signals {
 }
 
 /// Runs something that blocks (netlink, files) outside the runtime's workers.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, RunError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| RunError(format!("a worker ended badly: {error}")))
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, RunError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| RunError(format!("a worker ended badly: {error}")))
 }
 
 #[cfg(test)]
@@ -265,17 +225,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("state");
         let first = StateDir::take(&path, "run").expect("nobody holds it");
-        let refused = StateDir::take(&path, "speak")
-            .expect_err("the first holds it")
-            .to_string();
-        assert!(
-            refused.starts_with("another `perouter run` is active on this node"),
-            "{refused}"
-        );
-        assert!(
-            refused.contains(&format!("pid {}", std::process::id())),
-            "{refused}"
-        );
+        let refused = StateDir::take(&path, "speak").expect_err("the first holds it").to_string();
+        assert!(refused.starts_with("another `perouter run` is active on this node"), "{refused}");
+        assert!(refused.contains(&format!("pid {}", std::process::id())), "{refused}");
         drop(first);
         StateDir::take(&path, "speak").expect("the first is gone");
     }
@@ -286,10 +238,7 @@ mod tests {
         let state = StateDir::take(folder.path(), "run").expect("nobody holds it");
         drop(UnixListener::bind(state.socket()).expect("a stale socket"));
         let _listener = state.listen().expect("replaces it");
-        let mode = fs::metadata(state.socket())
-            .expect("the file is there")
-            .permissions()
-            .mode();
+        let mode = fs::metadata(state.socket()).expect("the file is there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         std::os::unix::net::UnixStream::connect(state.socket()).expect("somebody listens");
     }

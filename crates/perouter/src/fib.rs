@@ -40,23 +40,10 @@ pub(crate) struct FibThread {
 
 impl FibThread {
     /// Starts the thread; answers go to `events`.
-    pub(crate) fn start(
-        namespace: Namespace,
-        status: Status,
-        events: mpsc::Sender<Event>,
-    ) -> io::Result<Self> {
+    pub(crate) fn start(namespace: Namespace, status: Status, events: mpsc::Sender<Event>) -> io::Result<Self> {
         let (commands, queue) = sync_channel(COMMANDS);
-        let mut worker = Worker {
-            namespace,
-            status,
-            events,
-            fib: None,
-            wait: FIRST_WAIT,
-            told: None,
-        };
-        thread::Builder::new()
-            .name("fib".into())
-            .spawn(move || worker.run(&queue))?;
+        let mut worker = Worker { namespace, status, events, fib: None, wait: FIRST_WAIT, told: None };
+        thread::Builder::new().name("fib".into()).spawn(move || worker.run(&queue))?;
         Ok(Self { commands })
     }
 
@@ -125,11 +112,7 @@ impl Worker {
                     .into_iter()
                     .map(|(group, text)| (engine::fib::GroupId(group), text))
                     .collect();
-                vec![Event::FibAck {
-                    id,
-                    failed: outcome.failed_routes,
-                    failed_groups,
-                }]
+                vec![Event::FibAck { id, failed: outcome.failed_routes, failed_groups }]
             }
             Err(error) => {
                 let reason = words(&error);
@@ -170,44 +153,25 @@ impl Worker {
 }
 
 fn convert(batch: &FibBatch) -> Batch {
-    let mut work = Batch {
-        sweep: batch.sweep,
-        ..Batch::default()
-    };
+    let mut work = Batch { sweep: batch.sweep, ..Batch::default() };
     for change in &batch.groups {
         match change {
             GroupChange::Set(group, hops) => {
-                let hops = hops
-                    .iter()
-                    .map(|hop| Hop {
-                        gateway: hop.gateway,
-                        link: hop.link,
-                    })
-                    .collect();
+                let hops = hops.iter().map(|hop| Hop { gateway: hop.gateway, link: hop.link }).collect();
                 work.set_groups.push((group.0, hops));
             }
             GroupChange::Delete(group) => work.delete_groups.push(group.0),
         }
     }
-    work.routes = batch
-        .routes
-        .iter()
-        .map(|change| (change.prefix, change.group.map(|group| group.0)))
-        .collect();
+    work.routes = batch.routes.iter().map(|change| (change.prefix, change.group.map(|group| group.0))).collect();
     work
 }
 
 /// The answer to a batch of which nothing is known to have happened.
 fn refused(batch: &FibBatch, reason: &str) -> Event {
     let failed = batch.routes.iter().filter(|change| change.group.is_some());
-    let failed = failed
-        .map(|change| (change.prefix, reason.to_owned()))
-        .collect();
-    Event::FibAck {
-        id: batch.id,
-        failed,
-        failed_groups: Vec::new(),
-    }
+    let failed = failed.map(|change| (change.prefix, reason.to_owned())).collect();
+    Event::FibAck { id: batch.id, failed, failed_groups: Vec::new() }
 }
 
 #[cfg(test)]
@@ -217,25 +181,13 @@ mod tests {
     use super::*;
 
     fn batch() -> FibBatch {
-        let hop = engine::fib::Hop {
-            gateway: IpAddr::from([10, 0, 0, 1]),
-            link: 4,
-        };
+        let hop = engine::fib::Hop { gateway: IpAddr::from([10, 0, 0, 1]), link: 4 };
         FibBatch {
             id: 7,
-            groups: vec![
-                GroupChange::Delete(GroupId(1)),
-                GroupChange::Set(GroupId(2), vec![hop]),
-            ],
+            groups: vec![GroupChange::Delete(GroupId(1)), GroupChange::Set(GroupId(2), vec![hop])],
             routes: vec![
-                RouteChange {
-                    prefix: "10.1.0.0/16".parse().expect("a prefix"),
-                    group: Some(GroupId(2)),
-                },
-                RouteChange {
-                    prefix: "10.2.0.0/16".parse().expect("a prefix"),
-                    group: None,
-                },
+                RouteChange { prefix: "10.1.0.0/16".parse().expect("a prefix"), group: Some(GroupId(2)) },
+                RouteChange { prefix: "10.2.0.0/16".parse().expect("a prefix"), group: None },
             ],
             sweep: true,
         }
@@ -244,24 +196,9 @@ mod tests {
     #[test]
     fn a_batch_reaches_the_kernel_whole() {
         let work = convert(&batch());
-        assert_eq!(
-            work.set_groups,
-            [(
-                2,
-                vec![Hop {
-                    gateway: IpAddr::from([10, 0, 0, 1]),
-                    link: 4
-                }]
-            )]
-        );
+        assert_eq!(work.set_groups, [(2, vec![Hop { gateway: IpAddr::from([10, 0, 0, 1]), link: 4 }])]);
         assert_eq!(work.delete_groups, [1]);
-        assert_eq!(
-            work.routes
-                .iter()
-                .map(|(_, group)| *group)
-                .collect::<Vec<_>>(),
-            [Some(2), None]
-        );
+        assert_eq!(work.routes.iter().map(|(_, group)| *group).collect::<Vec<_>>(), [Some(2), None]);
         assert!(work.sweep);
     }
 
@@ -269,13 +206,7 @@ mod tests {
     fn a_batch_that_could_not_be_sent_counts_as_refused() {
         match refused(&batch(), "Operation not permitted") {
             Event::FibAck { id: 7, failed, .. } => {
-                assert_eq!(
-                    failed,
-                    [(
-                        "10.1.0.0/16".parse().expect("a prefix"),
-                        "Operation not permitted".to_owned()
-                    )]
-                );
+                assert_eq!(failed, [("10.1.0.0/16".parse().expect("a prefix"), "Operation not permitted".to_owned())]);
             }
             other => panic!("wanted an answer, got {other:?}"),
         }

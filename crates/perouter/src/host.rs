@@ -50,20 +50,11 @@ impl Pace {
     /// An attempt ended.
     fn attempted(&mut self, now: Instant, changed: bool, failed: bool) {
         if changed {
-            let fight = self
-                .changed
-                .is_some_and(|before| now < before + FIGHT.max(self.pause * 2));
-            self.pause = if fight {
-                (self.pause * 2).clamp(DEBOUNCE * 2, LONGEST_PAUSE)
-            } else {
-                Duration::ZERO
-            };
+            let fight = self.changed.is_some_and(|before| now < before + FIGHT.max(self.pause * 2));
+            self.pause = if fight { (self.pause * 2).clamp(DEBOUNCE * 2, LONGEST_PAUSE) } else { Duration::ZERO };
             self.changed = Some(now);
         }
-        self.retry = failed.then(|| {
-            self.retry
-                .map_or(FIRST_RETRY, |wait| (wait * 2).min(LONGEST_RETRY))
-        });
+        self.retry = failed.then(|| self.retry.map_or(FIRST_RETRY, |wait| (wait * 2).min(LONGEST_RETRY)));
         self.due = self.retry.map(|wait| now + wait);
     }
 }
@@ -139,10 +130,7 @@ impl Keeper {
             Ok(attempt) => attempt,
             Err(error) => {
                 tracing::error!(%error, "the host side panicked");
-                Attempt {
-                    steps: Vec::new(),
-                    errors: Some(Vec::new()),
-                }
+                Attempt { steps: Vec::new(), errors: Some(Vec::new()) }
             }
         };
         self.record(attempt)
@@ -164,22 +152,13 @@ impl Keeper {
         for error in errors.iter().filter(|error| !self.errors.contains(error)) {
             self.status.note(Level::Warn, None, error.message.clone());
         }
-        for gone in self
-            .errors
-            .iter()
-            .filter(|gone| !errors.iter().any(|error| error.object == gone.object))
-        {
-            self.status.note(
-                Level::Info,
-                None,
-                format!("{}: no longer in error", gone.object),
-            );
+        for gone in self.errors.iter().filter(|gone| !errors.iter().any(|error| error.object == gone.object)) {
+            self.status.note(Level::Info, None, format!("{}: no longer in error", gone.object));
         }
         self.pace.attempted(now, changed, !errors.is_empty());
         self.retry_not_before = self.pace.due;
         self.failed_steps = if errors.is_empty() { Vec::new() } else { steps };
-        self.status
-            .update(|data| data.host_errors.clone_from(&errors));
+        self.status.update(|data| data.host_errors.clone_from(&errors));
         self.errors = errors;
         changed
     }
@@ -189,28 +168,15 @@ fn attempt(desired: &DesiredHost, skip: &[Op]) -> Attempt {
     let observed = match kernel::host::observe(desired) {
         Ok(observed) => observed,
         Err(error) => {
-            return Attempt {
-                steps: Vec::new(),
-                errors: Some(vec![error]),
-            };
+            return Attempt { steps: Vec::new(), errors: Some(vec![error]) };
         }
     };
     let steps = kernel::host::plan(desired, &observed);
     if !steps.is_empty() && steps == skip {
-        return Attempt {
-            steps,
-            errors: None,
-        };
+        return Attempt { steps, errors: None };
     }
-    let errors = if steps.is_empty() {
-        Vec::new()
-    } else {
-        kernel::host::apply(desired, &steps)
-    };
-    Attempt {
-        steps,
-        errors: Some(errors),
-    }
+    let errors = if steps.is_empty() { Vec::new() } else { kernel::host::apply(desired, &steps) };
+    Attempt { steps, errors: Some(errors) }
 }
 
 fn sentence(step: &Op) -> String {

@@ -70,49 +70,23 @@ pub(crate) async fn run(options: RunOptions) -> Result<(), RunError> {
     let state = StateDir::take(&options.state_dir, "run")?;
     let status = Status::new(Mode::Run);
     let node = read_node(&options.node_config).await?;
-    let name = options
-        .namespace
-        .clone()
-        .unwrap_or_else(|| "perouter".to_owned());
+    let name = options.namespace.clone().unwrap_or_else(|| "perouter".to_owned());
     status.update(|data| {
         data.node = Some(node.clone());
         data.namespace = Some(name.clone());
     });
 
     let namespace = open_namespace(&name).await?;
-    let (in_namespace, addresses) = (
-        namespace.clone(),
-        [([0, 0, 0, 0], 179).into(), ([0_u16; 8], 179).into()],
-    );
-    let (listeners, warnings) = blocking(move || listener::open(&in_namespace, &addresses))
-        .await?
-        .map_err(RunError)?;
-    warnings
-        .into_iter()
-        .for_each(|warning| status.note(Level::Warn, None, warning));
+    let (in_namespace, addresses) = (namespace.clone(), [([0, 0, 0, 0], 179).into(), ([0_u16; 8], 179).into()]);
+    let (listeners, warnings) = blocking(move || listener::open(&in_namespace, &addresses)).await?.map_err(RunError)?;
+    warnings.into_iter().for_each(|warning| status.note(Level::Warn, None, warning));
 
     let (router_news, host_news) = (News::default(), News::default());
-    let first = first_facts(
-        &namespace,
-        vec![router_news.clone(), host_news.clone()],
-        &status,
-    )
-    .await?;
+    let first = first_facts(&namespace, vec![router_news.clone(), host_news.clone()], &status).await?;
     watch_own_namespace(host_news.clone()).await?;
-    let setup = Setup {
-        namespace: namespace.clone(),
-        listeners,
-        first,
-        status: status.clone(),
-    };
-    let (speaker, task) =
-        speaker::start(setup).map_err(|error| RunError::io("cannot start the speaker", &error))?;
-    let follower = watch::follow(
-        namespace.clone(),
-        router_news,
-        speaker.clone(),
-        status.clone(),
-    );
+    let setup = Setup { namespace: namespace.clone(), listeners, first, status: status.clone() };
+    let (speaker, task) = speaker::start(setup).map_err(|error| RunError::io("cannot start the speaker", &error))?;
+    let follower = watch::follow(namespace.clone(), router_news, speaker.clone(), status.clone());
     let admin = Admin::start(&state, speaker.clone(), status.clone())?;
 
     let mut bursts = watch_files(&options, &status);
@@ -140,16 +114,9 @@ pub(crate) async fn run(options: RunOptions) -> Result<(), RunError> {
         }
     }
 
-    status.note(
-        Level::Info,
-        None,
-        "stopping; the data plane stays in place".into(),
-    );
+    status.note(Level::Info, None, "stopping; the data plane stays in place".into());
     follower.abort();
-    let graceful = router
-        .intent
-        .as_ref()
-        .is_some_and(|intent| intent.graceful_restart.is_some());
+    let graceful = router.intent.as_ref().is_some_and(|intent| intent.graceful_restart.is_some());
     stop_speaker(&speaker, task, graceful, false).await;
     admin.stop().await;
     drop(state);
@@ -158,21 +125,14 @@ pub(crate) async fn run(options: RunOptions) -> Result<(), RunError> {
 
 async fn read_node(path: &Path) -> Result<Node, RunError> {
     let path = path.to_owned();
-    blocking(move || config::node::load(&path))
-        .await?
-        .map_err(|error| RunError(error.to_string()))
+    blocking(move || config::node::load(&path)).await?.map_err(|error| RunError(error.to_string()))
 }
 
 async fn open_namespace(name: &str) -> Result<Namespace, RunError> {
     let wanted = name.to_owned();
     let (namespace, _created) = blocking(move || Namespace::ensure(&wanted))
         .await?
-        .map_err(|error| {
-            RunError::io(
-                format_args!("cannot open or make the network namespace {name}"),
-                &error,
-            )
-        })?;
+        .map_err(|error| RunError::io(format_args!("cannot open or make the network namespace {name}"), &error))?;
     Ok(namespace)
 }
 
@@ -185,10 +145,7 @@ async fn watch_own_namespace(news: News) -> Result<(), RunError> {
 
 fn watch_files(options: &RunOptions, status: &Status) -> mpsc::Receiver<()> {
     files::watch(&[&options.config_dir, &options.node_config]).unwrap_or_else(|error| {
-        let text = format!(
-            "cannot watch {}: {error}. SIGHUP reloads",
-            options.config_dir.display()
-        );
+        let text = format!("cannot watch {}: {error}. SIGHUP reloads", options.config_dir.display());
         status.note(Level::Warn, None, text);
         // Closed from the start: the branch that waits for it is never taken.
         mpsc::channel(1).1
@@ -224,11 +181,7 @@ impl Router {
     async fn reload(&mut self) {
         match read_node(&self.options.node_config).await {
             Ok(node) => self.node = node,
-            Err(error) => self.status.note(
-                Level::Warn,
-                None,
-                format!("{error}. The node stays as it was"),
-            ),
+            Err(error) => self.status.note(Level::Warn, None, format!("{error}. The node stays as it was")),
         }
         let (folder, node) = (self.options.config_dir.clone(), self.node.clone());
         let loaded = blocking(move || {
@@ -243,15 +196,10 @@ impl Router {
         let (compiled, none, folder_exists) = match loaded {
             Ok(loaded) => loaded,
             Err(error) => {
-                return self.status.note(
-                    Level::Warn,
-                    None,
-                    format!("cannot read the configuration: {error}"),
-                );
+                return self.status.note(Level::Warn, None, format!("cannot read the configuration: {error}"));
             }
         };
-        self.told
-            .tell(&compiled.verdicts, none.as_deref(), &self.status);
+        self.told.tell(&compiled.verdicts, none.as_deref(), &self.status);
         let verdicts = compiled.verdicts.clone();
         self.status.update(|data| {
             data.node = Some(self.node.clone());
@@ -267,10 +215,7 @@ impl Router {
 
     /// Host first: sessions over a NIC that arrives a moment later would only begin at the next retry.
     async fn apply(&mut self, intent: Intent, host: DesiredHost) {
-        self.keeper.set(DesiredHost {
-            namespace: self.name.clone(),
-            ..host
-        });
+        self.keeper.set(DesiredHost { namespace: self.name.clone(), ..host });
         self.converge().await;
         if self.intent.as_ref() != Some(&intent) {
             self.intent = Some(intent.clone());
@@ -287,39 +232,20 @@ impl Router {
                 None,
                 "no Underlay any more: ending all sessions and giving the NICs back".into(),
             );
-            self.speaker
-                .apply(Intent {
-                    peers: BTreeMap::new(),
-                    networks: Vec::new(),
-                    ..intent
-                })
-                .await;
-            if tokio::time::timeout(QUIET_LIMIT, self.speaker.quiet())
-                .await
-                .is_err()
-            {
+            self.speaker.apply(Intent { peers: BTreeMap::new(), networks: Vec::new(), ..intent }).await;
+            if tokio::time::timeout(QUIET_LIMIT, self.speaker.quiet()).await.is_err() {
                 tracing::debug!("some connections did not end in time");
             }
         }
-        self.keeper.set(DesiredHost {
-            namespace: self.name.clone(),
-            nics: Vec::new(),
-            veth: None,
-        });
+        self.keeper.set(DesiredHost { namespace: self.name.clone(), nics: Vec::new(), veth: None });
         self.converge().await;
     }
 
     async fn converge(&mut self) {
         if self.keeper.converge().await {
             // Not left to the monitor: the next intent must find the new links.
-            let everything = kernel::monitor::Changes {
-                links: true,
-                routes: true,
-                resync: false,
-            };
-            if let Err(error) =
-                watch::update(&self.namespace, everything, &self.speaker, &self.status).await
-            {
+            let everything = kernel::monitor::Changes { links: true, routes: true, resync: false };
+            if let Err(error) = watch::update(&self.namespace, everything, &self.speaker, &self.status).await {
                 tracing::warn!(%error, "cannot read links and routes of the router");
             }
         }
@@ -331,14 +257,9 @@ fn decide(compiled: Compiled, folder_exists: bool) -> Change {
         return Change::Apply(Box::new(intent), host);
     }
     if !folder_exists {
-        return Change::Keep(
-            "the configuration folder is missing: the router stays as it is".into(),
-        );
+        return Change::Keep("the configuration folder is missing: the router stays as it is".into());
     }
-    let culprit = compiled
-        .verdicts
-        .iter()
-        .find(|verdict| verdicts::hides_an_underlay(verdict));
+    let culprit = compiled.verdicts.iter().find(|verdict| verdicts::hides_an_underlay(verdict));
     match culprit {
         Some(verdict) => Change::Keep(format!(
             "no usable Underlay, because {} was rejected: the router stays as it is",

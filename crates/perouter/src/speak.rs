@@ -24,26 +24,16 @@ pub(crate) async fn speak(file: PathBuf) -> Result<(), RunError> {
     let state = StateDir::take(&config.state_dir, "speak")?;
     let status = Status::new(Mode::Speak);
 
-    let namespace = Namespace::current()
-        .map_err(|error| RunError::io("cannot open our own network namespace", &error))?;
+    let namespace =
+        Namespace::current().map_err(|error| RunError::io("cannot open our own network namespace", &error))?;
     let (in_namespace, addresses) = (namespace.clone(), config.listen.clone());
-    let (listeners, warnings) = blocking(move || listener::open(&in_namespace, &addresses))
-        .await?
-        .map_err(RunError)?;
-    warnings
-        .into_iter()
-        .for_each(|warning| status.note(Level::Warn, None, warning));
+    let (listeners, warnings) = blocking(move || listener::open(&in_namespace, &addresses)).await?.map_err(RunError)?;
+    warnings.into_iter().for_each(|warning| status.note(Level::Warn, None, warning));
 
     let news = News::default();
     let first = first_facts(&namespace, vec![news.clone()], &status).await?;
-    let setup = Setup {
-        namespace: namespace.clone(),
-        listeners,
-        first,
-        status: status.clone(),
-    };
-    let (speaker, task) =
-        speaker::start(setup).map_err(|error| RunError::io("cannot start the speaker", &error))?;
+    let setup = Setup { namespace: namespace.clone(), listeners, first, status: status.clone() };
+    let (speaker, task) = speaker::start(setup).map_err(|error| RunError::io("cannot start the speaker", &error))?;
     let follower = watch::follow(namespace, news, speaker.clone(), status.clone());
     let admin = Admin::start(&state, speaker.clone(), status.clone())?;
     speaker.apply(config.intent.clone()).await;
@@ -82,9 +72,7 @@ pub(crate) async fn first_facts(
 
 async fn read(file: &Path) -> Result<Speak, RunError> {
     let file = file.to_owned();
-    blocking(move || config::speak::load(&file))
-        .await?
-        .map_err(|error| RunError(error.to_string()))
+    blocking(move || config::speak::load(&file)).await?.map_err(|error| RunError(error.to_string()))
 }
 
 /// Returns what is in force afterwards.
@@ -92,40 +80,22 @@ async fn reload(file: &Path, old: Speak, speaker: &SpeakerHandle, status: &Statu
     let mut new = match read(file).await {
         Ok(new) => new,
         Err(error) => {
-            status.note(
-                Level::Warn,
-                None,
-                format!("{error}. The previous configuration stays in force"),
-            );
+            status.note(Level::Warn, None, format!("{error}. The previous configuration stays in force"));
             return old;
         }
     };
-    for (field, changed) in [
-        ("listen", new.listen != old.listen),
-        ("stateDir", new.state_dir != old.state_dir),
-    ] {
+    for (field, changed) in [("listen", new.listen != old.listen), ("stateDir", new.state_dir != old.state_dir)] {
         if changed {
-            let text = format!(
-                "{}: `{field}` has changed; that takes effect at the next start",
-                file.display()
-            );
+            let text = format!("{}: `{field}` has changed; that takes effect at the next start", file.display());
             status.note(Level::Warn, None, text);
         }
     }
     new.listen = old.listen;
     new.state_dir = old.state_dir;
     if new.intent == old.intent {
-        status.note(
-            Level::Info,
-            None,
-            format!("{} read again: nothing has changed", file.display()),
-        );
+        status.note(Level::Info, None, format!("{} read again: nothing has changed", file.display()));
     } else {
-        status.note(
-            Level::Info,
-            None,
-            format!("{} read again: applying the difference", file.display()),
-        );
+        status.note(Level::Info, None, format!("{} read again: applying the difference", file.display()));
         speaker.apply(new.intent.clone()).await;
     }
     new

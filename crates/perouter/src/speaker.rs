@@ -87,13 +87,7 @@ impl SpeakerHandle {
 
     /// Begins to stop; the task returned by [`start`] ends when it is done.
     pub(crate) async fn stop(&self, graceful: bool, clear_fib: bool) {
-        let _ = self
-            .requests
-            .send(Request::Stop {
-                graceful,
-                clear_fib,
-            })
-            .await;
+        let _ = self.requests.send(Request::Stop { graceful, clear_fib }).await;
     }
 
     async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Option<T> {

@@ -108,12 +108,7 @@ impl Status {
         while data.events.len() >= EVENTS_KEPT {
             data.events.pop_front();
         }
-        data.events.push_back(EventRecord {
-            at: SystemTime::now(),
-            level,
-            peer,
-            text,
-        });
+        data.events.push_back(EventRecord { at: SystemTime::now(), level, peer, text });
     }
 
     // Every holder leaves the data whole, so a panic elsewhere does not make it unusable.
@@ -134,14 +129,8 @@ mod tests {
         }
         let events = status.read().events;
         assert_eq!(events.len(), EVENTS_KEPT);
-        assert_eq!(
-            events.front().map(|event| event.text.as_str()),
-            Some("event 3")
-        );
-        assert_eq!(
-            events.back().map(|event| event.text.clone()),
-            Some(format!("event {}", EVENTS_KEPT + 2))
-        );
+        assert_eq!(events.front().map(|event| event.text.as_str()), Some("event 3"));
+        assert_eq!(events.back().map(|event| event.text.clone()), Some(format!("event {}", EVENTS_KEPT + 2)));
     }
 
     #[test]

@@ -24,11 +24,7 @@ use crate::status::Status;
 /// Wait before a monitor that failed is opened again.
 const REOPEN: Duration = Duration::from_secs(1);
 
-const EVERYTHING: Changes = Changes {
-    links: true,
-    routes: true,
-    resync: true,
-};
+const EVERYTHING: Changes = Changes { links: true, routes: true, resync: true };
 
 /// What changed and was not taken yet. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -85,10 +81,7 @@ pub(crate) fn monitor(namespace: Namespace, name: &str, targets: Vec<News>) -> i
 
 /// Links and routes of a namespace as they are, for the engine and the status. Blocks for netlink.
 pub(crate) fn read(namespace: &Namespace) -> io::Result<(Vec<LinkInfo>, Vec<RouteInfo>)> {
-    Ok((
-        kernel::monitor::links(namespace)?,
-        kernel::monitor::foreign_routes(namespace)?,
-    ))
+    Ok((kernel::monitor::links(namespace)?, kernel::monitor::foreign_routes(namespace)?))
 }
 
 /// As the engine knows links.
@@ -104,30 +97,18 @@ pub(crate) fn links_event(links: &[LinkInfo]) -> Event {
 
 /// As the engine knows routes that are not ours.
 pub(crate) fn routes_event(routes: &[RouteInfo]) -> Event {
-    let route = |route: &RouteInfo| UnderlyingRoute {
-        prefix: route.prefix,
-        gateway: route.gateway,
-        link: route.link,
-    };
+    let route = |route: &RouteInfo| UnderlyingRoute { prefix: route.prefix, gateway: route.gateway, link: route.link };
     Event::Underlying(routes.iter().map(route).collect())
 }
 
 /// Keeps the speaker's picture of its namespace current: reads what `news` says has changed and tells it. Runs
 /// until it is aborted.
-pub(crate) fn follow(
-    namespace: Namespace,
-    news: News,
-    speaker: SpeakerHandle,
-    status: Status,
-) -> JoinHandle<()> {
+pub(crate) fn follow(namespace: Namespace, news: News, speaker: SpeakerHandle, status: Status) -> JoinHandle<()> {
     tokio::spawn(async move {
         loop {
             let changes = news.take().await;
             if let Err(error) = update(&namespace, changes, &speaker, &status).await {
-                let text = format!(
-                    "cannot read links and routes of the router: {}; trying again",
-                    words(&error)
-                );
+                let text = format!("cannot read links and routes of the router: {}; trying again", words(&error));
                 status.note(Level::Warn, None, text);
                 tokio::time::sleep(REOPEN).await;
                 news.add(EVERYTHING);
@@ -144,9 +125,7 @@ pub(crate) async fn update(
     status: &Status,
 ) -> io::Result<()> {
     let namespace = namespace.clone();
-    let (links, routes) = tokio::task::spawn_blocking(move || read(&namespace))
-        .await
-        .map_err(io::Error::other)??;
+    let (links, routes) = tokio::task::spawn_blocking(move || read(&namespace)).await.map_err(io::Error::other)??;
     if changes.links || changes.resync {
         speaker.tell(links_event(&links)).await;
         status.update(|data| data.links = links);
@@ -166,34 +145,11 @@ mod tests {
     #[tokio::test]
     async fn changes_add_up_until_they_are_taken() {
         let news = News::default();
-        news.add(Changes {
-            links: true,
-            ..Changes::default()
-        });
-        news.add(Changes {
-            resync: true,
-            ..Changes::default()
-        });
-        assert_eq!(
-            news.take().await,
-            Changes {
-                links: true,
-                routes: false,
-                resync: true
-            }
-        );
-        news.add(Changes {
-            routes: true,
-            ..Changes::default()
-        });
-        assert_eq!(
-            news.take().await,
-            Changes {
-                links: false,
-                routes: true,
-                resync: false
-            }
-        );
+        news.add(Changes { links: true, ..Changes::default() });
+        news.add(Changes { resync: true, ..Changes::default() });
+        assert_eq!(news.take().await, Changes { links: true, routes: false, resync: true });
+        news.add(Changes { routes: true, ..Changes::default() });
+        assert_eq!(news.take().await, Changes { links: false, routes: true, resync: false });
     }
 
     #[test]
@@ -207,16 +163,8 @@ mod tests {
             kind: String::new(),
             addresses: Vec::new(),
         };
-        let up = LinkInfo {
-            carrier: true,
-            ..link.clone()
-        };
-        let Event::Links(links) = links_event(&[link, up]) else {
-            panic!("wanted links")
-        };
-        assert_eq!(
-            links.iter().map(|link| link.up).collect::<Vec<_>>(),
-            [false, true]
-        );
+        let up = LinkInfo { carrier: true, ..link.clone() };
+        let Event::Links(links) = links_event(&[link, up]) else { panic!("wanted links") };
+        assert_eq!(links.iter().map(|link| link.up).collect::<Vec<_>>(), [false, true]);
     }
 }

@@ -39,11 +39,7 @@ impl Told {
         if let Some(none) = none
             && self.none.as_deref() != Some(none)
         {
-            status.note(
-                Level::Info,
-                None,
-                format!("waiting for configuration: {none}"),
-            );
+            status.note(Level::Info, None, format!("waiting for configuration: {none}"));
         }
         self.none = none.map(str::to_owned);
     }
@@ -60,11 +56,7 @@ pub(crate) fn hides_an_underlay(verdict: &Verdict) -> bool {
 /// "Underlay static-n-underlay-0 (/etc/.../openpe_a.yaml:3)".
 pub(crate) fn place(object: &ObjectRef) -> String {
     let Source::File { path, line } = &object.source;
-    let line = if *line > 0 {
-        format!(":{line}")
-    } else {
-        String::new()
-    };
+    let line = if *line > 0 { format!(":{line}") } else { String::new() };
     if object.kind == "File" {
         return format!("{}{line}", path.display());
     }
@@ -75,26 +67,12 @@ fn sentences(verdict: &Verdict) -> Vec<(Level, String)> {
     let place = place(&verdict.object);
     match &verdict.outcome {
         Outcome::Applied { warnings } => {
-            let warnings = warnings
-                .iter()
-                .map(|warning| (Level::Warn, format!("{place}: {warning}")));
-            std::iter::once((Level::Info, format!("{place}: applied")))
-                .chain(warnings)
-                .collect()
+            let warnings = warnings.iter().map(|warning| (Level::Warn, format!("{place}: {warning}")));
+            std::iter::once((Level::Info, format!("{place}: applied"))).chain(warnings).collect()
         }
-        Outcome::Rejected {
-            reason,
-            field,
-            message,
-        } => {
-            let field = field
-                .as_ref()
-                .map(|field| format!("{field}: "))
-                .unwrap_or_default();
-            vec![(
-                Level::Warn,
-                format!("{place}: rejected ({reason}): {field}{message}"),
-            )]
+        Outcome::Rejected { reason, field, message } => {
+            let field = field.as_ref().map(|field| format!("{field}: ")).unwrap_or_default();
+            vec![(Level::Warn, format!("{place}: rejected ({reason}): {field}{message}"))]
         }
     }
 }

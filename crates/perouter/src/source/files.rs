@@ -50,19 +50,11 @@ impl Files {
         let (sender, changes) = mpsc::channel(1);
         let of_interest = paths.clone();
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            if event
-                .as_ref()
-                .map_or(true, |event| concerns(event, &of_interest))
-            {
+            if event.as_ref().map_or(true, |event| concerns(event, &of_interest)) {
                 let _ = sender.try_send(());
             }
         })?;
-        let mut files = Self {
-            paths,
-            watched: BTreeSet::new(),
-            watcher,
-            changes,
-        };
+        let mut files = Self { paths, watched: BTreeSet::new(), watcher, changes };
         files.rearm();
         Ok(files)
     }
@@ -97,11 +89,7 @@ impl Files {
 /// What to watch for `path`: itself if it is a folder, and the nearest existing folder above.
 fn folders(path: &Path) -> Vec<PathBuf> {
     let own = path.is_dir().then(|| path.to_owned());
-    let above = path
-        .ancestors()
-        .skip(1)
-        .find(|folder| folder.is_dir())
-        .map(Path::to_owned);
+    let above = path.ancestors().skip(1).find(|folder| folder.is_dir()).map(Path::to_owned);
     own.into_iter().chain(above).collect()
 }
 
@@ -114,17 +102,9 @@ fn concerns(event: &notify::Event, paths: &[PathBuf]) -> bool {
     let changes = match event.kind {
         EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
         EventKind::Access(_) => false,
-        EventKind::Any
-        | EventKind::Create(_)
-        | EventKind::Modify(_)
-        | EventKind::Remove(_)
-        | EventKind::Other => true,
+        EventKind::Any | EventKind::Create(_) | EventKind::Modify(_) | EventKind::Remove(_) | EventKind::Other => true,
     };
-    let near = |changed: &PathBuf| {
-        paths
-            .iter()
-            .any(|path| changed.starts_with(path) || path.starts_with(changed))
-    };
+    let near = |changed: &PathBuf| paths.iter().any(|path| changed.starts_with(path) || path.starts_with(changed));
     changes && (event.need_rescan() || event.paths.iter().any(near))
 }
 
@@ -172,12 +152,7 @@ mod tests {
         let took = elapsed_until_report(&mut changes).await;
         assert_eq!(took, Duration::from_millis(900) + QUIET);
         let _sender = writer.await.expect("the writer ends");
-        assert!(
-            timeout(Duration::from_secs(60), debounce(&mut changes))
-                .await
-                .is_err(),
-            "reported twice"
-        );
+        assert!(timeout(Duration::from_secs(60), debounce(&mut changes)).await.is_err(), "reported twice");
     }
 
     #[tokio::test(start_paused = true)]
@@ -220,9 +195,7 @@ mod tests {
         fs::remove_dir_all(&folder).expect("removes");
         timeout(MISSED, bursts.recv()).await.expect("its removal");
         fs::create_dir_all(&folder).expect("makes folders");
-        timeout(MISSED, bursts.recv())
-            .await
-            .expect("the new folder");
+        timeout(MISSED, bursts.recv()).await.expect("the new folder");
     }
 
     #[test]
@@ -230,21 +203,9 @@ mod tests {
         let paths = [PathBuf::from("/etc/perouter/configs")];
         let event = |kind, path: &str| notify::Event::new(kind).add_path(path.into());
         let inside = "/etc/perouter/configs/openpe_a.yaml";
-        assert!(concerns(
-            &event(
-                EventKind::Access(AccessKind::Close(AccessMode::Write)),
-                inside
-            ),
-            &paths
-        ));
-        assert!(!concerns(
-            &event(EventKind::Access(AccessKind::Open(AccessMode::Any)), inside),
-            &paths
-        ));
-        assert!(!concerns(
-            &event(EventKind::Any, "/etc/perouter/other"),
-            &paths
-        ));
+        assert!(concerns(&event(EventKind::Access(AccessKind::Close(AccessMode::Write)), inside), &paths));
+        assert!(!concerns(&event(EventKind::Access(AccessKind::Open(AccessMode::Any)), inside), &paths));
+        assert!(!concerns(&event(EventKind::Any, "/etc/perouter/other"), &paths));
         assert!(concerns(&event(EventKind::Any, "/etc/perouter"), &paths));
     }
 }

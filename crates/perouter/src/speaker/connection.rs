@@ -123,11 +123,7 @@ async fn serve(
     None
 }
 
-async fn read(
-    conn: ConnId,
-    stream: &mut ReadHalf<'_>,
-    facts: &mpsc::Sender<Fact>,
-) -> Option<String> {
+async fn read(conn: ConnId, stream: &mut ReadHalf<'_>, facts: &mpsc::Sender<Fact>) -> Option<String> {
     let mut buffer = BytesMut::new();
     loop {
         if buffer.capacity() < READ_LEAST && !buffer.try_reclaim(READ_BUFFER) {

@@ -22,19 +22,9 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// Dials and tells the owner how it went.
 pub(crate) async fn run(conn: ConnId, namespace: Namespace, dial: Dial, facts: mpsc::Sender<Fact>) {
     let fact = match tokio::time::timeout(LIMIT, connect(namespace, dial)).await {
-        Ok(Ok((stream, local))) => Fact::Connected {
-            conn,
-            stream,
-            local,
-        },
-        Ok(Err(error)) => Fact::Ended {
-            conn,
-            error: Some(words(&error)),
-        },
-        Err(_) => Fact::Ended {
-            conn,
-            error: Some(format!("no answer within {} s", LIMIT.as_secs())),
-        },
+        Ok(Ok((stream, local))) => Fact::Connected { conn, stream, local },
+        Ok(Err(error)) => Fact::Ended { conn, error: Some(words(&error)) },
+        Err(_) => Fact::Ended { conn, error: Some(format!("no answer within {} s", LIMIT.as_secs())) },
     };
     // An owner that is gone needs no facts.
     let _ = facts.send(fact).await;

@@ -36,19 +36,12 @@ impl Listeners {
             let listener = tokio::net::TcpListener::from_std(socket.try_clone()?)?;
             tasks.spawn(accept(listener, facts.clone()));
         }
-        Ok(Self {
-            sockets,
-            admissions: BTreeMap::new(),
-            _tasks: tasks,
-        })
+        Ok(Self { sockets, admissions: BTreeMap::new(), _tasks: tasks })
     }
 
     /// Expects exactly these peers from here on. Returns a sentence for each key that could not be set.
     pub(crate) fn admit(&mut self, admissions: Vec<Admission>) -> Vec<(IpAddr, String)> {
-        let new: BTreeMap<IpAddr, Admission> = admissions
-            .into_iter()
-            .map(|one| (one.address, one))
-            .collect();
+        let new: BTreeMap<IpAddr, Admission> = admissions.into_iter().map(|one| (one.address, one)).collect();
         let mut failed = Vec::new();
         for (address, old) in &self.admissions {
             if old.password.is_some() && new.get(address).is_none_or(|now| now.password.is_none()) {
@@ -56,10 +49,7 @@ impl Listeners {
             }
         }
         for (address, now) in &new {
-            let before = self
-                .admissions
-                .get(address)
-                .and_then(|old| old.password.as_ref());
+            let before = self.admissions.get(address).and_then(|old| old.password.as_ref());
             if let Some(key) = &now.password
                 && before != Some(key)
             {
@@ -72,29 +62,19 @@ impl Listeners {
 
     /// Prepares an accepted stream for the peer that it came from.
     pub(crate) fn tune(&self, stream: &std::net::TcpStream, peer: IpAddr) -> io::Result<()> {
-        let ttl = self
-            .admissions
-            .get(&peer)
-            .and_then(|admission| super::ttl(admission.ttl));
+        let ttl = self.admissions.get(&peer).and_then(|admission| super::ttl(admission.ttl));
         kernel::sock::tune(stream, ttl)
     }
 
     fn set_key(&self, peer: IpAddr, key: Option<&str>, failed: &mut Vec<(IpAddr, String)>) {
-        for socket in self
-            .sockets
-            .iter()
-            .filter(|socket| same_family(socket, peer))
-        {
+        for socket in self.sockets.iter().filter(|socket| same_family(socket, peer)) {
             if let Err(error) = kernel::sock::set_md5(socket, peer, key) {
                 let text = match key {
                     Some(_) => format!(
                         "the kernel does not take the TCP-MD5 password of {peer}: {}. Connections from it cannot be accepted",
                         words(&error)
                     ),
-                    None => format!(
-                        "the TCP-MD5 password of {peer} cannot be removed: {}",
-                        words(&error)
-                    ),
+                    None => format!("the TCP-MD5 password of {peer} cannot be removed: {}", words(&error)),
                 };
                 failed.push((peer, text));
             }
@@ -103,9 +83,7 @@ impl Listeners {
 }
 
 fn same_family(socket: &TcpListener, peer: IpAddr) -> bool {
-    socket
-        .local_addr()
-        .is_ok_and(|local| local.is_ipv4() == peer.is_ipv4())
+    socket.local_addr().is_ok_and(|local| local.is_ipv4() == peer.is_ipv4())
 }
 
 /// Accepts from one socket until it is aborted. What is in the backlog then is reset by the kernel.
@@ -113,15 +91,7 @@ async fn accept(listener: tokio::net::TcpListener, facts: mpsc::Sender<Fact>) {
     loop {
         match incoming(&listener).await {
             Ok((stream, local, remote)) => {
-                if facts
-                    .send(Fact::Incoming {
-                        stream,
-                        local,
-                        remote,
-                    })
-                    .await
-                    .is_err()
-                {
+                if facts.send(Fact::Incoming { stream, local, remote }).await.is_err() {
                     return;
                 }
             }
@@ -135,9 +105,7 @@ async fn accept(listener: tokio::net::TcpListener, facts: mpsc::Sender<Fact>) {
     }
 }
 
-async fn incoming(
-    listener: &tokio::net::TcpListener,
-) -> io::Result<(std::net::TcpStream, SocketAddr, SocketAddr)> {
+async fn incoming(listener: &tokio::net::TcpListener) -> io::Result<(std::net::TcpStream, SocketAddr, SocketAddr)> {
     let (stream, remote) = listener.accept().await?;
     let local = stream.local_addr()?;
     Ok((stream.into_std()?, local, remote))
@@ -146,9 +114,7 @@ async fn incoming(
 fn peer_gone(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::NotConnected
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::NotConnected
     )
 }
 
@@ -164,10 +130,7 @@ pub(crate) fn open(
         match kernel::sock::listen(ns, address) {
             Ok(socket) => sockets.push(socket),
             Err(error) if without_ipv6(address, &error) => {
-                warnings.push(format!(
-                    "not listening on {address}: this system has no IPv6 ({})",
-                    words(&error)
-                ));
+                warnings.push(format!("not listening on {address}: this system has no IPv6 ({})", words(&error)));
             }
             Err(error) => return Err(refusal(address, &error)),
         }
@@ -180,8 +143,7 @@ const EAFNOSUPPORT: i32 = 97;
 fn without_ipv6(address: SocketAddr, error: &io::Error) -> bool {
     address.is_ipv6()
         && address.ip().is_unspecified()
-        && (error.raw_os_error() == Some(EAFNOSUPPORT)
-            || error.kind() == io::ErrorKind::AddrNotAvailable)
+        && (error.raw_os_error() == Some(EAFNOSUPPORT) || error.kind() == io::ErrorKind::AddrNotAvailable)
 }
 
 /// The sentence for a listen address that cannot be had.
@@ -192,10 +154,7 @@ fn refusal(address: SocketAddr, error: &io::Error) -> String {
             address.port()
         )
     } else if error.kind() == io::ErrorKind::AddrNotAvailable {
-        format!(
-            "no link here has the address {}; add it or choose another one",
-            address.ip()
-        )
+        format!("no link here has the address {}; add it or choose another one", address.ip())
     } else if error.kind() == io::ErrorKind::PermissionDenied {
         "ports below 1024 need root or CAP_NET_BIND_SERVICE; start it as root or choose a higher port".to_owned()
     } else {
@@ -216,12 +175,7 @@ mod tests {
     fn a_taken_address_is_named_with_the_remedy() {
         let address: SocketAddr = "0.0.0.0:179".parse().expect("an address");
         let text = refusal(address, &os(98));
-        assert!(
-            text.starts_with(
-                "cannot listen on 0.0.0.0:179: Address already in use; another program"
-            ),
-            "{text}"
-        );
+        assert!(text.starts_with("cannot listen on 0.0.0.0:179: Address already in use; another program"), "{text}");
         assert!(text.contains("sport = :179"), "{text}");
     }
 

@@ -89,12 +89,7 @@ fn now() -> std::time::Instant {
 
 impl Owner {
     pub(super) fn new(setup: Setup, requests: mpsc::Receiver<Request>) -> io::Result<Self> {
-        let Setup {
-            namespace,
-            listeners,
-            first,
-            status,
-        } = setup;
+        let Setup { namespace, listeners, first, status } = setup;
         let (fact_sender, facts) = mpsc::channel(FACTS);
         let (written_sender, written) = mpsc::channel(WRITTEN);
         let (kernel_sender, kernel) = mpsc::channel(KERNEL_FACTS);
@@ -143,9 +138,7 @@ impl Owner {
             self.tick();
         }
         if self.stopping.is_some_and(|stopping| stopping.clear_fib)
-            && tokio::time::timeout(CLEAR_LIMIT, self.fib.clear())
-                .await
-                .is_err()
+            && tokio::time::timeout(CLEAR_LIMIT, self.fib.clear()).await.is_err()
         {
             tracing::warn!("the kernel did not finish removing our routes in time");
         }
@@ -160,10 +153,7 @@ impl Owner {
 
     /// Waits for one thing and handles it.
     async fn wait(&mut self) {
-        let timer = self
-            .engine
-            .poll_timeout()
-            .map(|(at, _)| Instant::from_std(at));
+        let timer = self.engine.poll_timeout().map(|(at, _)| Instant::from_std(at));
         let deadline = self.stopping.as_ref().map(|stopping| stopping.deadline);
         let wake = timer.into_iter().chain(deadline).min();
         let sleep = async {
@@ -224,10 +214,7 @@ impl Owner {
             }
             Request::Tell(event) => self.tell(*event),
             Request::Quiet(answer) => self.quiet.push(answer),
-            Request::Stop {
-                graceful,
-                clear_fib,
-            } => self.stop(graceful, clear_fib),
+            Request::Stop { graceful, clear_fib } => self.stop(graceful, clear_fib),
         }
     }
 
@@ -248,10 +235,7 @@ impl Owner {
 
     fn stop(&mut self, graceful: bool, clear_fib: bool) {
         if self.stopping.is_none() {
-            self.stopping = Some(Stopping {
-                deadline: Instant::now() + STOP_LIMIT,
-                clear_fib,
-            });
+            self.stopping = Some(Stopping { deadline: Instant::now() + STOP_LIMIT, clear_fib });
             self.engine.handle(now(), Event::Shutdown { graceful });
         }
     }
@@ -264,22 +248,14 @@ impl Owner {
 
     fn fact(&mut self, fact: Fact) {
         match fact {
-            Fact::Connected {
-                conn,
-                stream,
-                local,
-            } => {
+            Fact::Connected { conn, stream, local } => {
                 // An abort can come too late for a dial that has just succeeded.
                 if let Some(Connection::Dialling(_)) = self.connections.get(&conn) {
                     self.open(conn, stream);
                     self.engine.handle(now(), Event::Connected { conn, local });
                 }
             }
-            Fact::Incoming {
-                stream,
-                local,
-                remote,
-            } => self.incoming(stream, local, remote),
+            Fact::Incoming { stream, local, remote } => self.incoming(stream, local, remote),
             Fact::Data { conn, data } => {
                 if let Some(Connection::Open(_)) = self.connections.get(&conn) {
                     self.engine.handle(now(), Event::Bytes { conn, data });
@@ -301,23 +277,13 @@ impl Owner {
         if self.stopping.is_some() {
             return;
         }
-        let stream = self
-            .listeners
-            .tune(&stream, remote.ip())
-            .and_then(|()| TcpStream::from_std(stream));
+        let stream = self.listeners.tune(&stream, remote.ip()).and_then(|()| TcpStream::from_std(stream));
         match stream {
             Ok(stream) => {
                 self.accepted += 1;
                 let conn = ConnId::Accepted(self.accepted);
                 self.open(conn, stream);
-                self.engine.handle(
-                    now(),
-                    Event::Accepted {
-                        conn,
-                        local,
-                        remote,
-                    },
-                );
+                self.engine.handle(now(), Event::Accepted { conn, local, remote });
             }
             Err(error) => {
                 tracing::warn!(peer = %remote, error = %connection::words(&error), "cannot use an accepted connection");
@@ -336,14 +302,7 @@ impl Owner {
             self.fact_sender.clone(),
             self.written_sender.clone(),
         ));
-        self.connections.insert(
-            conn,
-            Connection::Open(Open {
-                commands,
-                closing,
-                in_flight: 0,
-            }),
-        );
+        self.connections.insert(conn, Connection::Open(Open { commands, closing, in_flight: 0 }));
     }
 
     /// Everything that the engine wants to get out, as far as there is room for it.
@@ -365,8 +324,7 @@ impl Owner {
         while let Some(action) = self.engine.poll_action() {
             match action {
                 Action::Dial { conn, dial } => {
-                    let task =
-                        dial::run(conn, self.namespace.clone(), dial, self.fact_sender.clone());
+                    let task = dial::run(conn, self.namespace.clone(), dial, self.fact_sender.clone());
                     let task = tokio::spawn(task).abort_handle();
                     self.connections.insert(conn, Connection::Dialling(task));
                 }
