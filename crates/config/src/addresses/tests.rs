@@ -82,10 +82,7 @@ fn case_008_an_invalid_pool_is_an_error_whatever_the_other_one_is() {
 fn case_009_tunnel_endpoints_are_host_number_index() {
     assert_eq!(tunnel_endpoint("192.168.1.0/24", 0), Ok(net("192.168.1.0/32")));
     assert_eq!(tunnel_endpoint("192.168.1.0/24", 1), Ok(net("192.168.1.1/32")));
-    assert_eq!(
-        tunnel_endpoint("hellothisisnotanip", 0),
-        Err(AddressError::Invalid("hellothisisnotanip".into()))
-    );
+    assert_eq!(tunnel_endpoint("hellothisisnotanip", 0), Err(AddressError::Invalid("hellothisisnotanip".into())));
     assert!(matches!(tunnel_endpoint("192.168.1.0/31", 2), Err(AddressError::Exhausted { capacity: 2, .. })));
 }
 
@@ -120,7 +117,7 @@ fn case_011_small_and_full_pools() {
     gives("::/0", u32::MAX, "::1/0", "::1:0:1/0");
     assert_eq!(
         planned("10.0.0.4/30", 2).unwrap_err(),
-        "10.0.0.4/30 has no address for node index 2: it serves 2 nodes (indexes from 0); use a shorter prefix"
+        "10.0.0.4/30 has no address for node index 2: it serves node indexes 0 to 1; use a shorter prefix"
     );
 }
 

@@ -112,7 +112,8 @@ fn case_123_names_count_over_all_files() {
 l3vnis: [{name: l3vni-red, vni: 100}]
 rawfrrconfigs: [{rawConfig: router bgp 1}]
 ";
-    let loaded = Dir::with(&[("openpe_0.yaml", first), ("openpe_a.yaml", GOOD), ("openpe_b.yaml", GOOD)]).load_as("worker-1");
+    let loaded =
+        Dir::with(&[("openpe_0.yaml", first), ("openpe_a.yaml", GOOD), ("openpe_b.yaml", GOOD)]).load_as("worker-1");
     let underlays: Vec<_> = loaded.objects.underlays.iter().map(|object| object.reference.name.as_str()).collect();
     assert_eq!(underlays, ["static-worker-1-underlay-0", "static-worker-1-underlay-1"]);
     assert_eq!(loaded.objects.passthroughs[0].reference.name, "static-worker-1-l3passthrough");
@@ -140,10 +141,13 @@ fn case_124_and_054_defaults_hold_in_files_and_explicit_values_are_kept() {
 /// design.md 6.1: each bad object has its own verdict, and the good one beside them is applied.
 #[test]
 fn case_125_bad_objects_are_rejected_one_by_one_and_the_good_one_is_used() {
-    let text = format!("{GOOD}  - interfaces: []\n    neighbors: [{{asn: 1, address: 192.0.2.1}}]\nl2vnis:\n  - {{name: x, vni: 0}}\n");
+    let text = format!(
+        "{GOOD}  - interfaces: []\n    neighbors: [{{asn: 1, address: 192.0.2.1}}]\nl2vnis:\n  - {{name: x, vni: 0}}\n"
+    );
     let loaded = Dir::with(&[("openpe_a.yaml", &text)]).load();
     assert_eq!(loaded.objects.underlays.len(), 1);
-    let verdicts: Vec<_> = loaded.verdicts.iter().map(|verdict| (verdict.object.kind.as_str(), verdict.to_string())).collect();
+    let verdicts: Vec<_> =
+        loaded.verdicts.iter().map(|verdict| (verdict.object.kind.as_str(), verdict.to_string())).collect();
     let [("Underlay", underlay), ("L2VNI", _)] = &verdicts[..] else { panic!("{verdicts:#?}") };
     assert!(underlay.contains("openpe_a.yaml:7: Underlay static-test-node-underlay-1: rejected"), "{underlay}");
     assert!(underlay.contains("asn is required but missing"), "{underlay}");
@@ -205,17 +209,40 @@ fn unknown_fields_are_errors_with_a_suggestion() {
     assert_eq!(line, 1);
     assert!(message.starts_with("unknown field \"underlay\": did you mean \"underlays\"?"), "{message}");
     let (_, _, message) = complaint(&GOOD.replace("{asn: 64512,", "{asn: 64512, colour: red,"));
-    assert!(message.starts_with("unknown field \"colour\": remove it; known here are address, addressFamilies, "), "{message}");
+    assert!(
+        message.starts_with("unknown field \"colour\": remove it; known here are address, addressFamilies, "),
+        "{message}"
+    );
 }
 
 #[test]
 fn values_of_the_wrong_type_name_field_value_and_remedy() {
     let cases = [
-        (GOOD.replace("asn: 64514", "asn: \"64514\""), "spec.asn", "asn must be a whole number, got \"64514\": remove the quotes"),
-        (GOOD.replace("asn: 64514", "asn: 4294967296"), "spec.asn", "asn should be less than or equal to 4294967295, got 4294967296"),
-        (GOOD.replace("192.168.11.2", "12"), "spec.neighbors[0].address", "address must be text, got 12: put it in quotes"),
-        (GOOD.replace("192.168.11.2", "192.168.11"), "spec.neighbors[0].address", "Address must be a valid IPv4 or IPv6 address, got \"192.168.11\""),
-        (GOOD.replace("NetworkDevice,", "Device,"), "spec.interfaces[0].type", "Unsupported value: \"Device\": supported values: \"NetworkDevice\", \"CNIDevice\""),
+        (
+            GOOD.replace("asn: 64514", "asn: \"64514\""),
+            "spec.asn",
+            "asn must be a whole number, got \"64514\": remove the quotes",
+        ),
+        (
+            GOOD.replace("asn: 64514", "asn: 4294967296"),
+            "spec.asn",
+            "asn should be less than or equal to 4294967295, got 4294967296",
+        ),
+        (
+            GOOD.replace("192.168.11.2", "12"),
+            "spec.neighbors[0].address",
+            "address must be text, got 12: put it in quotes",
+        ),
+        (
+            GOOD.replace("192.168.11.2", "192.168.11"),
+            "spec.neighbors[0].address",
+            "Address must be a valid IPv4 or IPv6 address, got \"192.168.11\"",
+        ),
+        (
+            GOOD.replace("NetworkDevice,", "Device,"),
+            "spec.interfaces[0].type",
+            "Unsupported value: \"Device\": supported values: \"NetworkDevice\", \"CNIDevice\"",
+        ),
     ];
     for (text, wanted_field, wanted) in cases {
         let (line, field, message) = complaint(&text);
@@ -261,9 +288,18 @@ fn case_061_and_074_rules_of_neighbors() {
     neighbor_is("address: 192.0.2.1", Err("either ASN or Type must be set"));
     neighbor_is("address: 192.0.2.1, asn: 100, type: External", Err("ASN and Type cannot be set together"));
     neighbor_is("asn: 1", Err("Either a valid Address, Interface name or ListenRange must be provided for Neighbor"));
-    neighbor_is("asn: 1, address: 192.0.2.1, interface: eth1", Err("Address and Interface cannot be set together for Neighbor"));
-    neighbor_is("asn: 1, address: 192.0.2.1, listenRange: 10.0.0.0/8", Err("listenRange and address are mutually exclusive"));
-    neighbor_is("asn: 1, interface: eth1, listenRange: 10.0.0.0/8", Err("listenRange and interface are mutually exclusive"));
+    neighbor_is(
+        "asn: 1, address: 192.0.2.1, interface: eth1",
+        Err("Address and Interface cannot be set together for Neighbor"),
+    );
+    neighbor_is(
+        "asn: 1, address: 192.0.2.1, listenRange: 10.0.0.0/8",
+        Err("listenRange and address are mutually exclusive"),
+    );
+    neighbor_is(
+        "asn: 1, interface: eth1, listenRange: 10.0.0.0/8",
+        Err("listenRange and interface are mutually exclusive"),
+    );
     neighbor_is("asn: 1, interface: eth1", Ok(()));
     neighbor_is("asn: 1, interface: \"eth 1\"", Err("Interface must not contain /, :, or whitespace"));
     neighbor_is("asn: 1, interface: \"a/b\"", Err("Interface must not contain /, :, or whitespace"));
@@ -283,10 +319,7 @@ fn case_061_and_074_rules_of_neighbors() {
         "type: Internal, address: 192.0.2.1, addressFamilies: [{type: ipv4unicast, properties: [{type: routeReflectorClient}]}]",
         Ok(()),
     );
-    neighbor_is(
-        &with("{type: ipv4vpn}"),
-        Err("ipv4vpn and ipv6vpn address families require an IPv6 neighbor address"),
-    );
+    neighbor_is(&with("{type: ipv4vpn}"), Err("ipv4vpn and ipv6vpn address families require an IPv6 neighbor address"));
     neighbor_is("asn: 1, address: \"2001:db8::1\", addressFamilies: [{type: ipv4vpn}]", Ok(()));
     neighbor_is(
         "asn: 1, address: \"2001:db8::1\", addressFamilies: [{type: ipv4vpn}, {type: evpn}]",
@@ -296,7 +329,8 @@ fn case_061_and_074_rules_of_neighbors() {
         "asn: 1, interface: eth1, addressFamilies: [{type: ipv6vpn}]",
         Err("ipv4vpn and ipv6vpn address families are not supported for unnumbered (interface) neighbors"),
     );
-    let multihop = |parameters: &str| format!("asn: 1, address: 192.0.2.1, properties: [{{type: ebgpMultiHop{parameters}}}]");
+    let multihop =
+        |parameters: &str| format!("asn: 1, address: 192.0.2.1, properties: [{{type: ebgpMultiHop{parameters}}}]");
     neighbor_is(&multihop(""), Ok(()));
     neighbor_is(&multihop(", ebgpMultiHop: {ttl: 255}"), Ok(()));
     neighbor_is(&multihop(", ebgpMultiHop: {ttl: 256}"), Err("should be less than or equal to 255"));
@@ -318,10 +352,16 @@ fn case_061_and_126_rules_of_underlays() {
     underlay_is("tunnelEndpoint: {cidrs: [10.0.1.0/24, \"2001:db8::/64\"]}", Ok(()));
     underlay_is("tunnelEndpoint: {cidrs: [x]}", Err("all entries must be valid CIDRs"));
     underlay_is("tunnelEndpoint: {cidrs: [10.0.1.0/24, 10.0.2.0/24]}", Err("at most one IPv4 CIDR is allowed"));
-    underlay_is("tunnelEndpoint: {cidrs: [\"2001:db8::/64\", \"2001:db8:1::/64\"]}", Err("at most one IPv6 CIDR is allowed"));
+    underlay_is(
+        "tunnelEndpoint: {cidrs: [\"2001:db8::/64\", \"2001:db8:1::/64\"]}",
+        Err("at most one IPv6 CIDR is allowed"),
+    );
     underlay_is("routeReflector: {}", Ok(()));
     underlay_is("routeReflector: {clusterID: 10.1.1.1}", Ok(()));
-    underlay_is("routeReflector: {clusterID: 10.0.0.9}", Err("routeReflector.clusterID must be outside the routerIDCIDR range"));
+    underlay_is(
+        "routeReflector: {clusterID: 10.0.0.9}",
+        Err("routeReflector.clusterID must be outside the routerIDCIDR range"),
+    );
     underlay_is("routeReflector: {clusterID: \"2001:db8::1\"}", Err("clusterID must be a valid IPv4 address"));
     underlay_is("gracefulRestart: {}", Ok(()));
     underlay_is("gracefulRestart: {restartTimeSeconds: 4096}", Err("should be less than or equal to 4095"));
@@ -346,9 +386,13 @@ fn case_057_rules_of_interfaces() {
     };
     let mismatch = "cniDevice must be set if and only if type is 'CNIDevice'";
     assert!(complaint_of(" [{type: CNIDevice}]").contains(mismatch));
-    let both = " [{type: NetworkDevice, networkDevice: {interfaceName: a}, cniDevice: {type: RawConfig, rawConfig: {}}}]";
+    let both =
+        " [{type: NetworkDevice, networkDevice: {interfaceName: a}, cniDevice: {type: RawConfig, rawConfig: {}}}]";
     assert!(complaint_of(both).contains(mismatch));
-    assert!(complaint_of(" [{type: NetworkDevice}]").contains("networkDevice must be set if and only if type is 'NetworkDevice'"));
+    assert!(
+        complaint_of(" [{type: NetworkDevice}]")
+            .contains("networkDevice must be set if and only if type is 'NetworkDevice'")
+    );
     let mixed = " [{type: NetworkDevice, networkDevice: {interfaceName: a}}, {type: CNIDevice, cniDevice: {type: RawConfig, rawConfig: {}}}]";
     assert!(complaint_of(mixed).contains("all interfaces must be of the same type"));
     let without = " [{type: CNIDevice, cniDevice: {type: RawConfig}}]";
