@@ -174,9 +174,12 @@ fn host_name() -> Result<String, ConfigError> {
 
 /// Reads a file of ours.
 pub(crate) fn read(path: &Path) -> Result<String, ConfigError> {
-    std::fs::read_to_string(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => ConfigError(format!("{}: file does not exist", path.display())),
-        _ => ConfigError(format!("{}: cannot read the file: {error}", path.display())),
+    std::fs::read_to_string(path).map_err(|error| {
+        if error.kind() == std::io::ErrorKind::NotFound {
+            ConfigError(format!("{}: file does not exist", path.display()))
+        } else {
+            ConfigError(format!("{}: cannot read the file: {error}", path.display()))
+        }
     })
 }
 

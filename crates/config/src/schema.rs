@@ -140,7 +140,12 @@ impl Walk {
                     (Some("boolean"), _) => ("true or false", ""),
                     (Some(_) | None, _) => ("something else", ""),
                 };
-                let message = format!("{} must be {wanted}, got {}{remedy}", last(path), yaml.describe());
+                let got = match last(path) {
+                    // Keys do not go into logs, not even wrong ones.
+                    "password" => "something else".into(),
+                    _ => yaml.describe(),
+                };
+                let message = format!("{} must be {wanted}, got {got}{remedy}", last(path));
                 self.problem(path, yaml.line, message);
                 None
             }

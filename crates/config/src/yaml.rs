@@ -53,7 +53,9 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Yaml>, SyntaxError> {
     serde_saphyr::from_multiple_with_options::<Yaml>(text, options).map_err(|error| {
         let line = error.location().map_or(0, |location| usize::try_from(location.line()).unwrap_or(0));
         let mut message = error.to_string().lines().next().unwrap_or_default().trim().to_owned();
-        if let Some(source) = line.checked_sub(1).and_then(|index| text.lines().nth(index)) {
+        let source = line.checked_sub(1).and_then(|index| text.lines().nth(index));
+        // Keys do not go into logs.
+        if let Some(source) = source.filter(|source| !source.contains("password")) {
             let near: String = source.trim().chars().take(60).collect();
             message = format!("{message}, near \"{near}\"");
         }
@@ -194,6 +196,12 @@ mod tests {
         let error = parse("a: 1\nb: [1, 2\nc: }\n").unwrap_err();
         assert!(error.line >= 2, "{error:?}");
         assert!(error.message.contains("near"), "{error:?}");
+    }
+
+    #[test]
+    fn a_syntax_error_does_not_show_a_password() {
+        let error = parse("a: {password: s3cret ]\n").unwrap_err();
+        assert!(!error.message.contains("s3cret"), "{error:?}");
     }
 
     #[test]

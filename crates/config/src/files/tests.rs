@@ -41,12 +41,10 @@ fn complaint(text: &str) -> (usize, String, String) {
     assert_eq!(loaded.verdicts.len(), 1, "{:#?}", loaded.verdicts);
     let Source::File { path, line } = &loaded.verdicts[0].object.source;
     assert_eq!(path.file_name().unwrap(), "openpe_a.yaml");
-    match &loaded.verdicts[0].outcome {
-        Outcome::Rejected { reason: "ValidationFailed", field, message } => {
-            (*line, field.clone().unwrap_or_default(), message.clone())
-        }
-        other => panic!("{other:?}"),
-    }
+    let Outcome::Rejected { reason: "ValidationFailed", field, message } = &loaded.verdicts[0].outcome else {
+        panic!("{:#?}", loaded.verdicts)
+    };
+    (*line, field.clone().unwrap_or_default(), message.clone())
 }
 
 #[test]
@@ -422,6 +420,64 @@ fn a_key_file_becomes_the_password_and_a_missing_one_is_named() {
     let (line, field, message) = complaint(&text);
     assert_eq!((line, field.as_str()), (6, "spec.neighbors[0].passwordFile"));
     assert!(message.starts_with("cannot read the key from "), "{message}");
+}
+
+/// What a cluster gets is what files are held against.
+#[test]
+fn the_custom_resource_definitions_carry_the_rules() {
+    use kube::CustomResourceExt;
+    let text = serde_json::to_string(&[Underlay::crd(), L3Passthrough::crd()]).unwrap();
+    for wanted in [
+        "underlays.network.openperouter.io",
+        "l3passthroughs.network.openperouter.io",
+        "v1alpha1",
+        "either ASN or Type must be set",
+        "LocalCIDR can't be changed",
+        "all interfaces must be of the same type, mixing NetworkDevice and CNIDevice is not supported",
+        "\"default\":\"10.0.0.0/24\"",
+        "\"x-kubernetes-list-map-keys\":[\"type\"]",
+        "\"x-kubernetes-preserve-unknown-fields\":true",
+        "routerIDCIDR",
+        "minimumTTL",
+    ] {
+        assert!(text.contains(wanted), "{wanted}\n{text}");
+    }
+    assert!(!text.contains("passwordFile"), "belongs to files only");
+}
+
+/// Case 55: a field that a cluster prunes does not keep an object from being read.
+#[test]
+fn case_055_unknown_fields_of_custom_resources_are_tolerated() {
+    let spec = serde_json::json!({
+        "asn": 65000,
+        "interfaces": [{ "type": "NetworkDevice", "networkDevice": { "interfaceName": "eth0" } }],
+        "neighbors": [{ "asn": 65001, "address": "192.168.1.1", "hostASN": 3 }],
+    });
+    let spec: UnderlaySpec = serde_json::from_value(spec).unwrap();
+    assert_eq!(spec.neighbors[0].asn, Some(65001));
+}
+
+#[test]
+fn upstreams_example_is_applied_and_says_what_bfd_does() {
+    let loaded = Dir::with(&[("openpe_a.yaml", EXAMPLE)]).load();
+    let compiled = compile(&loaded.objects, &Node::new("test-node", 0));
+    let verdicts: Vec<_> = compiled.verdicts.iter().map(|verdict| verdict.to_string()).collect();
+    let [underlay, passthrough] = &verdicts[..] else { panic!("{verdicts:#?}") };
+    assert!(underlay.contains("openpe_a.yaml:2: Underlay static-test-node-underlay-0: applied, with remarks: spec.neighbors[1].bfd: BFD is not active"), "{underlay}");
+    assert!(
+        passthrough.ends_with("openpe_a.yaml:13: L3Passthrough static-test-node-l3passthrough: applied"),
+        "{passthrough}"
+    );
+    assert_eq!(compiled.intent.unwrap().peers.len(), 4);
+}
+
+#[test]
+fn a_selector_in_a_static_file_has_no_effect_and_says_so() {
+    let text = GOOD.replace("  - asn: 64514", "  - asn: 64514\n    nodeSelector: {matchLabels: {rack: a}}");
+    let loaded = Dir::with(&[("openpe_a.yaml", &text)]).load();
+    let compiled = compile(&loaded.objects, &Node::new("n", 0));
+    assert!(compiled.intent.is_some());
+    assert!(compiled.verdicts[0].to_string().contains("spec.nodeSelector: has no effect in a static file"));
 }
 
 proptest! {

@@ -153,7 +153,7 @@ fn errors_name_file_line_field_value_and_remedy() {
         ),
         (
             &with_neighbor("{address: 192.0.2.1, asn: 1, password: 12345}"),
-            "password must be text, got 12345: put it in quotes",
+            "password must be text, got something else: put it in quotes",
         ),
         (
             &with_neighbor("{address: 192.0.2.1, asn: 1, password: a b}"),
