@@ -7,7 +7,7 @@ use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ipnet::IpNet;
@@ -32,6 +32,17 @@ pub struct End<'a> {
 #[derive(Clone, Debug)]
 pub struct Lab {
     inner: Arc<Inner>,
+}
+
+/// A handle for those who may have to remove a lab that others use.
+#[derive(Clone, Debug)]
+pub struct WeakLab(Weak<Inner>);
+
+impl WeakLab {
+    /// The lab, while somebody holds it.
+    pub fn upgrade(&self) -> Option<Lab> {
+        self.0.upgrade().map(|inner| Lab { inner })
+    }
 }
 
 #[derive(Debug)]
@@ -82,6 +93,11 @@ impl Lab {
                 state,
             }),
         })
+    }
+
+    /// A handle that does not keep the lab up.
+    pub fn downgrade(&self) -> WeakLab {
+        WeakLab(Arc::downgrade(&self.inner))
     }
 
     /// Short name that no other lab on this machine has.
@@ -279,7 +295,7 @@ fn fresh_directory() -> Result<(String, PathBuf)> {
     fs::create_dir_all(record::ROOT).map_err(explain)?;
     let mut seed = SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .map_or(0, |d| d.subsec_nanos() / 1000)
+        .map_or(0, |d| d.subsec_micros())
         ^ std::process::id().wrapping_mul(0x9e37);
     loop {
         let id = format!("pe{:04x}", seed & 0xffff);

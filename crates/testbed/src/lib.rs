@@ -17,7 +17,7 @@ mod record;
 pub mod traffic;
 mod wait;
 
-pub use lab::{End, Lab};
+pub use lab::{End, Lab, WeakLab};
 pub use passthrough::Passthrough;
 pub use peer::{Daemon, Family, LearnedRoute, NeighborConfig, Peer, PeerConfig};
 pub use process::{Output, find_program, is_root, run};

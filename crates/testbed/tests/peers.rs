@@ -1,5 +1,6 @@
 //! The lab itself, with real daemons speaking to each other and no router of ours between them: what it says
 //! about sessions, routes and packets must be true before it can judge anybody.
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // a failing unwrap is a failing test
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;

@@ -45,11 +45,36 @@ pub(super) fn established(peer: &Peer, neighbor: IpAddr) -> Result<bool> {
 }
 
 pub(super) fn routes(peer: &Peer, family: Family) -> Result<Vec<LearnedRoute>> {
-    let table = match family {
+    birdc(
+        peer,
+        &["show", "route", "table", table(family), "primary", "all"],
+    )
+    .map(|answer| parse(&answer))
+}
+
+pub(super) fn count(peer: &Peer, family: Family) -> Result<usize> {
+    let filter = ["where", "source", "=", "RTS_BGP", "primary", "count"];
+    let answer = birdc(
+        peer,
+        &[&["show", "route", "table", table(family)][..], &filter].concat(),
+    )?;
+    // "3 of 5 routes for 5 networks in table master4"
+    let number = answer
+        .lines()
+        .filter(|l| l.contains(" of "))
+        .find_map(|l| l.split_whitespace().next()?.parse().ok());
+    number.ok_or_else(|| {
+        LabError::new(format!(
+            "birdc does not say how many routes there are: {answer}"
+        ))
+    })
+}
+
+fn table(family: Family) -> &'static str {
+    match family {
         Family::Ipv4 => "master4",
         Family::Ipv6 => "master6",
-    };
-    birdc(peer, &["show", "route", "table", table, "primary", "all"]).map(|answer| parse(&answer))
+    }
 }
 
 pub(super) fn reload(peer: &Peer) -> Result<()> {
@@ -142,6 +167,7 @@ fn birdc(peer: &Peer, command: &[&str]) -> Result<String> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

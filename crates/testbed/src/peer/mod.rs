@@ -244,6 +244,14 @@ impl Peer {
         Ok(routes)
     }
 
+    /// How many routes [`Peer::routes`] would return, for tables that are too large to list often.
+    pub fn count(&self, family: Family) -> Result<usize> {
+        match self.daemon {
+            Daemon::Bird => bird::count(self, family),
+            Daemon::Frr | Daemon::Gobgp | Daemon::Perouter => self.routes(family).map(|r| r.len()),
+        }
+    }
+
     /// Starts announcing a prefix.
     pub fn announce(&mut self, prefix: IpNet) -> Result<()> {
         if !self.config.networks.contains(&prefix) {

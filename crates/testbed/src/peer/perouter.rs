@@ -2,14 +2,12 @@
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
-use std::time::Duration;
 
-use ipnet::IpNet;
 use rustix::process::Signal;
 use serde_json::Value;
 
 use super::{Family, LearnedRoute, Peer, text};
-use crate::process::run_ok;
+use crate::process::run;
 use crate::{LabError, Result};
 
 pub(super) fn start(peer: &Peer) -> Result<u32> {
@@ -20,13 +18,13 @@ pub(super) fn start(peer: &Peer) -> Result<u32> {
         &["speak", &file],
         &peer.dir.join("perouter.log"),
     )?;
-    peer.until_ready(pid, || ask(peer, &["peers"]))?;
+    peer.until_ready(pid, || ask(peer, "peers"))?;
     Ok(pid)
 }
 
 pub(super) fn established(peer: &Peer, neighbor: IpAddr) -> Result<bool> {
     let neighbor = neighbor.to_string();
-    let answer = ask(peer, &["peers"])?;
+    let answer = ask(peer, "peers")?;
     let found = list(&answer, "peers")
         .iter()
         .find(|p| p["address"] == neighbor.as_str());
@@ -38,7 +36,7 @@ pub(super) fn established(peer: &Peer, neighbor: IpAddr) -> Result<bool> {
 }
 
 pub(super) fn routes(peer: &Peer, family: Family) -> Result<Vec<LearnedRoute>> {
-    let answer = ask(peer, &["routes"])?;
+    let answer = ask(peer, "routes")?;
     Ok(list(&answer, "routes")
         .iter()
         .filter_map(best)
@@ -52,10 +50,21 @@ pub(super) fn reload(peer: &Peer) -> Result<()> {
     peer.lab.signal(peer.pid, Signal::HUP)
 }
 
-fn best(_route: &Value) -> Option<LearnedRoute> {
-    let _: Option<IpNet> = None;
-    let _ = Duration::ZERO;
-    None
+fn best(route: &Value) -> Option<LearnedRoute> {
+    let path = route["paths"]
+        .as_array()?
+        .iter()
+        .find(|p| p["best"] == true)?;
+    path["from"].as_object()?; // null in its own
+    Some(LearnedRoute {
+        prefix: route["prefix"].as_str()?.parse().ok()?,
+        next_hop: path["next_hop"].as_str()?.parse().ok()?,
+        as_path: path["as_path"]
+            .as_str()?
+            .split_whitespace()
+            .map(|a| a.parse().ok())
+            .collect::<Option<_>>()?,
+    })
 }
 
 fn config(peer: &Peer) -> String {
@@ -100,12 +109,22 @@ fn list<'a>(answer: &'a Value, key: &str) -> &'a [Value] {
         .map_or(&[], Vec::as_slice)
 }
 
-fn ask(peer: &Peer, question: &[&str]) -> Result<Value> {
+/// Exit code 1 is an answer too: a session is down, or there is no route yet.
+fn ask(peer: &Peer, question: &str) -> Result<Value> {
     let state = text(&peer.dir.join("state"));
-    let mut args = vec!["--state-dir", state.as_str()];
-    args.extend_from_slice(question);
-    args.extend(["-o", "json"]);
-    let answer = run_ok(None, peer.lab.perouter(), &args)?;
-    serde_json::from_str(&answer)
-        .map_err(|e| LabError::new(format!("perouter {}: {e}: {answer}", question.join(" "))))
+    let answer = run(
+        None,
+        peer.lab.perouter(),
+        &["--state-dir", &state, "-o", "json", question],
+    )?;
+    let explain = |why: &str| {
+        LabError::new(format!(
+            "perouter {question}: {why} {}",
+            answer.stderr.trim()
+        ))
+    };
+    match answer.code {
+        Some(0 | 1) => serde_json::from_str(&answer.stdout).map_err(|e| explain(&e.to_string())),
+        Some(_) | None => Err(explain("")),
+    }
 }
