@@ -166,7 +166,7 @@ pub struct RouteView {
 }
 
 /// One path.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PathView {
     /// The peer it came from, `None` for our own.
     pub peer: Option<IpAddr>,
