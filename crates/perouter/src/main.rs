@@ -3,11 +3,7 @@ mod lab;
 
 fn main() -> std::process::ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let value = |flag: &str| {
-        args.iter()
-            .position(|a| a == flag)
-            .and_then(|i| args.get(i + 1)?.parse().ok())
-    };
+    let value = |flag: &str| args.iter().position(|a| a == flag).and_then(|i| args.get(i + 1)?.parse().ok());
     let result = if args.iter().any(|a| a == "down") {
         lab::down().map(|()| true)
     } else if args.iter().any(|a| a == "lab") {

@@ -47,28 +47,13 @@ pub fn has_namespace(name: &str) -> bool {
 /// Routes of the main table.
 pub fn routes(ns: &str, family: Family) -> Result<Vec<Route>> {
     let nexthops = json(&["-n", ns, "-j", "nexthop"])?;
-    let routes = json(&[
-        "-n",
-        ns,
-        "-j",
-        family_flag(family),
-        "route",
-        "show",
-        "table",
-        "main",
-    ])?;
-    Ok(routes
-        .iter()
-        .filter_map(|r| route(r, &nexthops, family))
-        .collect())
+    let routes = json(&["-n", ns, "-j", family_flag(family), "route", "show", "table", "main"])?;
+    Ok(routes.iter().filter_map(|r| route(r, &nexthops, family)).collect())
 }
 
 /// Links with their addresses.
 pub fn links(ns: &str) -> Result<Vec<Link>> {
-    Ok(json(&["-n", ns, "-j", "address"])?
-        .iter()
-        .filter_map(link)
-        .collect())
+    Ok(json(&["-n", ns, "-j", "address"])?.iter().filter_map(link).collect())
 }
 
 /// One link by name.
@@ -91,33 +76,19 @@ fn json(args: &[&str]) -> Result<Vec<Value>> {
     }
     match serde_json::from_str(&text) {
         Ok(Value::Array(values)) => Ok(values),
-        other => Err(LabError::new(format!(
-            "ip {}: not a JSON list: {other:?}",
-            args.join(" ")
-        ))),
+        other => Err(LabError::new(format!("ip {}: not a JSON list: {other:?}", args.join(" ")))),
     }
 }
 
 fn route(value: &Value, nexthops: &[Value], family: Family) -> Option<Route> {
     let nexthop_id = value["nhid"].as_u64();
     let object = |id: u64| nexthops.iter().find(|n| n["id"].as_u64() == Some(id));
-    let gateway = |v: &Value| {
-        v["gateway"]
-            .as_str()
-            .or_else(|| v["via"]["host"].as_str())?
-            .parse()
-            .ok()
-    };
-    let group = nexthop_id
-        .and_then(object)
-        .and_then(|n| n["group"].as_array());
+    let gateway = |v: &Value| v["gateway"].as_str().or_else(|| v["via"]["host"].as_str())?.parse().ok();
+    let group = nexthop_id.and_then(object).and_then(|n| n["group"].as_array());
     let gateways = match (nexthop_id, group, value["nexthops"].as_array()) {
-        (_, Some(members), _) => members
-            .iter()
-            .filter_map(|m| m["id"].as_u64())
-            .filter_map(object)
-            .filter_map(gateway)
-            .collect(),
+        (_, Some(members), _) => {
+            members.iter().filter_map(|m| m["id"].as_u64()).filter_map(object).filter_map(gateway).collect()
+        }
         (Some(id), None, _) => object(id).and_then(gateway).into_iter().collect(),
         (None, None, Some(hops)) => hops.iter().filter_map(gateway).collect(),
         (None, None, None) => gateway(value).into_iter().collect(),
@@ -136,11 +107,7 @@ fn link(value: &Value) -> Option<Link> {
         .as_array()?
         .iter()
         .filter(|a| a["scope"] != "link")
-        .filter_map(|a| {
-            format!("{}/{}", a["local"].as_str()?, a["prefixlen"])
-                .parse()
-                .ok()
-        })
+        .filter_map(|a| format!("{}/{}", a["local"].as_str()?, a["prefixlen"]).parse().ok())
         .collect();
     addresses.sort();
     Some(Link {
@@ -160,7 +127,5 @@ fn prefix(text: &str, family: Family) -> Option<IpNet> {
             Family::Ipv6 => "::/0".parse().ok(),
         };
     }
-    text.parse()
-        .ok()
-        .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }

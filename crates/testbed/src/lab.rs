@@ -65,9 +65,7 @@ impl Lab {
     /// Needs root and iproute2.
     pub fn new(perouter: &Path) -> Result<Self> {
         if !process::is_root() {
-            return Err(LabError::new(
-                "labs are made of network namespaces, which needs root: run this as root",
-            ));
+            return Err(LabError::new("labs are made of network namespaces, which needs root: run this as root"));
         }
         process::ip(&["-V"])?;
         record::sweep_orphans();
@@ -80,19 +78,8 @@ impl Lab {
             processes: Vec::new(),
         };
         record.save()?;
-        let state = Mutex::new(State {
-            record,
-            children: Vec::new(),
-            removed: false,
-        });
-        Ok(Self {
-            inner: Arc::new(Inner {
-                id,
-                dir,
-                perouter: perouter.to_owned(),
-                state,
-            }),
-        })
+        let state = Mutex::new(State { record, children: Vec::new(), removed: false });
+        Ok(Self { inner: Arc::new(Inner { id, dir, perouter: perouter.to_owned(), state }) })
     }
 
     /// A handle that does not keep the lab up.
@@ -137,8 +124,8 @@ impl Lab {
     pub fn link(&self, a: &End<'_>, b: &End<'_>, mtu: u32) -> Result<()> {
         let mtu = mtu.to_string();
         process::ip(&[
-            "link", "add", a.name, "mtu", &mtu, "netns", a.ns, "type", "veth", "peer", "name",
-            b.name, "mtu", &mtu, "netns", b.ns,
+            "link", "add", a.name, "mtu", &mtu, "netns", a.ns, "type", "veth", "peer", "name", b.name, "mtu", &mtu,
+            "netns", b.ns,
         ])?;
         for end in [a, b] {
             for address in &end.addresses {
@@ -156,16 +143,7 @@ impl Lab {
 
     /// Adds a route by hand, for speakers that install none.
     pub fn add_route(&self, ns: &str, prefix: IpNet, via: IpAddr) -> Result<()> {
-        process::ip(&[
-            "-n",
-            ns,
-            "route",
-            "replace",
-            &prefix.to_string(),
-            "via",
-            &via.to_string(),
-        ])
-        .map(drop)
+        process::ip(&["-n", ns, "route", "replace", &prefix.to_string(), "via", &via.to_string()]).map(drop)
     }
 
     /// Starts a program in a namespace; it ends with the lab. What it says goes to `log`, which a failing
@@ -183,26 +161,18 @@ impl Lab {
     /// Sends a signal to a program that [`Lab::spawn`] started.
     pub fn signal(&self, pid: u32, signal: Signal) -> Result<()> {
         let mut state = self.inner.lock();
-        let ours = state
-            .children
-            .iter_mut()
-            .find(|c| c.id() == pid)
-            .is_some_and(|c| matches!(c.try_wait(), Ok(None)));
+        let ours = state.children.iter_mut().find(|c| c.id() == pid).is_some_and(|c| matches!(c.try_wait(), Ok(None)));
         match i32::try_from(pid).ok().and_then(Pid::from_raw) {
-            Some(raw) if ours => kill_process(raw, signal)
-                .map_err(|e| LabError::new(format!("process {pid} cannot be signalled: {e}"))),
+            Some(raw) if ours => {
+                kill_process(raw, signal).map_err(|e| LabError::new(format!("process {pid} cannot be signalled: {e}")))
+            }
             _ => Err(LabError::new(format!("process {pid} has ended already"))),
         }
     }
 
     /// How a program ended; `None` while it runs.
     pub fn exit_status(&self, pid: u32) -> Option<ExitStatus> {
-        self.inner
-            .lock()
-            .children
-            .iter_mut()
-            .find(|c| c.id() == pid)
-            .and_then(|c| c.try_wait().ok().flatten())
+        self.inner.lock().children.iter_mut().find(|c| c.id() == pid).and_then(|c| c.try_wait().ok().flatten())
     }
 
     /// Sends a signal and waits until the program has ended.
@@ -214,9 +184,7 @@ impl Lab {
                 return Ok(status);
             }
             if Instant::now() > deadline {
-                return Err(LabError::new(format!(
-                    "process {pid} has not ended {patience:?} after {signal:?}"
-                )));
+                return Err(LabError::new(format!("process {pid} has not ended {patience:?} after {signal:?}")));
             }
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -235,13 +203,7 @@ impl Lab {
         if errors.is_empty() {
             return Ok(());
         }
-        Err(LabError::new(
-            errors
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join("; "),
-        ))
+        Err(LabError::new(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))
     }
 
     /// Namespaces of the lab, in the order they were made.
@@ -264,8 +226,7 @@ impl State {
         }
         self.removed = true;
         let children = &mut self.children;
-        self.record
-            .remove(&mut || children.retain_mut(|c| matches!(c.try_wait(), Ok(None))))
+        self.record.remove(&mut || children.retain_mut(|c| matches!(c.try_wait(), Ok(None))))
     }
 }
 
@@ -290,12 +251,9 @@ fn add_address(ns: &str, link: &str, address: IpNet) -> Result<()> {
 
 /// A directory that did not exist before, and its name, which becomes the name of the lab.
 fn fresh_directory() -> Result<(String, PathBuf)> {
-    let explain =
-        |e: std::io::Error| LabError::new(format!("{} cannot be made: {e}", record::ROOT));
+    let explain = |e: std::io::Error| LabError::new(format!("{} cannot be made: {e}", record::ROOT));
     fs::create_dir_all(record::ROOT).map_err(explain)?;
-    let mut seed = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |d| d.subsec_micros())
+    let mut seed = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.subsec_micros())
         ^ std::process::id().wrapping_mul(0x9e37);
     loop {
         let id = format!("pe{:04x}", seed & 0xffff);

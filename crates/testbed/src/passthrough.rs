@@ -127,34 +127,17 @@ impl Passthrough {
         let node_ns = lab.namespace("node")?;
         let router_ns = lab.reserve_namespace("perouter")?;
         let plans = Family::ALL.map(addresses);
-        let on_leaf = plans
-            .iter()
-            .filter_map(|a| IpNet::new(a.leaf, a.nic.prefix_len()).ok())
-            .collect();
+        let on_leaf = plans.iter().filter_map(|a| IpNet::new(a.leaf, a.nic.prefix_len()).ok()).collect();
         let on_nic = plans.iter().map(|a| a.nic).collect();
-        let leaf_end = End {
-            ns: &leaf_ns,
-            name: "tonode",
-            addresses: on_leaf,
-        };
-        let nic = End {
-            ns: &node_ns,
-            name: "eth1",
-            addresses: on_nic,
-        };
+        let leaf_end = End { ns: &leaf_ns, name: "tonode", addresses: on_leaf };
+        let nic = End { ns: &node_ns, name: "eth1", addresses: on_nic };
         lab.link(&leaf_end, &nic, MTU)?;
         for a in plans {
             lab.loopback_address(&leaf_ns, IpNet::from(a.leaf_server))?;
             lab.loopback_address(&node_ns, IpNet::from(a.host_server))?;
         }
-        let built = Self {
-            lab,
-            leaf_ns,
-            node_ns,
-            router_ns,
-        };
-        fs::create_dir_all(built.config_dir())
-            .map_err(|e| LabError::new(format!("the lab's directory: {e}")))?;
+        let built = Self { lab, leaf_ns, node_ns, router_ns };
+        fs::create_dir_all(built.config_dir()).map_err(|e| LabError::new(format!("the lab's directory: {e}")))?;
         built.write_config("../node-config.yaml", NODE_YAML)?;
         built.write_config("openpe_lab.yaml", ROUTER_YAML)?;
         Ok(built)
@@ -163,8 +146,7 @@ impl Passthrough {
     /// Writes one of the router's files.
     pub fn write_config(&self, name: &str, text: &str) -> Result<()> {
         let file = self.config_dir().join(name);
-        fs::write(&file, text)
-            .map_err(|e| LabError::new(format!("{} cannot be written: {e}", file.display())))
+        fs::write(&file, text).map_err(|e| LabError::new(format!("{} cannot be written: {e}", file.display())))
     }
 
     /// Where the router's files are.
@@ -213,12 +195,7 @@ impl Passthrough {
     pub fn start_router(&self) -> Result<u32> {
         let args = self.router_args();
         let args: Vec<_> = args.iter().map(String::as_str).collect();
-        self.lab.spawn(
-            &self.node_ns,
-            self.lab.perouter(),
-            &args,
-            &self.router_dir().join("perouter.log"),
-        )
+        self.lab.spawn(&self.node_ns, self.lab.perouter(), &args, &self.router_dir().join("perouter.log"))
     }
 
     /// Runs a second router beside the first one, to its end.
@@ -234,9 +211,7 @@ impl Passthrough {
         if status.success() {
             return Ok(());
         }
-        Err(LabError::new(format!(
-            "the router ended with {status} after SIGTERM"
-        )))
+        Err(LabError::new(format!("the router ended with {status} after SIGTERM")))
     }
 
     /// Asks the running router, as a person would.
@@ -250,21 +225,14 @@ impl Passthrough {
     /// Gives the NIC back and removes everything that the router made.
     pub fn teardown(&self) -> Result<Output> {
         let state = self.state_dir().to_string_lossy().into_owned();
-        let args = [
-            "--state-dir",
-            &state,
-            "teardown",
-            "--namespace",
-            &self.router_ns,
-        ];
+        let args = ["--state-dir", &state, "teardown", "--namespace", &self.router_ns];
         run(Some(&self.node_ns), self.lab.perouter(), &args)
     }
 
     /// The routes towards the leaf that a host needs whose speaker installs none.
     pub fn add_host_routes(&self) -> Result<()> {
         for a in Family::ALL.map(addresses) {
-            self.lab
-                .add_route(&self.node_ns, a.leaf_network, a.router)?;
+            self.lab.add_route(&self.node_ns, a.leaf_network, a.router)?;
         }
         Ok(())
     }
@@ -296,11 +264,7 @@ impl Passthrough {
 }
 
 fn neighbors(asn: u32, address: impl Fn(&Addresses) -> IpAddr) -> Vec<NeighborConfig> {
-    let one = |f| NeighborConfig {
-        address: address(&addresses(f)),
-        asn,
-        families: vec![f],
-    };
+    let one = |f| NeighborConfig { address: address(&addresses(f)), asn, families: vec![f] };
     Family::ALL.map(one).to_vec()
 }
 
@@ -318,8 +282,5 @@ fn v6(site: u16, subnet: u16, host: u16) -> IpAddr {
 }
 
 fn net6(site: u16, subnet: u16, host: u16) -> IpNet {
-    IpNet::V6(Ipv6Net::new_assert(
-        Ipv6Addr::new(0x2001, 0xdb8, site, subnet, 0, 0, 0, host),
-        64,
-    ))
+    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0x2001, 0xdb8, site, subnet, 0, 0, 0, host), 64))
 }

@@ -13,14 +13,8 @@ use std::process::{Child, Command, Stdio};
 use crate::{LabError, Result};
 
 /// Directories where daemons live that are in nobody's PATH.
-const DAEMON_DIRS: [&str; 6] = [
-    "/usr/sbin",
-    "/usr/local/sbin",
-    "/sbin",
-    "/usr/lib/frr",
-    "/usr/libexec/frr",
-    "/usr/local/bin",
-];
+const DAEMON_DIRS: [&str; 6] =
+    ["/usr/sbin", "/usr/local/sbin", "/sbin", "/usr/lib/frr", "/usr/libexec/frr", "/usr/local/bin"];
 
 /// Where a program is: PATH first, then the places of system daemons.
 pub fn find_program(name: &str) -> Option<PathBuf> {
@@ -76,28 +70,15 @@ pub(crate) fn run_ok(ns: Option<&str>, program: impl AsRef<Path>, args: &[&str])
     if output.ok() {
         return Ok(output.stdout);
     }
-    let said = if output.stderr.trim().is_empty() {
-        &output.stdout
-    } else {
-        &output.stderr
-    };
-    let inside = ns
-        .map(|ns| format!(" in namespace {ns}"))
-        .unwrap_or_default();
-    Err(LabError::new(format!(
-        "{} {}{inside}: {}",
-        program.display(),
-        args.join(" "),
-        said.trim()
-    )))
+    let said = if output.stderr.trim().is_empty() { &output.stdout } else { &output.stderr };
+    let inside = ns.map(|ns| format!(" in namespace {ns}")).unwrap_or_default();
+    Err(LabError::new(format!("{} {}{inside}: {}", program.display(), args.join(" "), said.trim())))
 }
 
 /// Runs `ip`.
 pub(crate) fn ip(args: &[&str]) -> Result<String> {
     let Some(program) = find_program("ip") else {
-        return Err(LabError::new(
-            "the program `ip` is missing: install it with `apt-get install iproute2`",
-        ));
+        return Err(LabError::new("the program `ip` is missing: install it with `apt-get install iproute2`"));
     };
     run_ok(None, program, args)
 }
@@ -106,11 +87,7 @@ pub(crate) fn ip(args: &[&str]) -> Result<String> {
 /// Ctrl-C meant for us does not end it before we do.
 pub(crate) fn start(ns: &str, program: &Path, args: &[&str], log: &Path) -> Result<Child> {
     let explain = |e| LabError::new(format!("{} cannot be started: {e}", program.display()));
-    let out = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(log)
-        .map_err(explain)?;
+    let out = OpenOptions::new().create(true).append(true).open(log).map_err(explain)?;
     let err = out.try_clone().map_err(explain)?;
     command(Some(ns), program)
         .args(args)
@@ -127,9 +104,6 @@ fn command(ns: Option<&str>, program: &Path) -> Command {
         return Command::new(program);
     };
     let mut command = Command::new("nsenter");
-    command
-        .arg(format!("--net=/var/run/netns/{ns}"))
-        .arg("--")
-        .arg(program);
+    command.arg(format!("--net=/var/run/netns/{ns}")).arg("--").arg(program);
     command
 }

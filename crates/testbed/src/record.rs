@@ -34,10 +34,7 @@ impl Started {
         if fields.next() == Some("Z") {
             return None;
         }
-        Some(Self {
-            pid,
-            since: fields.nth(18)?.parse().ok()?,
-        })
+        Some(Self { pid, since: fields.nth(18)?.parse().ok()? })
     }
 
     pub(crate) fn alive(&self) -> bool {
@@ -45,10 +42,7 @@ impl Started {
     }
 
     fn kill(&self, signal: Signal) {
-        if let (true, Some(pid)) = (
-            self.alive(),
-            i32::try_from(self.pid).ok().and_then(Pid::from_raw),
-        ) {
+        if let (true, Some(pid)) = (self.alive(), i32::try_from(self.pid).ok().and_then(Pid::from_raw)) {
             // It may end between the look and the kill; that is what was wanted.
             let _ = kill_process(pid, signal);
         }
@@ -80,28 +74,15 @@ impl Record {
     }
 
     fn load(dir: &Path) -> Option<Self> {
-        let text: Value =
-            serde_json::from_str(&fs::read_to_string(dir.join("lab.json")).ok()?).ok()?;
-        let one = |v: &Value| {
-            Some(Started {
-                pid: u32::try_from(v["pid"].as_u64()?).ok()?,
-                since: v["since"].as_u64()?,
-            })
-        };
+        let text: Value = serde_json::from_str(&fs::read_to_string(dir.join("lab.json")).ok()?).ok()?;
+        let one =
+            |v: &Value| Some(Started { pid: u32::try_from(v["pid"].as_u64()?).ok()?, since: v["since"].as_u64()? });
         Some(Self {
             dir: dir.to_owned(),
             owner: one(&text["owner"]),
             kept: text["kept"].as_bool()?,
-            namespaces: text["namespaces"]
-                .as_array()?
-                .iter()
-                .filter_map(|v| v.as_str().map(str::to_owned))
-                .collect(),
-            processes: text["processes"]
-                .as_array()?
-                .iter()
-                .filter_map(one)
-                .collect(),
+            namespaces: text["namespaces"].as_array()?.iter().filter_map(|v| v.as_str().map(str::to_owned)).collect(),
+            processes: text["processes"].as_array()?.iter().filter_map(one).collect(),
         })
     }
 
@@ -128,10 +109,7 @@ impl Record {
             }
         }
         if let Err(e) = fs::remove_dir_all(&self.dir) {
-            errors.push(LabError::new(format!(
-                "{} cannot be removed: {e}",
-                self.dir.display()
-            )));
+            errors.push(LabError::new(format!("{} cannot be removed: {e}", self.dir.display())));
         }
         errors
     }
@@ -166,11 +144,5 @@ pub fn remove_all() -> Result<Vec<String>> {
     if errors.is_empty() {
         return Ok(names);
     }
-    Err(LabError::new(
-        errors
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join("; "),
-    ))
+    Err(LabError::new(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))
 }

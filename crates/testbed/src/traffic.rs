@@ -23,58 +23,29 @@ pub fn can_ping() -> bool {
 /// One ICMP echo from `source` in `ns` to `target`; an error when no answer comes within a second.
 pub fn ping(ns: &str, source: IpAddr, target: IpAddr) -> Result<()> {
     let Some(program) = find_program("ping") else {
-        return Err(LabError::new(
-            "the program `ping` is missing: install it with `apt-get install iputils-ping`",
-        ));
+        return Err(LabError::new("the program `ping` is missing: install it with `apt-get install iputils-ping`"));
     };
-    let output = run(
-        Some(ns),
-        program,
-        &[
-            "-n",
-            "-c",
-            "1",
-            "-W",
-            "1",
-            "-I",
-            &source.to_string(),
-            &target.to_string(),
-        ],
-    )?;
+    let output = run(Some(ns), program, &["-n", "-c", "1", "-W", "1", "-I", &source.to_string(), &target.to_string()])?;
     if output.ok() {
         return Ok(());
     }
-    Err(LabError::new(format!(
-        "no answer from {target} to {source} in {ns}: {}",
-        output.stderr.trim()
-    )))
+    Err(LabError::new(format!("no answer from {target} to {source} in {ns}: {}", output.stderr.trim())))
 }
 
 /// A TCP connection from `client` (namespace, source address) to `server`, over which each side sends 1 MiB
 /// that the other one checks.
 pub fn tcp(client: (&str, IpAddr), server: (&str, IpAddr)) -> Result<()> {
     let explain = |e: io::Error| {
-        LabError::new(format!(
-            "TCP from {} in {} to {} in {}: {e}",
-            client.1, client.0, server.1, server.0
-        ))
+        LabError::new(format!("TCP from {} in {} to {} in {}: {e}", client.1, client.0, server.1, server.0))
     };
     let (client_ns, server_ns) = (open(client.0)?, open(server.0)?);
     let address = SocketAddr::new(server.1, 0);
-    let listener = server_ns
-        .run(move || TcpListener::bind(address))
-        .and_then(|l| l)
-        .map_err(explain)?;
+    let listener = server_ns.run(move || TcpListener::bind(address)).and_then(|l| l).map_err(explain)?;
     let target = listener.local_addr().map_err(explain)?;
     let serving = std::thread::spawn(move || exchange(accept(&listener)?, 1, 2));
     let source = client.1;
-    let dialled = client_ns
-        .run(move || dial(source, target))
-        .and_then(|s| s)
-        .and_then(|s| exchange(s, 2, 1));
-    let served = serving
-        .join()
-        .unwrap_or_else(|_| Err(io::Error::other("the server's thread panicked")));
+    let dialled = client_ns.run(move || dial(source, target)).and_then(|s| s).and_then(|s| exchange(s, 2, 1));
+    let served = serving.join().unwrap_or_else(|_| Err(io::Error::other("the server's thread panicked")));
     dialled.and(served).map_err(explain)
 }
 
@@ -82,9 +53,7 @@ fn open(ns: &str) -> Result<Namespace> {
     match Namespace::open(ns) {
         Ok(Some(ns)) => Ok(ns),
         Ok(None) => Err(LabError::new(format!("there is no namespace {ns}"))),
-        Err(e) => Err(LabError::new(format!(
-            "namespace {ns} cannot be opened: {e}"
-        ))),
+        Err(e) => Err(LabError::new(format!("namespace {ns} cannot be opened: {e}"))),
     }
 }
 
@@ -123,19 +92,12 @@ fn exchange(stream: TcpStream, ours: u32, theirs: u32) -> io::Result<()> {
         sending.shutdown(std::net::Shutdown::Write)
     });
     let mut received = Vec::with_capacity(VOLUME);
-    (&stream)
-        .take(VOLUME as u64 + 1)
-        .read_to_end(&mut received)?;
-    sender
-        .join()
-        .unwrap_or_else(|_| Err(io::Error::other("the sending thread panicked")))?;
+    (&stream).take(VOLUME as u64 + 1).read_to_end(&mut received)?;
+    sender.join().unwrap_or_else(|_| Err(io::Error::other("the sending thread panicked")))?;
     if received == pattern(theirs) {
         return Ok(());
     }
-    Err(io::Error::other(format!(
-        "{} bytes arrived and they are not what was sent",
-        received.len()
-    )))
+    Err(io::Error::other(format!("{} bytes arrived and they are not what was sent", received.len())))
 }
 
 /// Bytes that differ along the way, so that loss, repetition and reordering all show.

@@ -41,10 +41,7 @@ impl Lab {
     ) -> T {
         match self.poll(patience, condition) {
             Ok(value) => value,
-            Err(seen) => panic!(
-                "not within {patience:?}: {what}; last seen: {seen}\n{}",
-                self.diagnostics()
-            ),
+            Err(seen) => panic!("not within {patience:?}: {what}; last seen: {seen}\n{}", self.diagnostics()),
         }
     }
 
@@ -52,22 +49,12 @@ impl Lab {
     pub fn diagnostics(&self) -> String {
         let mut text = String::new();
         for ns in self.namespaces() {
-            for args in [
-                &["-br", "address"][..],
-                &["route"],
-                &["-6", "route"],
-                &["nexthop"],
-            ] {
+            for args in [&["-br", "address"][..], &["route"], &["-6", "route"], &["nexthop"]] {
                 let mut full = vec!["-n", ns.as_str()];
                 full.extend_from_slice(args);
                 let said = process::ip(&full).unwrap_or_else(|e| e.to_string());
                 let lines: Vec<_> = said.lines().take(TAIL).collect();
-                let _ = writeln!(
-                    text,
-                    "--- ip -n {ns} {}\n{}",
-                    args.join(" "),
-                    lines.join("\n")
-                );
+                let _ = writeln!(text, "--- ip -n {ns} {}\n{}", args.join(" "), lines.join("\n"));
             }
         }
         append_logs(&mut text, self.dir());
@@ -76,12 +63,7 @@ impl Lab {
 }
 
 fn append_logs(text: &mut String, dir: &Path) {
-    let mut entries: Vec<_> = fs::read_dir(dir)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|e| e.path())
-        .collect();
+    let mut entries: Vec<_> = fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path()).collect();
     entries.sort();
     for path in entries {
         if path.is_dir() {

@@ -19,14 +19,7 @@ fn net(text: &str) -> IpNet {
     text.parse().unwrap()
 }
 
-fn config(
-    name: &str,
-    asn: u32,
-    id: u8,
-    neighbors: [&str; 2],
-    remote: u32,
-    networks: [&str; 2],
-) -> PeerConfig {
+fn config(name: &str, asn: u32, id: u8, neighbors: [&str; 2], remote: u32, networks: [&str; 2]) -> PeerConfig {
     let families = Family::ALL.into_iter();
     PeerConfig {
         name: name.to_owned(),
@@ -34,11 +27,7 @@ fn config(
         router_id: Ipv4Addr::new(10, 0, 0, id),
         neighbors: families
             .zip(neighbors)
-            .map(|(f, a)| NeighborConfig {
-                address: ip(a),
-                asn: remote,
-                families: vec![f],
-            })
+            .map(|(f, a)| NeighborConfig { address: ip(a), asn: remote, families: vec![f] })
             .collect(),
         networks: networks.map(net).to_vec(),
         listen: true,
@@ -51,92 +40,42 @@ fn config(
 fn speak_to_each_other(left: Daemon, right: Daemon) {
     let lab = Lab::new(Path::new("perouter")).unwrap();
     let (a, b) = (lab.namespace("a").unwrap(), lab.namespace("b").unwrap());
-    let end = |ns, addresses: [&str; 2]| End {
-        ns,
-        name: "eth1",
-        addresses: addresses.map(net).to_vec(),
-    };
-    lab.link(
-        &end(&a, ["10.9.0.1/24", "2001:db8:9::1/64"]),
-        &end(&b, ["10.9.0.2/24", "2001:db8:9::2/64"]),
-        1500,
-    )
-    .unwrap();
-    for (ns, address) in [
-        (&a, "10.1.0.1/32"),
-        (&b, "10.2.0.1/32"),
-        (&a, "2001:db8:1::1/128"),
-        (&b, "2001:db8:2::1/128"),
-    ] {
+    let end = |ns, addresses: [&str; 2]| End { ns, name: "eth1", addresses: addresses.map(net).to_vec() };
+    lab.link(&end(&a, ["10.9.0.1/24", "2001:db8:9::1/64"]), &end(&b, ["10.9.0.2/24", "2001:db8:9::2/64"]), 1500)
+        .unwrap();
+    for (ns, address) in
+        [(&a, "10.1.0.1/32"), (&b, "10.2.0.1/32"), (&a, "2001:db8:1::1/128"), (&b, "2001:db8:2::1/128")]
+    {
         lab.loopback_address(ns, net(address)).unwrap();
     }
-    let of_a = config(
-        "left",
-        65001,
-        1,
-        ["10.9.0.2", "2001:db8:9::2"],
-        65002,
-        ["10.1.0.0/24", "2001:db8:1::/64"],
-    );
-    let of_b = config(
-        "right",
-        65002,
-        2,
-        ["10.9.0.1", "2001:db8:9::1"],
-        65001,
-        ["10.2.0.0/24", "2001:db8:2::/64"],
-    );
+    let of_a = config("left", 65001, 1, ["10.9.0.2", "2001:db8:9::2"], 65002, ["10.1.0.0/24", "2001:db8:1::/64"]);
+    let of_b = config("right", 65002, 2, ["10.9.0.1", "2001:db8:9::1"], 65001, ["10.2.0.0/24", "2001:db8:2::/64"]);
     let mut a_peer = Peer::start(&lab, left, &a, of_a).unwrap();
     let b_peer = Peer::start(&lab, right, &b, of_b).unwrap();
 
     for peer in [&a_peer, &b_peer] {
         for n in &peer.config().neighbors {
-            lab.wait_until(
-                &format!("{} has a session with {}", peer.daemon(), n.address),
-                PATIENCE,
-                || match peer.established(n.address) {
+            lab.wait_until(&format!("{} has a session with {}", peer.daemon(), n.address), PATIENCE, || {
+                match peer.established(n.address) {
                     Ok(true) => Ok(()),
                     Ok(false) => Err("not established".to_owned()),
                     Err(e) => Err(e.to_string()),
-                },
-            );
+                }
+            });
         }
     }
     let learned = |peer: &Peer, prefix: &str, wanted: Option<&str>| {
         let what = format!("{} has for {prefix}: {wanted:?}", peer.daemon());
         lab.wait_until(&what, PATIENCE, || {
             let routes = peer.routes(Family::of(net(prefix)))?;
-            let found = routes
-                .iter()
-                .find(|r| r.prefix == net(prefix))
-                .map(ToString::to_string);
-            if found.as_deref() == wanted {
-                Ok(())
-            } else {
-                Err(LabError::new(format!("{found:?}")))
-            }
+            let found = routes.iter().find(|r| r.prefix == net(prefix)).map(ToString::to_string);
+            if found.as_deref() == wanted { Ok(()) } else { Err(LabError::new(format!("{found:?}"))) }
         });
     };
-    learned(
-        &b_peer,
-        "10.1.0.0/24",
-        Some("10.1.0.0/24 via 10.9.0.1 path 65001"),
-    );
-    learned(
-        &b_peer,
-        "2001:db8:1::/64",
-        Some("2001:db8:1::/64 via 2001:db8:9::1 path 65001"),
-    );
-    learned(
-        &a_peer,
-        "10.2.0.0/24",
-        Some("10.2.0.0/24 via 10.9.0.2 path 65002"),
-    );
-    learned(
-        &a_peer,
-        "2001:db8:2::/64",
-        Some("2001:db8:2::/64 via 2001:db8:9::2 path 65002"),
-    );
+    learned(&b_peer, "10.1.0.0/24", Some("10.1.0.0/24 via 10.9.0.1 path 65001"));
+    learned(&b_peer, "2001:db8:1::/64", Some("2001:db8:1::/64 via 2001:db8:9::1 path 65001"));
+    learned(&a_peer, "10.2.0.0/24", Some("10.2.0.0/24 via 10.9.0.2 path 65002"));
+    learned(&a_peer, "2001:db8:2::/64", Some("2001:db8:2::/64 via 2001:db8:9::2 path 65002"));
 
     for (peer, ns, prefix, via) in [
         (&a_peer, &a, "10.2.0.0/24", "10.9.0.2"),
@@ -162,21 +101,14 @@ fn speak_to_each_other(left: Daemon, right: Daemon) {
         traffic::tcp((&a, ip(source)), (&b, ip(target))).unwrap();
         traffic::tcp((&b, ip(target)), (&a, ip(source))).unwrap();
     }
-    assert!(
-        traffic::ping(&a, ip("10.1.0.1"), ip("10.2.0.77")).is_err(),
-        "nobody has 10.2.0.77"
-    );
+    assert!(traffic::ping(&a, ip("10.1.0.1"), ip("10.2.0.77")).is_err(), "nobody has 10.2.0.77");
 
     for prefix in ["10.1.0.0/24", "2001:db8:1::/64"] {
         a_peer.withdraw(net(prefix)).unwrap();
         learned(&b_peer, prefix, None);
     }
     a_peer.announce(net("10.1.0.0/24")).unwrap();
-    learned(
-        &b_peer,
-        "10.1.0.0/24",
-        Some("10.1.0.0/24 via 10.9.0.1 path 65001"),
-    );
+    learned(&b_peer, "10.1.0.0/24", Some("10.1.0.0/24 via 10.9.0.1 path 65001"));
 }
 
 #[test]
@@ -200,14 +132,7 @@ fn a_lab_leaves_nothing_behind_when_its_user_panics() {
         let lab = Lab::new(Path::new("perouter")).unwrap();
         let ns = lab.namespace("a").unwrap();
         let dir = lab.dir().to_owned();
-        let pid = lab
-            .spawn(
-                &ns,
-                Path::new("/bin/sleep"),
-                &["1000"],
-                &dir.join("sleep.log"),
-            )
-            .unwrap();
+        let pid = lab.spawn(&ns, Path::new("/bin/sleep"), &["1000"], &dir.join("sleep.log")).unwrap();
         assert!(ip::has_namespace(&ns) && dir.exists());
         let seen = ((ns, pid), dir);
         let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
@@ -221,8 +146,5 @@ fn a_lab_leaves_nothing_behind_when_its_user_panics() {
     .unwrap();
     let (ns, pid) = names;
     assert!(!ip::has_namespace(&ns) && !dir.exists());
-    assert!(
-        !Path::new(&format!("/proc/{pid}")).exists(),
-        "the program was ended and reaped"
-    );
+    assert!(!Path::new(&format!("/proc/{pid}")).exists(), "the program was ended and reaped");
 }

@@ -50,10 +50,7 @@ impl Fabric {
 
     #[track_caller]
     pub(crate) fn session(&self, peer: &Peer, router: IpAddr, wanted: bool) {
-        let what = format!(
-            "session of the {} with {router} up: {wanted}",
-            peer.config().name
-        );
+        let what = format!("session of the {} with {router} up: {wanted}", peer.config().name);
         self.wait(&what, || match peer.established(router) {
             Ok(up) if up == wanted => Ok(()),
             Ok(up) => Err(format!("up: {up}")),
@@ -64,11 +61,7 @@ impl Fabric {
     /// The peer's best route for a prefix is this one, or it has none.
     #[track_caller]
     pub(crate) fn learns(&self, peer: &Peer, prefix: IpNet, wanted: Option<(IpAddr, &[u32])>) {
-        let wanted = wanted.map(|(next_hop, path)| LearnedRoute {
-            prefix,
-            next_hop,
-            as_path: path.to_vec(),
-        });
+        let wanted = wanted.map(|(next_hop, path)| LearnedRoute { prefix, next_hop, as_path: path.to_vec() });
         let what = match &wanted {
             Some(w) => format!("the {} has {w}", peer.config().name),
             None => format!("the {} has nothing for {prefix}", peer.config().name),
@@ -76,48 +69,25 @@ impl Fabric {
         self.wait(&what, || {
             let routes = peer.routes(Family::of(prefix)).map_err(|e| e.to_string())?;
             let found = routes.iter().find(|r| r.prefix == prefix);
-            if found == wanted.as_ref() {
-                Ok(())
-            } else {
-                Err(format!("{found:?}"))
-            }
+            if found == wanted.as_ref() { Ok(()) } else { Err(format!("{found:?}")) }
         });
     }
 
     /// The kernel of a namespace reaches a prefix through this gateway, or not at all.
     #[track_caller]
     pub(crate) fn kernel_route(&self, ns: &str, prefix: IpNet, wanted: Option<IpAddr>) {
-        self.wait(
-            &format!("the kernel of {ns} has {prefix} via {wanted:?}"),
-            || {
-                let found = kernel_route(ns, prefix)?.map(|r| r.gateways);
-                if found == wanted.map(|w| vec![w]) {
-                    Ok(())
-                } else {
-                    Err(format!("{found:?}"))
-                }
-            },
-        );
+        self.wait(&format!("the kernel of {ns} has {prefix} via {wanted:?}"), || {
+            let found = kernel_route(ns, prefix)?.map(|r| r.gateways);
+            if found == wanted.map(|w| vec![w]) { Ok(()) } else { Err(format!("{found:?}")) }
+        });
     }
 
     /// What the router must do with the routes of one family, as long as both sides announce theirs.
     #[track_caller]
     pub(crate) fn routes_pass(&self, a: &Addresses) {
-        self.learns(
-            &self.host,
-            a.leaf_network,
-            Some((a.router, &[ROUTER_ASN, LEAF_ASN])),
-        );
-        self.learns(
-            &self.leaf,
-            a.host_network,
-            Some((a.nic.addr(), &[ROUTER_ASN, HOST_ASN])),
-        );
-        self.learns(
-            &self.leaf,
-            a.host_route(),
-            Some((a.nic.addr(), &[ROUTER_ASN])),
-        );
+        self.learns(&self.host, a.leaf_network, Some((a.router, &[ROUTER_ASN, LEAF_ASN])));
+        self.learns(&self.leaf, a.host_network, Some((a.nic.addr(), &[ROUTER_ASN, HOST_ASN])));
+        self.learns(&self.leaf, a.host_route(), Some((a.nic.addr(), &[ROUTER_ASN])));
         self.kernel_route(&self.net.router_ns, a.leaf_network, Some(a.leaf));
         self.kernel_route(&self.net.router_ns, a.host_network, Some(a.host));
     }
@@ -128,12 +98,8 @@ impl Fabric {
         let leaf = (self.net.leaf_ns.as_str(), a.leaf_server);
         let host = (self.net.node_ns.as_str(), a.host_server);
         // The peers' kernels get their routes a moment after the peers show them.
-        self.wait("ping from host to leaf", || {
-            traffic::ping(host.0, host.1, leaf.1).map_err(|e| e.to_string())
-        });
-        self.wait("ping from leaf to host", || {
-            traffic::ping(leaf.0, leaf.1, host.1).map_err(|e| e.to_string())
-        });
+        self.wait("ping from host to leaf", || traffic::ping(host.0, host.1, leaf.1).map_err(|e| e.to_string()));
+        self.wait("ping from leaf to host", || traffic::ping(leaf.0, leaf.1, host.1).map_err(|e| e.to_string()));
         traffic::tcp(host, leaf).unwrap_or_else(|e| panic!("{e}"));
         traffic::tcp(leaf, host).unwrap_or_else(|e| panic!("{e}"));
         // Without anything announced behind it, the host is reached by the address that the router announces.
@@ -150,18 +116,13 @@ impl Fabric {
     /// `status` until it shows every one of `words`, whatever else it shows; returns what it said last.
     #[track_caller]
     pub(crate) fn status_says(&self, words: &[&str]) -> String {
-        self.net
-            .lab
-            .wait_until(&format!("status says {words:?}"), PATIENCE, || {
-                let said = self.net.ask(&["status"])?;
-                match words.iter().find(|w| !said.stdout.contains(*w)) {
-                    None => Ok(said.stdout),
-                    Some(w) => Err(LabError::new(format!(
-                        "no `{w}` in:\n{}{}",
-                        said.stdout, said.stderr
-                    ))),
-                }
-            })
+        self.net.lab.wait_until(&format!("status says {words:?}"), PATIENCE, || {
+            let said = self.net.ask(&["status"])?;
+            match words.iter().find(|w| !said.stdout.contains(*w)) {
+                None => Ok(said.stdout),
+                Some(w) => Err(LabError::new(format!("no `{w}` in:\n{}{}", said.stdout, said.stderr))),
+            }
+        })
     }
 }
 

@@ -11,63 +11,32 @@ use crate::{LabError, Result};
 
 pub(super) fn start(peer: &Peer) -> Result<u32> {
     let file = text(&peer.write("bird.conf", &config(peer))?);
-    let (socket, pidfile) = (
-        text(&peer.dir.join("bird.ctl")),
-        text(&peer.dir.join("bird.pid")),
-    );
+    let (socket, pidfile) = (text(&peer.dir.join("bird.ctl")), text(&peer.dir.join("bird.pid")));
     let args = ["-c", &file, "-s", &socket, "-P", &pidfile, "-f"];
-    let pid = peer.lab.spawn(
-        &peer.ns,
-        &program("bird")?,
-        &args,
-        &peer.dir.join("bird.log"),
-    )?;
+    let pid = peer.lab.spawn(&peer.ns, &program("bird")?, &args, &peer.dir.join("bird.log"))?;
     peer.until_ready(pid, || birdc(peer, &["show", "status"]))?;
     Ok(pid)
 }
 
 pub(super) fn established(peer: &Peer, neighbor: IpAddr) -> Result<bool> {
-    let Some(position) = peer
-        .config
-        .neighbors
-        .iter()
-        .position(|n| n.address == neighbor)
-    else {
-        return Err(LabError::new(format!(
-            "{neighbor} is no neighbour of this BIRD"
-        )));
+    let Some(position) = peer.config.neighbors.iter().position(|n| n.address == neighbor) else {
+        return Err(LabError::new(format!("{neighbor} is no neighbour of this BIRD")));
     };
     let name = format!("n{position}");
     let answer = birdc(peer, &["show", "protocols"])?;
-    Ok(answer
-        .lines()
-        .any(|l| l.split_whitespace().next() == Some(&name) && l.contains("Established")))
+    Ok(answer.lines().any(|l| l.split_whitespace().next() == Some(&name) && l.contains("Established")))
 }
 
 pub(super) fn routes(peer: &Peer, family: Family) -> Result<Vec<LearnedRoute>> {
-    birdc(
-        peer,
-        &["show", "route", "table", table(family), "primary", "all"],
-    )
-    .map(|answer| parse(&answer))
+    birdc(peer, &["show", "route", "table", table(family), "primary", "all"]).map(|answer| parse(&answer))
 }
 
 pub(super) fn count(peer: &Peer, family: Family) -> Result<usize> {
     let filter = ["where", "source", "=", "RTS_BGP", "primary", "count"];
-    let answer = birdc(
-        peer,
-        &[&["show", "route", "table", table(family)][..], &filter].concat(),
-    )?;
+    let answer = birdc(peer, &[&["show", "route", "table", table(family)][..], &filter].concat())?;
     // "3 of 5 routes for 5 networks in table master4"
-    let number = answer
-        .lines()
-        .filter(|l| l.contains(" of "))
-        .find_map(|l| l.split_whitespace().next()?.parse().ok());
-    number.ok_or_else(|| {
-        LabError::new(format!(
-            "birdc does not say how many routes there are: {answer}"
-        ))
-    })
+    let number = answer.lines().filter(|l| l.contains(" of ")).find_map(|l| l.split_whitespace().next()?.parse().ok());
+    number.ok_or_else(|| LabError::new(format!("birdc does not say how many routes there are: {answer}")))
 }
 
 fn table(family: Family) -> &'static str {
@@ -83,9 +52,7 @@ pub(super) fn reload(peer: &Peer) -> Result<()> {
     if answer.contains("Reconfigur") {
         return Ok(());
     }
-    Err(LabError::new(format!(
-        "BIRD refuses its configuration: {answer}"
-    )))
+    Err(LabError::new(format!("BIRD refuses its configuration: {answer}")))
 }
 
 /// Each route is a line that begins with its prefix, followed by indented attributes.
@@ -102,11 +69,7 @@ fn parse(answer: &str) -> Vec<LearnedRoute> {
             // The global address first, a link-local one may follow.
             let hop = text.split_whitespace().next().and_then(|h| h.parse().ok());
             if let (Some(prefix), Some(next_hop), Some(as_path)) = (prefix, hop, path.take()) {
-                routes.push(LearnedRoute {
-                    prefix,
-                    next_hop,
-                    as_path,
-                });
+                routes.push(LearnedRoute { prefix, next_hop, as_path });
             }
         }
     }
@@ -115,17 +78,11 @@ fn parse(answer: &str) -> Vec<LearnedRoute> {
 
 fn config(peer: &Peer) -> String {
     let config = &peer.config;
-    let mut out = format!(
-        "log stderr all;\nrouter id {};\nprotocol device {{ scan time 1; }}\n",
-        config.router_id
-    );
+    let mut out = format!("log stderr all;\nrouter id {};\nprotocol device {{ scan time 1; }}\n", config.router_id);
     for family in Family::ALL {
         let word = word(family);
         if config.install {
-            let _ = writeln!(
-                out,
-                "protocol kernel {{ {word} {{ import none; export where source = RTS_BGP; }}; }}"
-            );
+            let _ = writeln!(out, "protocol kernel {{ {word} {{ import none; export where source = RTS_BGP; }}; }}");
         }
         let _ = writeln!(out, "protocol static {{\n  {word};");
         for prefix in peer.networks(family) {
@@ -141,11 +98,7 @@ fn config(peer: &Peer) -> String {
             config.asn, n.address, n.asn
         );
         for family in &n.families {
-            let _ = writeln!(
-                out,
-                "  {} {{ import all; export where source = RTS_STATIC; }};",
-                word(*family)
-            );
+            let _ = writeln!(out, "  {} {{ import all; export where source = RTS_STATIC; }};", word(*family));
         }
         let _ = writeln!(out, "}}");
     }

@@ -18,12 +18,8 @@ use crate::{LabError, Result};
 pub(super) fn start(peer: &Peer) -> Result<u32> {
     let dir = &peer.dir;
     let (uid, gid) = frr_user()?;
-    chown(dir, Some(uid), Some(gid)).map_err(|e| {
-        LabError::new(format!(
-            "{} cannot be given to user frr: {e}",
-            dir.display()
-        ))
-    })?;
+    chown(dir, Some(uid), Some(gid))
+        .map_err(|e| LabError::new(format!("{} cannot be given to user frr: {e}", dir.display())))?;
     let zebra_config = peer.write("zebra.conf", "hostname lab\n")?;
     let bgpd_config = peer.write("bgpd.conf", &config(peer))?;
     let (zebra, bgpd) = (program("zebra")?, program("bgpd")?);
@@ -45,9 +41,7 @@ pub(super) fn start(peer: &Peer) -> Result<u32> {
     };
     let args = common("zebra", &zebra_config);
     let args: Vec<_> = args.iter().map(String::as_str).collect();
-    let pid = peer
-        .lab
-        .spawn(&peer.ns, &zebra, &args, &dir.join("zebra.log"))?;
+    let pid = peer.lab.spawn(&peer.ns, &zebra, &args, &dir.join("zebra.log"))?;
     peer.until_ready(pid, || vtysh(peer, "zebra", &["show zebra"]))?;
 
     let args = common("bgpd", &bgpd_config);
@@ -58,9 +52,7 @@ pub(super) fn start(peer: &Peer) -> Result<u32> {
     if !peer.config.install {
         args.push("-n");
     }
-    let pid = peer
-        .lab
-        .spawn(&peer.ns, &bgpd, &args, &dir.join("bgpd.log"))?;
+    let pid = peer.lab.spawn(&peer.ns, &bgpd, &args, &dir.join("bgpd.log"))?;
     peer.until_ready(pid, || vtysh(peer, "bgpd", &["show bgp summary json"]))?;
     Ok(pid)
 }
@@ -73,50 +65,27 @@ pub(super) fn established(peer: &Peer, neighbor: IpAddr) -> Result<bool> {
 pub(super) fn routes(peer: &Peer, family: Family) -> Result<Vec<LearnedRoute>> {
     let answer = ask(peer, &format!("show bgp {} unicast json", word(family)))?;
     let routes = answer["routes"].as_object().into_iter().flatten();
-    Ok(routes
-        .filter_map(|(prefix, paths)| best(prefix, paths.as_array()?))
-        .collect())
+    Ok(routes.filter_map(|(prefix, paths)| best(prefix, paths.as_array()?)).collect())
 }
 
 pub(super) fn network(peer: &Peer, prefix: IpNet, announced: bool) -> Result<()> {
     let no = if announced { "" } else { "no " };
     let router = format!("router bgp {}", peer.config.asn);
     let family = format!("address-family {} unicast", word(Family::of(prefix)));
-    vtysh(
-        peer,
-        "bgpd",
-        &[
-            "configure terminal",
-            &router,
-            &family,
-            &format!("{no}network {prefix}"),
-        ],
-    )
-    .map(drop)
+    vtysh(peer, "bgpd", &["configure terminal", &router, &family, &format!("{no}network {prefix}")]).map(drop)
 }
 
 fn best(prefix: &str, paths: &[Value]) -> Option<LearnedRoute> {
     let path = paths.iter().find(|p| p["bestpath"] == true)?;
     let hops = path["nexthops"].as_array()?;
     // With IPv6 a link-local next hop may stand beside the global one.
-    let hop = hops
-        .iter()
-        .find(|h| h["scope"] != "link-local")
-        .or(hops.first())?;
+    let hop = hops.iter().find(|h| h["scope"] != "link-local").or(hops.first())?;
     let next_hop: IpAddr = hop["ip"].as_str()?.parse().ok()?;
     if next_hop.is_unspecified() {
         return None; // its own
     }
-    let as_path = path["path"]
-        .as_str()?
-        .split_whitespace()
-        .map(|a| a.parse().ok())
-        .collect::<Option<_>>()?;
-    Some(LearnedRoute {
-        prefix: prefix.parse().ok()?,
-        next_hop,
-        as_path,
-    })
+    let as_path = path["path"].as_str()?.split_whitespace().map(|a| a.parse().ok()).collect::<Option<_>>()?;
+    Some(LearnedRoute { prefix: prefix.parse().ok()?, next_hop, as_path })
 }
 
 fn config(peer: &Peer) -> String {
@@ -137,11 +106,7 @@ fn config(peer: &Peer) -> String {
         for prefix in peer.networks(family) {
             let _ = writeln!(out, "  network {prefix}");
         }
-        for n in config
-            .neighbors
-            .iter()
-            .filter(|n| n.families.contains(&family))
-        {
+        for n in config.neighbors.iter().filter(|n| n.families.contains(&family)) {
             let _ = writeln!(out, "  neighbor {} activate", n.address);
         }
         let _ = writeln!(out, " exit-address-family");
@@ -158,8 +123,7 @@ fn word(family: Family) -> &'static str {
 
 fn ask(peer: &Peer, question: &str) -> Result<Value> {
     let answer = vtysh(peer, "bgpd", &[question])?;
-    serde_json::from_str(&answer)
-        .map_err(|e| LabError::new(format!("vtysh: `{question}`: {e}: {answer}")))
+    serde_json::from_str(&answer).map_err(|e| LabError::new(format!("vtysh: `{question}`: {e}: {answer}")))
 }
 
 fn vtysh(peer: &Peer, daemon: &str, commands: &[&str]) -> Result<String> {
@@ -172,12 +136,7 @@ fn vtysh(peer: &Peer, daemon: &str, commands: &[&str]) -> Result<String> {
 /// Uid and gid of the user that FRR's package makes.
 fn frr_user() -> Result<(u32, u32)> {
     let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let fields = users
-        .lines()
-        .map(|l| l.split(':').collect::<Vec<_>>())
-        .find(|f| f.first() == Some(&"frr"));
+    let fields = users.lines().map(|l| l.split(':').collect::<Vec<_>>()).find(|f| f.first() == Some(&"frr"));
     let id = |i: usize| fields.as_ref()?.get(i)?.parse().ok();
-    id(2)
-        .zip(id(3))
-        .ok_or_else(|| LabError::new("FRR's user `frr` is missing: reinstall the package frr"))
+    id(2).zip(id(3)).ok_or_else(|| LabError::new("FRR's user `frr` is missing: reinstall the package frr"))
 }

@@ -91,12 +91,8 @@ impl FromStr for Daemon {
     type Err = LabError;
 
     fn from_str(text: &str) -> Result<Self> {
-        let found = Self::ALL
-            .into_iter()
-            .find(|d| d.to_string().eq_ignore_ascii_case(text));
-        found.ok_or_else(|| {
-            LabError::new(format!("`{text}` is not one of frr, bird, gobgp, perouter"))
-        })
+        let found = Self::ALL.into_iter().find(|d| d.to_string().eq_ignore_ascii_case(text));
+        found.ok_or_else(|| LabError::new(format!("`{text}` is not one of frr, bird, gobgp, perouter")))
     }
 }
 
@@ -166,13 +162,7 @@ pub struct LearnedRoute {
 impl fmt::Display for LearnedRoute {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path: Vec<_> = self.as_path.iter().map(u32::to_string).collect();
-        write!(
-            f,
-            "{} via {} path {}",
-            self.prefix,
-            self.next_hop,
-            path.join(" ")
-        )
+        write!(f, "{} via {} path {}", self.prefix, self.next_hop, path.join(" "))
     }
 }
 
@@ -193,16 +183,8 @@ impl Peer {
     pub fn start(lab: &Lab, daemon: Daemon, ns: &str, config: PeerConfig) -> Result<Self> {
         daemon.require()?;
         let dir = lab.dir().join(&config.name);
-        fs::create_dir_all(&dir)
-            .map_err(|e| LabError::new(format!("{} cannot be made: {e}", dir.display())))?;
-        let mut peer = Self {
-            lab: lab.clone(),
-            ns: ns.to_owned(),
-            dir,
-            daemon,
-            config,
-            pid: 0,
-        };
+        fs::create_dir_all(&dir).map_err(|e| LabError::new(format!("{} cannot be made: {e}", dir.display())))?;
+        let mut peer = Self { lab: lab.clone(), ns: ns.to_owned(), dir, daemon, config, pid: 0 };
         peer.pid = match daemon {
             Daemon::Frr => frr::start(&peer)?,
             Daemon::Bird => bird::start(&peer)?,
@@ -277,17 +259,12 @@ impl Peer {
 
     /// Its networks of one family.
     fn networks(&self, family: Family) -> impl Iterator<Item = IpNet> {
-        self.config
-            .networks
-            .iter()
-            .copied()
-            .filter(move |n| Family::of(*n) == family)
+        self.config.networks.iter().copied().filter(move |n| Family::of(*n) == family)
     }
 
     fn write(&self, file: &str, text: &str) -> Result<PathBuf> {
         let path = self.dir.join(file);
-        fs::write(&path, text)
-            .map_err(|e| LabError::new(format!("{} cannot be written: {e}", path.display())))?;
+        fs::write(&path, text).map_err(|e| LabError::new(format!("{} cannot be written: {e}", path.display())))?;
         Ok(path)
     }
 

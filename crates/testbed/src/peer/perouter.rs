@@ -12,12 +12,7 @@ use crate::{LabError, Result};
 
 pub(super) fn start(peer: &Peer) -> Result<u32> {
     let file = text(&peer.write("speak.yaml", &config(peer))?);
-    let pid = peer.lab.spawn(
-        &peer.ns,
-        peer.lab.perouter(),
-        &["speak", &file],
-        &peer.dir.join("perouter.log"),
-    )?;
+    let pid = peer.lab.spawn(&peer.ns, peer.lab.perouter(), &["speak", &file], &peer.dir.join("perouter.log"))?;
     peer.until_ready(pid, || ask(peer, "peers"))?;
     Ok(pid)
 }
@@ -25,23 +20,13 @@ pub(super) fn start(peer: &Peer) -> Result<u32> {
 pub(super) fn established(peer: &Peer, neighbor: IpAddr) -> Result<bool> {
     let neighbor = neighbor.to_string();
     let answer = ask(peer, "peers")?;
-    let found = list(&answer, "peers")
-        .iter()
-        .find(|p| p["address"] == neighbor.as_str());
-    Ok(found.is_some_and(|p| {
-        p["state"]
-            .as_str()
-            .is_some_and(|s| s.eq_ignore_ascii_case("established"))
-    }))
+    let found = list(&answer, "peers").iter().find(|p| p["address"] == neighbor.as_str());
+    Ok(found.is_some_and(|p| p["state"].as_str().is_some_and(|s| s.eq_ignore_ascii_case("established"))))
 }
 
 pub(super) fn routes(peer: &Peer, family: Family) -> Result<Vec<LearnedRoute>> {
     let answer = ask(peer, "routes")?;
-    Ok(list(&answer, "routes")
-        .iter()
-        .filter_map(best)
-        .filter(|r| Family::of(r.prefix) == family)
-        .collect())
+    Ok(list(&answer, "routes").iter().filter_map(best).filter(|r| Family::of(r.prefix) == family).collect())
 }
 
 /// SIGHUP makes it read its file again.
@@ -51,19 +36,12 @@ pub(super) fn reload(peer: &Peer) -> Result<()> {
 }
 
 fn best(route: &Value) -> Option<LearnedRoute> {
-    let path = route["paths"]
-        .as_array()?
-        .iter()
-        .find(|p| p["best"] == true)?;
+    let path = route["paths"].as_array()?.iter().find(|p| p["best"] == true)?;
     path["from"].as_object()?; // null in its own
     Some(LearnedRoute {
         prefix: route["prefix"].as_str()?.parse().ok()?,
         next_hop: path["next_hop"].as_str()?.parse().ok()?,
-        as_path: path["as_path"]
-            .as_str()?
-            .split_whitespace()
-            .map(|a| a.parse().ok())
-            .collect::<Option<_>>()?,
+        as_path: path["as_path"].as_str()?.split_whitespace().map(|a| a.parse().ok()).collect::<Option<_>>()?,
     })
 }
 
@@ -103,26 +81,14 @@ fn word(family: Family) -> &'static str {
 }
 
 fn list<'a>(answer: &'a Value, key: &str) -> &'a [Value] {
-    answer
-        .as_array()
-        .or_else(|| answer[key].as_array())
-        .map_or(&[], Vec::as_slice)
+    answer.as_array().or_else(|| answer[key].as_array()).map_or(&[], Vec::as_slice)
 }
 
 /// Exit code 1 is an answer too: a session is down, or there is no route yet.
 fn ask(peer: &Peer, question: &str) -> Result<Value> {
     let state = text(&peer.dir.join("state"));
-    let answer = run(
-        None,
-        peer.lab.perouter(),
-        &["--state-dir", &state, "-o", "json", question],
-    )?;
-    let explain = |why: &str| {
-        LabError::new(format!(
-            "perouter {question}: {why} {}",
-            answer.stderr.trim()
-        ))
-    };
+    let answer = run(None, peer.lab.perouter(), &["--state-dir", &state, "-o", "json", question])?;
+    let explain = |why: &str| LabError::new(format!("perouter {question}: {why} {}", answer.stderr.trim()));
     match answer.code {
         Some(0 | 1) => serde_json::from_str(&answer.stdout).map_err(|e| explain(&e.to_string())),
         Some(_) | None => Err(explain("")),
