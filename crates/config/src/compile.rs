@@ -55,7 +55,8 @@ pub fn compile(objects: &Objects, node: &Node) -> Compiled {
         |spec| spec.node_selector.as_ref(),
         |underlay| router(underlay, node),
     );
-    let unusable = underlays.verdicts.iter().find(|verdict| !verdict.is_applied()).map(|verdict| &verdict.object.name);
+    let rejected = underlays.verdicts.iter().find(|verdict| !verdict.is_applied()).map(|verdict| &verdict.object.name);
+    let unusable = rejected.or(objects.unreadable_underlays.first());
     let passthroughs = choose(
         &objects.passthroughs,
         node,

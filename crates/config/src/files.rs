@@ -28,6 +28,8 @@ pub struct Objects {
     pub underlays: Vec<Object<UnderlaySpec>>,
     /// L3Passthroughs; the first that fits is in force.
     pub passthroughs: Vec<Object<L3PassthroughSpec>>,
+    /// Names of Underlays that could not be read, so that what depends on one can say so.
+    pub unreadable_underlays: Vec<String>,
 }
 
 /// An object as it was written.
@@ -270,7 +272,12 @@ impl Reader<'_> {
     }
 
     fn underlay(&mut self, object: ObjectRef, yaml: &Yaml) -> Option<Object<UnderlaySpec>> {
-        self.read(object, yaml, &UNDERLAY)
+        let name = object.name.clone();
+        let read = self.read(object, yaml, &UNDERLAY);
+        if read.is_none() {
+            self.loaded.objects.unreadable_underlays.push(name);
+        }
+        read
     }
 
     /// Holds an object against its schema; `None` when it is rejected.

@@ -57,7 +57,7 @@ fn node(labels: &[(&str, &str)], index: u32) -> Node {
 }
 
 fn compiled(underlays: Vec<Object<UnderlaySpec>>, passthroughs: Vec<Object<L3PassthroughSpec>>) -> Compiled {
-    compile(&Objects { underlays, passthroughs }, &node(&[("rack", "rack-1")], 0))
+    compile(&Objects { underlays, passthroughs, ..Objects::default() }, &node(&[("rack", "rack-1")], 0))
 }
 
 /// The sentence of the only verdict; empty when applied without remarks.

@@ -472,6 +472,15 @@ fn upstreams_example_is_applied_and_says_what_bfd_does() {
 }
 
 #[test]
+fn a_passthrough_names_the_underlay_that_could_not_be_read() {
+    let text = EXAMPLE.replace("- asn: 64514", "- asn: none");
+    let loaded = Dir::with(&[("openpe_a.yaml", &text)]).load();
+    let compiled = compile(&loaded.objects, &Node::new("n", 0));
+    let sentence = compiled.verdicts[0].to_string();
+    assert!(sentence.contains("(DependencyFailed): the Underlay \"static-test-node-underlay-0\""), "{sentence}");
+}
+
+#[test]
 fn a_selector_in_a_static_file_has_no_effect_and_says_so() {
     let text = GOOD.replace("  - asn: 64514", "  - asn: 64514\n    nodeSelector: {matchLabels: {rack: a}}");
     let loaded = Dir::with(&[("openpe_a.yaml", &text)]).load();

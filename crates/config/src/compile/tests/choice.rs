@@ -107,8 +107,11 @@ fn case_021_026_027_and_028_host_sessions() {
 
 #[test]
 fn a_full_cidr_rejects_the_passthrough_only() {
-    let objects =
-        Objects { underlays: vec![underlay("u", base())], passthroughs: vec![passthrough("pt", session(json!({})))] };
+    let objects = Objects {
+        underlays: vec![underlay("u", base())],
+        passthroughs: vec![passthrough("pt", session(json!({})))],
+        ..Objects::default()
+    };
     let compiled = compile(&objects, &node(&[], 253));
     assert!(compiled.verdicts[0].is_applied() && !veth(&compiled));
     let wanted =
