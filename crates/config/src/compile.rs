@@ -14,7 +14,7 @@ use engine::Intent;
 use engine::intent::{GracefulRestart, Multipath, Network, PeerIntent, RemoteAs, Role, Ttl};
 use ipnet::IpNet;
 use kernel::host::{DesiredHost, DesiredVeth};
-use wire::Family;
+use engine::Family;
 
 use crate::addresses::{self, Plan};
 use crate::files::{Object, Objects};

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use engine::intent::{PeerIntent, RemoteAs, Role, Secret, Ttl};
-use wire::Family;
+use engine::Family;
 
 use crate::types::{AddressFamily, AddressFamilyKind, Neighbor, PeerType};
 

@@ -1,7 +1,7 @@
 use std::fs;
 
 use engine::intent::{RemoteAs, Secret, Ttl};
-use wire::Family;
+use engine::Family;
 
 use super::*;
 
