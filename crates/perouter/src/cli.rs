@@ -221,14 +221,11 @@ fn target(text: &str) -> Result<Target, String> {
     if let Ok(address) = text.parse::<std::net::IpAddr>() {
         return Ok(Target::Address(IpNet::from(address)));
     }
-    let prefix: IpNet = text.parse().map_err(|_| {
-        "neither an address (10.1.2.3) nor a prefix (10.1.2.0/24, 2001:db8::/32)".to_owned()
-    })?;
+    let prefix: IpNet = text
+        .parse()
+        .map_err(|_| "neither an address (10.1.2.3) nor a prefix (10.1.2.0/24, 2001:db8::/32)".to_owned())?;
     if prefix != prefix.trunc() {
-        return Err(format!(
-            "has bits set behind its length; did you mean {}?",
-            prefix.trunc()
-        ));
+        return Err(format!("has bits set behind its length; did you mean {}?", prefix.trunc()));
     }
     Ok(Target::Prefix(prefix))
 }

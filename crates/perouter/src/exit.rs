@@ -79,24 +79,15 @@ mod tests {
 
     #[test]
     fn the_three_codes_are_stable() {
-        assert_eq!(
-            [Exit::Fine, Exit::Unhealthy, Exit::Failed].map(Exit::code),
-            [0, 1, 2]
-        );
+        assert_eq!([Exit::Fine, Exit::Unhealthy, Exit::Failed].map(Exit::code), [0, 1, 2]);
         assert_eq!(Exit::healthy(true).code(), 0);
         assert_eq!(Exit::healthy(false).code(), 1);
     }
 
     #[test]
     fn a_closed_pipe_is_no_failure_but_a_full_disk_is() {
-        assert_eq!(
-            Exit::of(&Failure::Output(io::ErrorKind::BrokenPipe.into())),
-            Exit::Fine
-        );
-        assert_eq!(
-            Exit::of(&Failure::Output(io::ErrorKind::StorageFull.into())),
-            Exit::Failed
-        );
+        assert_eq!(Exit::of(&Failure::Output(io::ErrorKind::BrokenPipe.into())), Exit::Fine);
+        assert_eq!(Exit::of(&Failure::Output(io::ErrorKind::StorageFull.into())), Exit::Failed);
     }
 
     #[test]

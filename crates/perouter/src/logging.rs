@@ -23,15 +23,9 @@ pub(crate) enum LogFormat {
 /// # Errors
 /// A level that is typed wrong is a usage error. One in the node's file is reported in the log instead, because
 /// it must not keep the router from starting.
-pub(crate) fn init(
-    format: LogFormat,
-    typed: Option<&str>,
-    node: Option<&str>,
-) -> Result<(), Failure> {
+pub(crate) fn init(format: LogFormat, typed: Option<&str>, node: Option<&str>) -> Result<(), Failure> {
     let (filter, complaint) = choose(typed, node)?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     // A second call can only come from a test; the first subscriber stays.
     let _ = match format {
         LogFormat::Text => builder.with_ansi(io::stderr().is_terminal()).try_init(),
@@ -58,12 +52,9 @@ fn choose(typed: Option<&str>, node: Option<&str>) -> Result<(EnvFilter, Option<
     };
     Ok(match parse(level) {
         Some(filter) => (filter, None),
-        None => (
-            EnvFilter::new("info"),
-            Some(format!(
-                "logLevel {level} of the node's file is not a level; using info"
-            )),
-        ),
+        None => {
+            (EnvFilter::new("info"), Some(format!("logLevel {level} of the node's file is not a level; using info")))
+        }
     })
 }
 
@@ -104,9 +95,7 @@ mod tests {
 
     #[test]
     fn a_wrong_level_is_a_usage_error_when_typed_and_a_complaint_in_the_file() {
-        assert!(
-            matches!(choose(Some("loud"), None), Err(Failure::Usage(text)) if text.contains("loud"))
-        );
+        assert!(matches!(choose(Some("loud"), None), Err(Failure::Usage(text)) if text.contains("loud")));
         let (filter, complaint) = choose(None, Some("loud")).unwrap();
         assert_eq!(filter.to_string(), "info");
         assert!(complaint.unwrap().contains("loud"));

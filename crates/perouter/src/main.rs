@@ -2,19 +2,28 @@
 //!
 //! `main` turns what was typed into a call and its outcome into an exit code; every command is a module.
 
+// A failing unwrap is a failing test.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod admin;
 mod cli;
+mod daemon;
 mod exit;
+mod fib;
+mod host;
 mod lab;
 mod logging;
 mod run;
+mod source;
 mod speak;
 mod speaker;
 mod status;
 mod teardown;
 mod validate;
 mod views;
+mod watch;
 
+use std::future::Future;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -42,9 +51,7 @@ fn main() -> ExitCode {
 fn command(cli: &Cli) -> Result<Exit, Failure> {
     // The node's level counts for the daemon only; a file that cannot be read is the daemon's to report.
     let node_level = match &cli.command {
-        Command::Run(args) => config::node::load(&args.node_config)
-            .ok()
-            .and_then(|node| node.log_level),
+        Command::Run(args) => config::node::load(&args.node_config).ok().and_then(|node| node.log_level),
         Command::Speak { .. }
         | Command::Validate(_)
         | Command::Status
@@ -53,23 +60,17 @@ fn command(cli: &Cli) -> Result<Exit, Failure> {
         | Command::Teardown { .. }
         | Command::Lab(_) => None,
     };
-    logging::init(
-        cli.log_format,
-        cli.log_level.as_deref(),
-        node_level.as_deref(),
-    )?;
+    logging::init(cli.log_format, cli.log_level.as_deref(), node_level.as_deref())?;
 
     match &cli.command {
-        Command::Run(args) => {
-            ended(runtime(Builder::new_multi_thread())?.block_on(run::run(run_options(cli, args))))
-        }
+        Command::Run(args) => daemon(run::run(run_options(cli, args))),
         Command::Speak { file } => {
             if cli.state_dir_typed() {
                 return Err(Failure::Usage(
                     "speak takes its state directory from stateDir in its file; leave --state-dir away".to_owned(),
                 ));
             }
-            ended(runtime(Builder::new_multi_thread())?.block_on(speak::speak(file.clone())))
+            daemon(speak::speak(file.clone()))
         }
         Command::Lab(args) => lab(args),
         Command::Validate(_)
@@ -78,7 +79,7 @@ fn command(cli: &Cli) -> Result<Exit, Failure> {
         | Command::Routes(_)
         | Command::Teardown { .. } => {
             let mut out = Out::stdout();
-            let answer = runtime(Builder::new_current_thread())?.block_on(ask(cli, &mut out));
+            let answer = runtime(&mut Builder::new_current_thread())?.block_on(ask(cli, &mut out));
             out.flush()?;
             answer
         }
@@ -91,29 +92,27 @@ async fn ask(cli: &Cli, out: &mut Out<'_>) -> Result<Exit, Failure> {
     match &cli.command {
         Command::Validate(args) => validate::run(args, cli.output, out),
         Command::Status => views::status::run(&mut connect().await?, out, cli.output).await,
-        Command::Peers { peer } => {
-            views::peers::run(&mut connect().await?, out, cli.output, peer.as_deref()).await
-        }
-        Command::Routes(args) => {
-            views::routes::run(&mut connect().await?, out, cli.output, args).await
-        }
+        Command::Peers { peer } => views::peers::run(&mut connect().await?, out, cli.output, peer.as_deref()).await,
+        Command::Routes(args) => views::routes::run(&mut connect().await?, out, cli.output, args).await,
         Command::Teardown { namespace } => teardown::run(cli.state_dir(), namespace, out).await,
         Command::Run(_) | Command::Speak { .. } | Command::Lab(_) => Ok(Exit::Fine),
     }
 }
 
-fn runtime(mut builder: Builder) -> Result<Runtime, Failure> {
-    builder.enable_all().build().map_err(|error| {
-        Failure::Daemon(format!(
-            "the system gives no threads or descriptors: {error}"
-        ))
-    })
+fn runtime(builder: &mut Builder) -> Result<Runtime, Failure> {
+    builder
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Daemon(format!("the system gives no threads or descriptors: {error}")))
 }
 
-fn ended(result: Result<(), run::RunError>) -> Result<Exit, Failure> {
-    result
-        .map(|()| Exit::Fine)
-        .map_err(|error| Failure::Daemon(error.to_string()))
+/// Runs a daemon to its end. Two workers: a listing is put into words beside the engine, not in its way.
+fn daemon(life: impl Future<Output = Result<(), daemon::RunError>>) -> Result<Exit, Failure> {
+    let runtime = runtime(Builder::new_multi_thread().worker_threads(2))?;
+    let result = runtime.block_on(life);
+    // What still blocks in the kernel, such as a monitor, ends with the process.
+    runtime.shutdown_background();
+    result.map(|()| Exit::Fine).map_err(|error| Failure::Daemon(error.to_string()))
 }
 
 fn run_options(cli: &Cli, args: &RunArgs) -> run::RunOptions {
@@ -128,18 +127,13 @@ fn run_options(cli: &Cli, args: &RunArgs) -> run::RunOptions {
 fn lab(args: &LabArgs) -> Result<Exit, Failure> {
     match args.command {
         Some(LabCommand::Down) => lab::down().map(|()| Exit::Fine),
-        None => lab::up(lab::LabOptions {
-            leaf: args.leaf.map(daemon),
-            host: args.host.map(daemon),
-            keep: args.keep,
-            name: "lab".to_owned(),
-        })
-        .map(Exit::healthy),
+        None => lab::up(lab::LabOptions { leaf: args.leaf.map(player), host: args.host.map(player), keep: args.keep })
+            .map(Exit::healthy),
     }
     .map_err(Failure::Daemon)
 }
 
-fn daemon(arg: DaemonArg) -> lab::Daemon {
+fn player(arg: DaemonArg) -> lab::Daemon {
     match arg {
         DaemonArg::Frr => lab::Daemon::Frr,
         DaemonArg::Bird => lab::Daemon::Bird,

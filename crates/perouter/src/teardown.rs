@@ -15,11 +15,7 @@ use crate::views::Out;
 ///
 /// # Errors
 /// [`Failure::Daemon`] while a daemon runs.
-pub(crate) async fn run(
-    state_dir: &Path,
-    namespace: &str,
-    out: &mut Out<'_>,
-) -> Result<Exit, Failure> {
+pub(crate) async fn run(state_dir: &Path, namespace: &str, out: &mut Out<'_>) -> Result<Exit, Failure> {
     refuse_while_a_daemon_runs(state_dir).await?;
     let before = Seen::now(namespace);
     let errors = kernel::host::teardown(namespace);
@@ -36,10 +32,7 @@ async fn refuse_while_a_daemon_runs(state_dir: &Path) -> Result<(), Failure> {
     };
     let path = socket_path(state_dir);
     let (who, how) = match client.pid() {
-        Some(pid) => (
-            format!("a perouter daemon (pid {pid})"),
-            format!("`kill {pid}`"),
-        ),
+        Some(pid) => (format!("a perouter daemon (pid {pid})"), format!("`kill {pid}`")),
         None => ("a perouter daemon".to_owned(), "SIGTERM".to_owned()),
     };
     Err(Failure::Daemon(format!(
@@ -86,30 +79,23 @@ fn report(namespace: &str, before: &Seen, after: &Seen, errors: &[HostError]) ->
         lines.push(format!("removed namespace {namespace}"));
     }
     for error in errors {
-        lines.push(format!(
-            "could not finish: {}: {}",
-            error.object, error.message
-        ));
+        lines.push(format!("could not finish: {}: {}", error.object, error.message));
     }
     if lines.is_empty() && !before.exists {
-        lines.push(format!(
-            "nothing to remove: there is no namespace {namespace}"
-        ));
+        lines.push(format!("nothing to remove: there is no namespace {namespace}"));
     }
     lines
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixListener;
+
     use super::*;
 
     fn seen(exists: bool, inside: &[&str], outside: &[&str]) -> Seen {
         let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        Seen {
-            exists,
-            inside: set(inside),
-            outside: set(outside),
-        }
+        Seen { exists, inside: set(inside), outside: set(outside) }
     }
 
     #[test]
@@ -118,54 +104,38 @@ mod tests {
         let after = seen(false, &[], &["lo", "eth0", "eth1"]);
         assert_eq!(
             report("perouter", &before, &after, &[]),
-            [
-                "gave eth1 back to the host",
-                "removed pt-host",
-                "removed namespace perouter"
-            ]
+            ["gave eth1 back to the host", "removed pt-host", "removed namespace perouter"]
         );
     }
 
     #[test]
     fn nothing_to_do_is_said() {
         let nothing = seen(false, &[], &["lo"]);
-        assert_eq!(
-            report("perouter", &nothing, &nothing, &[]),
-            ["nothing to remove: there is no namespace perouter"]
-        );
+        assert_eq!(report("perouter", &nothing, &nothing, &[]), ["nothing to remove: there is no namespace perouter"]);
     }
 
     #[test]
     fn a_failure_is_told_and_nothing_is_claimed_that_did_not_happen() {
         let stuck = seen(true, &["lo", "eth1"], &["lo"]);
-        let error = HostError {
-            object: "eth1".into(),
-            message: "busy".into(),
-        };
-        assert_eq!(
-            report("perouter", &stuck, &stuck, &[error]),
-            ["could not finish: eth1: busy"]
-        );
+        let error = HostError { object: "eth1".into(), message: "busy".into() };
+        assert_eq!(report("perouter", &stuck, &stuck, &[error]), ["could not finish: eth1: busy"]);
     }
 
     #[tokio::test]
     async fn a_running_daemon_is_named_with_its_pid() {
         let dir = tempfile::tempdir().unwrap();
-        let _listener = crate::admin::bind(dir.path()).unwrap();
+        let _listener = UnixListener::bind(socket_path(dir.path())).unwrap();
         let Err(Failure::Daemon(sentence)) = refuse_while_a_daemon_runs(dir.path()).await else {
             panic!("not refused")
         };
-        assert!(
-            sentence.contains(&format!("pid {}", std::process::id())),
-            "{sentence}"
-        );
+        assert!(sentence.contains(&format!("pid {}", std::process::id())), "{sentence}");
         assert!(sentence.contains("systemctl stop perouter"), "{sentence}");
     }
 
     #[tokio::test]
     async fn a_stale_socket_does_not_hold_teardown_up() {
         let dir = tempfile::tempdir().unwrap();
-        drop(crate::admin::bind(dir.path()).unwrap());
+        drop(UnixListener::bind(socket_path(dir.path())).unwrap());
         assert!(refuse_while_a_daemon_runs(dir.path()).await.is_ok());
     }
 }

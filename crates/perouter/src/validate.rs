@@ -28,15 +28,11 @@ pub(crate) fn run(args: &ValidateArgs, format: Format, out: &mut Out<'_>) -> Res
             node
         }
         Err(verdict) => {
-            found.push(verdict);
+            found.push(*verdict);
             placeholder()
         }
     };
-    let staged = if args.files.is_empty() {
-        None
-    } else {
-        Some(Staged::new(&args.files)?)
-    };
+    let staged = if args.files.is_empty() { None } else { Some(Staged::new(&args.files)?) };
     let dir = match &staged {
         Some(staged) => &staged.dir,
         None => args.config_dir.as_deref().unwrap_or(Path::new(CONFIG_DIR)),
@@ -59,10 +55,7 @@ fn print(
     mut found: Vec<model::Verdict>,
 ) -> Result<Exit, Failure> {
     found.sort_by(|a, b| (a.outcome, &a.file, a.line).cmp(&(b.outcome, &b.file, b.line)));
-    let rejected = found
-        .iter()
-        .filter(|verdict| verdict.outcome == model::Outcome::Rejected)
-        .count();
+    let rejected = found.iter().filter(|verdict| verdict.outcome == model::Outcome::Rejected).count();
     match format {
         Format::Json => out.json(&found)?,
         Format::Table => {
@@ -70,11 +63,7 @@ fn print(
             for remark in remarks {
                 out.line(remark)?;
             }
-            let objects = if found.len() == 1 {
-                "object"
-            } else {
-                "objects"
-            };
+            let objects = if found.len() == 1 { "object" } else { "objects" };
             out.line(&format!("{} {objects}, {rejected} rejected", found.len()))?;
         }
     }
@@ -82,44 +71,25 @@ fn print(
 }
 
 /// The node to compile for. On a machine that is no node, a placeholder serves: most mistakes do not depend on it.
-fn node(named: Option<&Path>, default: &Path) -> Result<(Node, Option<String>), Verdict> {
+fn node(named: Option<&Path>, default: &Path) -> Result<(Node, Option<String>), Box<Verdict>> {
     let path = match named {
         Some(path) => path,
         None if default.exists() => default,
         None => {
-            let remark = format!(
-                "there is no {}: checked for a node named `node` with index 0",
-                default.display()
-            );
+            let remark = format!("there is no {}: checked for a node named `node` with index 0", default.display());
             return Ok((placeholder(), Some(remark)));
         }
     };
-    config::node::load(path)
-        .map(|node| (node, None))
-        .map_err(|error| Verdict {
-            object: ObjectRef {
-                kind: "NodeConfig".to_owned(),
-                name: String::new(),
-                source: Source::File {
-                    path: path.to_owned(),
-                    line: 0,
-                },
-            },
-            outcome: Outcome::Rejected {
-                reason: "ValidationFailed",
-                field: None,
-                message: error.to_string(),
-            },
-        })
+    config::node::load(path).map(|node| (node, None)).map_err(|error| {
+        let source = Source::File { path: path.to_owned(), line: 0 };
+        let object = ObjectRef { kind: "NodeConfig".to_owned(), name: String::new(), source };
+        let outcome = Outcome::Rejected { reason: "ValidationFailed", field: None, message: error.to_string() };
+        Box::new(Verdict { object, outcome })
+    })
 }
 
 fn placeholder() -> Node {
-    Node {
-        name: "node".to_owned(),
-        labels: BTreeMap::new(),
-        index: 0,
-        log_level: None,
-    }
+    Node { name: "node".to_owned(), labels: BTreeMap::new(), index: 0, log_level: None }
 }
 
 /// Files of any name and place, copied into a directory of their own so that they are read as configuration files
@@ -134,23 +104,14 @@ struct Staged {
 impl Staged {
     fn new(files: &[PathBuf]) -> Result<Self, Failure> {
         let dir = std::env::temp_dir().join(format!("perouter-validate-{}", std::process::id()));
-        let failed =
-            |path: &Path, error: &io::Error| Failure::Usage(format!("{}: {error}", path.display()));
+        let failed = |path: &Path, error: &io::Error| Failure::Usage(format!("{}: {error}", path.display()));
         // Not `create_dir_all`: a directory that somebody else prepared under this name must not be used.
-        DirBuilder::new()
-            .mode(0o700)
-            .create(&dir)
-            .map_err(|error| failed(&dir, &error))?;
-        let mut staged = Self {
-            dir,
-            names: Vec::new(),
-        };
+        DirBuilder::new().mode(0o700).create(&dir).map_err(|error| failed(&dir, &error))?;
+        let mut staged = Self { dir, names: Vec::new() };
         for (index, file) in files.iter().enumerate() {
             if file.is_dir() {
                 let file = file.display();
-                return Err(Failure::Usage(format!(
-                    "{file} is a directory; name files, or use --config-dir {file}"
-                )));
+                return Err(Failure::Usage(format!("{file} is a directory; name files, or use --config-dir {file}")));
             }
             // The number keeps the order in which they were typed and tells equal names apart.
             let copy = staged.dir.join(format!("openpe_{index:06}.yaml"));
@@ -172,10 +133,7 @@ impl Staged {
         };
         for text in texts {
             for (copy, typed) in &self.names {
-                let copied_name = copy
-                    .file_name()
-                    .map(|name| name.to_string_lossy())
-                    .unwrap_or_default();
+                let copied_name = copy.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
                 *text = text
                     .replace(&*copy.to_string_lossy(), &typed.to_string_lossy())
                     .replace(&*copied_name, &typed.to_string_lossy());

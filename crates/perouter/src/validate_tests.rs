@@ -5,21 +5,14 @@ fn verdict(path: &Path, outcome: Outcome) -> Verdict {
         object: ObjectRef {
             kind: "Underlay".into(),
             name: "u".into(),
-            source: Source::File {
-                path: path.to_owned(),
-                line: 2,
-            },
+            source: Source::File { path: path.to_owned(), line: 2 },
         },
         outcome,
     }
 }
 
 fn rejected(message: &str) -> Outcome {
-    Outcome::Rejected {
-        reason: "ValidationFailed",
-        field: Some("spec.asn".into()),
-        message: message.into(),
-    }
+    Outcome::Rejected { reason: "ValidationFailed", field: Some("spec.asn".into()), message: message.into() }
 }
 
 #[test]
@@ -39,22 +32,13 @@ fn copies_speak_of_the_files_that_were_typed_and_vanish() {
     let staged = Staged::new(std::slice::from_ref(&typed)).unwrap();
     let copy = staged.names[0].0.clone();
     assert_eq!(fs::read_to_string(&copy).unwrap(), "underlays: []");
-    assert!(
-        copy.file_name()
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .starts_with("openpe_")
-    );
+    assert!(copy.file_name().unwrap().to_str().unwrap().starts_with("openpe_"));
 
     let mut verdict = verdict(&copy, rejected(&format!("{}:2: bad", copy.display())));
     staged.restore(&mut verdict);
     let Source::File { path, .. } = &verdict.object.source;
     assert_eq!(path, &typed);
-    assert_eq!(
-        verdict.outcome,
-        rejected(&format!("{}:2: bad", typed.display()))
-    );
+    assert_eq!(verdict.outcome, rejected(&format!("{}:2: bad", typed.display())));
 
     let made = staged.dir.clone();
     drop(staged);
@@ -65,9 +49,7 @@ fn copies_speak_of_the_files_that_were_typed_and_vanish() {
         matches!(Staged::new(&[dir.path().to_owned()]), Err(Failure::Usage(text)) if text.contains("--config-dir"))
     );
     let missing = dir.path().join("none.yaml");
-    assert!(
-        matches!(Staged::new(&[missing]), Err(Failure::Usage(text)) if text.contains("none.yaml"))
-    );
+    assert!(matches!(Staged::new(&[missing]), Err(Failure::Usage(text)) if text.contains("none.yaml")));
     assert!(!made.exists(), "also after a failure");
 }
 
@@ -97,10 +79,7 @@ fn rejected_objects_come_first_and_decide_the_exit_code() {
 #[test]
 fn nothing_to_validate_says_why_and_is_fine() {
     let (text, exit) = checked(Format::Table, &[], &["no openpe_*.yaml in x".into()]);
-    assert_eq!(
-        (text.as_str(), exit),
-        ("no openpe_*.yaml in x\n0 objects, 0 rejected\n", Exit::Fine)
-    );
+    assert_eq!((text.as_str(), exit), ("no openpe_*.yaml in x\n0 objects, 0 rejected\n", Exit::Fine));
 }
 
 #[test]
@@ -108,8 +87,5 @@ fn json_is_the_list_of_verdicts() {
     let found = [verdict(Path::new("b.yaml"), rejected("no"))];
     let (text, _) = checked(Format::Json, &found, &["ignored by programs".into()]);
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(
-        (json[0]["outcome"].as_str(), json[0]["line"].as_u64()),
-        (Some("rejected"), Some(2))
-    );
+    assert_eq!((json[0]["outcome"].as_str(), json[0]["line"].as_u64()), (Some("rejected"), Some(2)));
 }

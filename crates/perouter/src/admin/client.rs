@@ -52,19 +52,11 @@ impl Client {
     /// A sentence with the socket and the remedy when nobody answers.
     pub(crate) async fn connect(state_dir: &Path) -> Result<Self, Failure> {
         let path = socket_path(state_dir);
-        let stream = UnixStream::connect(&path)
-            .await
-            .map_err(|error| unreachable(&path, &error))?;
+        let stream = UnixStream::connect(&path).await.map_err(|error| unreachable(&path, &error))?;
         let pid = stream.peer_cred().ok().and_then(|peer| peer.pid());
-        let (sender, connection) =
-            http1::handshake(TokioIo::new(stream))
-                .await
-                .map_err(|error| {
-                    Failure::Daemon(format!(
-                        "the daemon at {} does not speak HTTP: {error}",
-                        path.display()
-                    ))
-                })?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| {
+            Failure::Daemon(format!("the daemon at {} does not speak HTTP: {error}", path.display()))
+        })?;
         // Ends with the sender; its error reaches the question that is waiting.
         tokio::spawn(connection);
         Ok(Self { path, pid, sender })
@@ -86,10 +78,7 @@ impl Client {
     }
 
     /// One page of `/v1/routes`.
-    pub(crate) async fn routes(
-        &mut self,
-        question: &RoutesQuestion,
-    ) -> Result<model::RoutePage, Failure> {
+    pub(crate) async fn routes(&mut self, question: &RoutesQuestion) -> Result<model::RoutePage, Failure> {
         self.get(&question.target()).await
     }
 
@@ -103,25 +92,18 @@ impl Client {
             }
         };
         if status != StatusCode::OK {
-            return Err(Failure::Daemon(
-                match serde_json::from_slice::<model::Refusal>(&body) {
-                    Ok(refusal) => refusal.error,
-                    Err(_) => format!("the daemon at {} answers {status}", self.path.display()),
-                },
-            ));
+            return Err(Failure::Daemon(match serde_json::from_slice::<model::Refusal>(&body) {
+                Ok(refusal) => refusal.error,
+                Err(_) => format!("the daemon at {} answers {status}", self.path.display()),
+            }));
         }
         serde_json::from_slice(&body).map_err(|error| {
-            self.broken(&format!(
-                "its answer cannot be read ({error}); is it of another version than this command?"
-            ))
+            self.broken(&format!("its answer cannot be read ({error}); is it of another version than this command?"))
         })
     }
 
     fn broken(&self, why: &str) -> Failure {
-        Failure::Daemon(format!(
-            "the daemon at {} gives no usable answer: {why}",
-            self.path.display()
-        ))
+        Failure::Daemon(format!("the daemon at {} gives no usable answer: {why}", self.path.display()))
     }
 }
 
@@ -130,24 +112,22 @@ async fn exchange(
     target: &str,
 ) -> Result<(StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>> {
     sender.ready().await?;
-    let request = Request::get(target)
-        .header("host", "perouter")
-        .body(Empty::new())?;
+    let request = Request::get(target).header("host", "perouter").body(Empty::new())?;
     let answer = sender.send_request(request).await?;
     let status = answer.status();
     Ok((status, answer.into_body().collect().await?.to_bytes()))
 }
 
 fn unreachable(path: &Path, error: &io::Error) -> Failure {
-    let path = path.display();
-    Failure::Daemon(match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            format!("no access to {path}: {error}; run this as root")
-        }
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => format!(
+    let (kind, path) = (error.kind(), path.display());
+    Failure::Daemon(if kind == io::ErrorKind::PermissionDenied {
+        format!("no access to {path}: {error}; run this as root")
+    } else if matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) {
+        format!(
             "no perouter daemon answers at {path}; is it running? Start it with `perouter run`, or name its directory with --state-dir"
-        ),
-        _ => format!("no perouter daemon answers at {path}: {error}"),
+        )
+    } else {
+        format!("no perouter daemon answers at {path}: {error}")
     })
 }
 
@@ -226,18 +206,10 @@ mod tests {
 
     #[test]
     fn a_missing_socket_says_what_to_do() {
-        let path = Path::new("/run/perouter/admin.sock");
+        let path = Path::new("/run/perouter/perouter.sock");
         let sentence = unreachable(path, &io::ErrorKind::NotFound.into()).to_string();
-        assert!(
-            sentence.starts_with(
-                "no perouter daemon answers at /run/perouter/admin.sock; is it running?"
-            )
-        );
+        assert!(sentence.starts_with("no perouter daemon answers at /run/perouter/perouter.sock; is it running?"));
         assert!(sentence.contains("--state-dir"));
-        assert!(
-            unreachable(path, &io::ErrorKind::PermissionDenied.into())
-                .to_string()
-                .contains("root")
-        );
+        assert!(unreachable(path, &io::ErrorKind::PermissionDenied.into()).to_string().contains("root"));
     }
 }

@@ -25,16 +25,11 @@ pub(super) struct Now {
 impl Now {
     /// This moment.
     pub(super) fn read() -> Self {
-        Self {
-            instant: Instant::now(),
-            wall: SystemTime::now(),
-        }
+        Self { instant: Instant::now(), wall: SystemTime::now() }
     }
 
     fn seconds_since(&self, then: SystemTime) -> u64 {
-        self.wall
-            .duration_since(then)
-            .map_or(0, |age| age.as_secs())
+        self.wall.duration_since(then).map_or(0, |age| age.as_secs())
     }
 }
 
@@ -53,10 +48,7 @@ pub(super) fn status(now: Now, data: &StatusData, snapshot: Option<&Snapshot>) -
         uptime_seconds: now.seconds_since(data.started),
         healthy: false,
         problems: Vec::new(),
-        node: data.node.as_ref().map(|node| model::Node {
-            name: node.name.clone(),
-            index: node.index,
-        }),
+        node: data.node.as_ref().map(|node| model::Node { name: node.name.clone(), index: node.index }),
         no_config: data.no_config.clone(),
         namespace: data.namespace.clone(),
         router: snapshot.map(router),
@@ -65,20 +57,11 @@ pub(super) fn status(now: Now, data: &StatusData, snapshot: Option<&Snapshot>) -
         host_errors: data
             .host_errors
             .iter()
-            .map(|error| model::HostError {
-                object: error.object.clone(),
-                message: error.message.clone(),
-            })
+            .map(|error| model::HostError { object: error.object.clone(), message: error.message.clone() })
             .collect(),
         host_warnings: data.host_warnings.clone(),
-        peers: snapshot
-            .map(|snapshot| peers(now, snapshot))
-            .unwrap_or_default(),
-        events: data
-            .events
-            .iter()
-            .map(|record| event(now, record))
-            .collect(),
+        peers: snapshot.map(|snapshot| peers(now, snapshot)).unwrap_or_default(),
+        events: data.events.iter().map(|record| event(now, record)).collect(),
     };
     status.problems = problems(&status);
     status.healthy = status.problems.is_empty();
@@ -91,42 +74,20 @@ fn problems(status: &model::Status) -> Vec<String> {
     if status.router.is_none() {
         problems.push("the BGP speaker has stopped; the daemon's log says why".to_owned());
     }
-    for verdict in status
-        .verdicts
-        .iter()
-        .filter(|verdict| verdict.outcome == model::Outcome::Rejected)
-    {
+    for verdict in status.verdicts.iter().filter(|verdict| verdict.outcome == model::Outcome::Rejected) {
         let message = verdict.message.as_deref().unwrap_or("no reason given");
-        problems.push(format!(
-            "{} {} is rejected: {message}",
-            verdict.kind, verdict.name
-        ));
+        problems.push(format!("{} {} is rejected: {message}", verdict.kind, verdict.name));
     }
     for error in &status.host_errors {
         problems.push(format!("{}: {}", error.object, error.message));
     }
     for peer in status.peers.iter().filter(|peer| !peer.is_up()) {
-        let why = peer
-            .last_error
-            .as_ref()
-            .map(|error| format!(": {error}"))
-            .unwrap_or_default();
-        problems.push(format!(
-            "session with {} is {}{why}",
-            peer.reference(),
-            peer.state.name()
-        ));
+        let why = peer.last_error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
+        problems.push(format!("session with {} is {}{why}", peer.reference(), peer.state.name()));
     }
-    if let Some(failed) = status
-        .router
-        .as_ref()
-        .map(|router| router.fib.failed)
-        .filter(|failed| *failed > 0)
-    {
+    if let Some(failed) = status.router.as_ref().map(|router| router.fib.failed).filter(|failed| *failed > 0) {
         let routes = if failed == 1 { "route" } else { "routes" };
-        problems.push(format!(
-            "the kernel refused {failed} {routes}; the daemon's log says why"
-        ));
+        problems.push(format!("the kernel refused {failed} {routes}; the daemon's log says why"));
     }
     problems
 }
@@ -140,10 +101,7 @@ fn router(snapshot: &Snapshot) -> model::Router {
         destinations: snapshot
             .destinations
             .iter()
-            .map(|(of, count)| model::Destinations {
-                family: family(*of),
-                count: *count as u64,
-            })
+            .map(|(of, count)| model::Destinations { family: family(*of), count: *count as u64 })
             .collect(),
         attribute_sets: snapshot.attribute_sets as u64,
         fib: model::Fib {
@@ -166,10 +124,7 @@ pub(super) fn family(family: wire::Family) -> model::Family {
 /// A verdict.
 pub(crate) fn verdict(verdict: &verdict::Verdict) -> model::Verdict {
     let (file, line) = match &verdict.object.source {
-        verdict::Source::File { path, line } => (
-            Some(path.display().to_string()),
-            (*line > 0).then_some(*line as u64),
-        ),
+        verdict::Source::File { path, line } => (Some(path.display().to_string()), (*line > 0).then_some(*line as u64)),
     };
     let mut model = model::Verdict {
         kind: verdict.object.kind.clone(),
@@ -184,11 +139,7 @@ pub(crate) fn verdict(verdict: &verdict::Verdict) -> model::Verdict {
     };
     match &verdict.outcome {
         verdict::Outcome::Applied { warnings } => model.warnings.clone_from(warnings),
-        verdict::Outcome::Rejected {
-            reason,
-            field,
-            message,
-        } => {
+        verdict::Outcome::Rejected { reason, field, message } => {
             model.outcome = model::Outcome::Rejected;
             model.reason = Some((*reason).to_owned());
             model.field.clone_from(field);
@@ -274,13 +225,7 @@ fn counts(counts: &FamilySnapshot) -> model::FamilyCounts {
 /// Counters by the wire's type code (RFC 4271 4.1, RFC 2918).
 fn messages(by_code: &[u64; 6]) -> model::Messages {
     let [_, open, update, notification, keepalive, route_refresh] = *by_code;
-    model::Messages {
-        open,
-        update,
-        notification,
-        keepalive,
-        route_refresh,
-    }
+    model::Messages { open, update, notification, keepalive, route_refresh }
 }
 
 /// Names of peers, to be shown beside their addresses in routes.
@@ -290,21 +235,12 @@ pub(super) struct Names(HashMap<IpAddr, String>);
 impl Names {
     /// Those of a snapshot.
     pub(super) fn of(snapshot: &Snapshot) -> Self {
-        Self(
-            snapshot
-                .peers
-                .iter()
-                .map(|peer| (peer.address, peer.name.clone()))
-                .collect(),
-        )
+        Self(snapshot.peers.iter().map(|peer| (peer.address, peer.name.clone())).collect())
     }
 
     fn peer(&self, address: IpAddr) -> model::PeerRef {
         // A peer that left between the snapshot and the page has only its address.
-        model::PeerRef {
-            name: self.0.get(&address).cloned().unwrap_or_default(),
-            address,
-        }
+        model::PeerRef { name: self.0.get(&address).cloned().unwrap_or_default(), address }
     }
 }
 
@@ -318,20 +254,14 @@ pub(super) fn route(names: &Names, view: &RouteView) -> model::Route {
             None => model::Kernel::NotWanted,
         },
         paths: view.paths.iter().map(|one| path(names, one)).collect(),
-        advertised_to: view
-            .advertised_to
-            .iter()
-            .map(|address| names.peer(*address))
-            .collect(),
+        advertised_to: view.advertised_to.iter().map(|address| names.peer(*address)).collect(),
     }
 }
 
 fn path(names: &Names, path: &PathView) -> model::Path {
     model::Path {
         from: path.peer.map(|address| names.peer(address)),
-        // The engine names a link exactly when it has resolved the next hop; what we originate needs none, and
-        // what is in use is usable also where there is no FIB to resolve through.
-        usable: path.best || path.multipath || path.link.is_some() || path.peer.is_none(),
+        usable: path.usable,
         best: path.best,
         multipath: path.multipath,
         reason: path.reason.clone(),

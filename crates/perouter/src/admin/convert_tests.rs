@@ -18,10 +18,7 @@ fn rejected(line: usize) -> Verdict {
         object: ObjectRef {
             kind: "L3Passthrough".into(),
             name: "pt".into(),
-            source: Source::File {
-                path: "/etc/x.yaml".into(),
-                line,
-            },
+            source: Source::File { path: "/etc/x.yaml".into(), line },
         },
         outcome: Outcome::Rejected {
             reason: "ValidationFailed",
@@ -32,39 +29,19 @@ fn rejected(line: usize) -> Verdict {
 }
 
 fn applied() -> Verdict {
-    Verdict {
-        outcome: Outcome::Applied {
-            warnings: vec!["careful".into()],
-        },
-        ..rejected(0)
-    }
+    Verdict { outcome: Outcome::Applied { warnings: vec!["careful".into()] }, ..rejected(0) }
 }
 
 #[test]
 fn a_router_where_everything_is_up_is_healthy() {
-    let snapshot = snapshot(vec![peer_snapshot(
-        "fabric",
-        "192.168.11.2",
-        PeerState::Established,
-    )]);
+    let snapshot = snapshot(vec![peer_snapshot("fabric", "192.168.11.2", PeerState::Established)]);
     let mut data = data();
     data.verdicts = vec![applied()];
     data.no_config = Some("no files".into());
-    data.node = Some(Node {
-        name: "n1".into(),
-        labels: BTreeMap::new(),
-        index: 3,
-        log_level: None,
-    });
+    data.node = Some(Node { name: "n1".into(), labels: BTreeMap::new(), index: 3, log_level: None });
     let status = status(Now::read(), &data, Some(&snapshot));
     assert!(status.healthy, "{:?}", status.problems);
-    assert_eq!(
-        status.node,
-        Some(model::Node {
-            name: "n1".into(),
-            index: 3
-        })
-    );
+    assert_eq!(status.node, Some(model::Node { name: "n1".into(), index: 3 }));
 }
 
 #[test]
@@ -76,10 +53,7 @@ fn every_kind_of_problem_is_told_gravest_first() {
     snapshot.fib.failed = 1;
     let mut data = data();
     data.verdicts = vec![applied(), rejected(3)];
-    data.host_errors = vec![HostError {
-        object: "eth1".into(),
-        message: "no such link".into(),
-    }];
+    data.host_errors = vec![HostError { object: "eth1".into(), message: "no such link".into() }];
     let status = status(Now::read(), &data, Some(&snapshot));
     assert!(!status.healthy);
     assert_eq!(
@@ -91,20 +65,13 @@ fn every_kind_of_problem_is_told_gravest_first() {
             "the kernel refused 1 route; the daemon's log says why",
         ]
     );
-    assert_eq!(
-        status.verdicts[0].outcome,
-        model::Outcome::Rejected,
-        "rejected ones first"
-    );
+    assert_eq!(status.verdicts[0].outcome, model::Outcome::Rejected, "rejected ones first");
 }
 
 #[test]
 fn a_verdict_keeps_its_place_and_its_words() {
     let model = verdict(&rejected(3));
-    assert_eq!(
-        (model.file.as_deref(), model.line),
-        (Some("/etc/x.yaml"), Some(3))
-    );
+    assert_eq!((model.file.as_deref(), model.line), (Some("/etc/x.yaml"), Some(3)));
     assert_eq!(model.reason.as_deref(), Some("ValidationFailed"));
     assert_eq!(model.field.as_deref(), Some("spec.hostSession.asn"));
     assert_eq!(verdict(&rejected(0)).line, None, "0 is an unknown line");
@@ -124,10 +91,7 @@ fn times_are_told_relative_to_the_answer() {
     });
     let mut one = peer_snapshot("a", "10.0.0.1", PeerState::Established);
     one.since = now.instant;
-    let later = Now {
-        instant: now.instant + Duration::from_secs(61),
-        wall: now.wall,
-    };
+    let later = Now { instant: now.instant + Duration::from_secs(61), wall: now.wall };
     let status = status(later, &data, Some(&snapshot(vec![one])));
     assert_eq!(status.uptime_seconds, 3_700);
     assert_eq!(status.events[0].age_seconds, 5);
@@ -136,17 +100,8 @@ fn times_are_told_relative_to_the_answer() {
 
 #[test]
 fn message_counters_go_to_their_names() {
-    let peer = peer(
-        Now::read(),
-        &peer_snapshot("a", "10.0.0.1", PeerState::Established),
-    );
-    let expected = model::Messages {
-        open: 10,
-        update: 20,
-        notification: 30,
-        keepalive: 40,
-        route_refresh: 50,
-    };
+    let peer = peer(Now::read(), &peer_snapshot("a", "10.0.0.1", PeerState::Established));
+    let expected = model::Messages { open: 10, update: 20, notification: 30, keepalive: 40, route_refresh: 50 };
     assert_eq!(peer.messages_sent, expected);
     assert_eq!(peer.messages_received.open, 1);
 }
@@ -160,37 +115,23 @@ fn an_engine_without_configuration_has_no_as_and_no_identifier() {
 }
 
 #[test]
-fn a_path_with_unresolved_next_hop_is_not_usable() {
-    let names = Names::of(&snapshot(vec![peer_snapshot(
-        "fabric",
-        "192.168.11.2",
-        PeerState::Established,
-    )]));
+fn a_route_keeps_the_fate_of_its_paths() {
+    let names = Names::of(&snapshot(vec![peer_snapshot("fabric", "192.168.11.2", PeerState::Established)]));
     let mut view = route_view("10.0.0.0/24");
     view.installed = None;
     let mut lost = view.paths[0].clone();
-    (lost.best, lost.link) = (false, None);
+    (lost.usable, lost.best) = (false, false);
     view.paths.push(lost);
     let route = route(&names, &view);
-    assert_eq!(
-        [route.paths[0].usable, route.paths[1].usable],
-        [true, false]
-    );
+    assert_eq!([route.paths[0].usable, route.paths[1].usable], [true, false]);
     assert_eq!(route.kernel, model::Kernel::NotWanted);
     assert_eq!(route.paths[0].from.as_ref().unwrap().name, "fabric");
-    assert_eq!(
-        route.advertised_to[0].name, "",
-        "a peer that has left has only its address"
-    );
+    assert_eq!(route.advertised_to[0].name, "", "a peer that has left has only its address");
 }
 
 #[test]
 fn json_names_are_stable() {
-    let snapshot = snapshot(vec![peer_snapshot(
-        "fabric",
-        "192.168.11.2",
-        PeerState::OpenSent,
-    )]);
+    let snapshot = snapshot(vec![peer_snapshot("fabric", "192.168.11.2", PeerState::OpenSent)]);
     let json = serde_json::to_value(status(Now::read(), &data(), Some(&snapshot))).unwrap();
     assert_eq!(json["mode"], "run");
     assert_eq!(json["peers"][0]["state"], "open_sent");
@@ -205,8 +146,5 @@ fn json_names_are_stable() {
     let json = serde_json::to_value(page).unwrap();
     assert_eq!(json["next"], "10.0.0.0/24");
     assert_eq!(json["routes"][0]["kernel"], "installed");
-    assert_eq!(
-        json["routes"][0]["paths"][0]["from"]["address"],
-        "192.168.11.2"
-    );
+    assert_eq!(json["routes"][0]["paths"][0]["from"]["address"], "192.168.11.2");
 }

@@ -23,10 +23,8 @@ mod time;
 pub(crate) use convert::verdict;
 
 use std::future::Future;
-use std::io;
 use std::net::IpAddr;
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use tokio::sync::watch;
@@ -37,35 +35,11 @@ use crate::status::Status;
 
 /// The daemon's socket.
 pub(crate) fn socket_path(state_dir: &Path) -> PathBuf {
-    state_dir.join("admin.sock")
-}
-
-/// Binds the daemon's socket with mode 0600, replacing one that nobody answers on any more.
-///
-/// # Errors
-/// `AddrInUse` when another daemon answers there; else what the file system says.
-#[allow(dead_code, reason = "called by run and speak")]
-pub(crate) fn bind(state_dir: &Path) -> io::Result<UnixListener> {
-    let path = socket_path(state_dir);
-    if UnixStream::connect(&path).is_ok() {
-        return Err(io::Error::new(
-            io::ErrorKind::AddrInUse,
-            format!("another perouter daemon answers at {}", path.display()),
-        ));
-    }
-    std::fs::create_dir_all(state_dir)?;
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    let listener = UnixListener::bind(&path)?;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
+    state_dir.join(crate::daemon::SOCKET)
 }
 
 /// Answers on `listener` until `shutdown` turns true or its sender is gone; then questions that are being
-/// answered get two more seconds.
-#[allow(dead_code, reason = "called by run and speak")]
+/// answered get a little more time.
 pub(crate) fn serve(
     listener: UnixListener,
     speaker: SpeakerHandle,
@@ -80,10 +54,7 @@ trait Source: Clone + Send + Sync + 'static {
     /// The router at this moment; `None` when the speaker has stopped.
     fn snapshot(&self) -> impl Future<Output = Option<engine::Snapshot>> + Send;
     /// One page of routes; `None` when the speaker has stopped.
-    fn routes(
-        &self,
-        query: engine::RouteQuery,
-    ) -> impl Future<Output = Option<Vec<engine::RouteView>>> + Send;
+    fn routes(&self, query: engine::RouteQuery) -> impl Future<Output = Option<Vec<engine::RouteView>>> + Send;
 }
 
 impl Source for SpeakerHandle {
@@ -102,8 +73,7 @@ impl Source for SpeakerHandle {
 /// A sentence that lists the known ones.
 pub(crate) fn find_peer(wanted: &str, known: &[model::PeerRef]) -> Result<usize, String> {
     let address = wanted.parse::<IpAddr>().ok();
-    let by_address =
-        address.and_then(|address| known.iter().position(|peer| peer.address == address));
+    let by_address = address.and_then(|address| known.iter().position(|peer| peer.address == address));
     if let Some(found) = by_address.or_else(|| known.iter().position(|peer| peer.name == wanted)) {
         return Ok(found);
     }
@@ -115,10 +85,7 @@ pub(crate) fn find_peer(wanted: &str, known: &[model::PeerRef]) -> Result<usize,
     Err(if names.is_empty() {
         format!("no peer is called {wanted}; no peer is configured")
     } else {
-        format!(
-            "no peer is called {wanted}; known peers: {}",
-            names.join(", ")
-        )
+        format!("no peer is called {wanted}; known peers: {}", names.join(", "))
     })
 }
 

@@ -280,10 +280,7 @@ pub(crate) struct Peer {
 impl Peer {
     /// In few words.
     pub(crate) fn reference(&self) -> PeerRef {
-        PeerRef {
-            name: self.name.clone(),
-            address: self.address,
-        }
+        PeerRef { name: self.name.clone(), address: self.address }
     }
 
     /// Whether routes flow.
@@ -416,7 +413,7 @@ pub(crate) enum Kernel {
 pub(crate) struct Path {
     /// Where it came from; `null` is this router.
     pub(crate) from: Option<PeerRef>,
-    /// Could be used: its next hop is reachable.
+    /// Could be used: not refused by import policy, next hop reachable.
     pub(crate) usable: bool,
     /// Is the best.
     pub(crate) best: bool,

@@ -1,7 +1,7 @@
 //! What `/v1/routes` is asked, from its parameters to engine queries.
 //!
 //! A question is answered with a bounded number of bounded engine queries, whatever the table: listings are
-//! pages, and a single prefix among a peer's routes is found by its place in the prefix order.
+//! pages, and a single prefix among a peer's routes is looked up by its possible lengths.
 
 use std::net::IpAddr;
 
@@ -88,16 +88,8 @@ impl Of {
 /// Reads the parameters; `peers` are those that exist.
 pub(super) fn parse(params: &Params, peers: &[model::PeerRef]) -> Result<Ask, Refused> {
     let family = params.family.as_deref().map(family).transpose()?;
-    let prefix = params
-        .prefix
-        .as_deref()
-        .map(|text| prefix("prefix", text))
-        .transpose()?;
-    let after = params
-        .after
-        .as_deref()
-        .map(|text| self::prefix("after", text))
-        .transpose()?;
+    let prefix = params.prefix.as_deref().map(|text| prefix("prefix", text)).transpose()?;
+    let after = params.after.as_deref().map(|text| self::prefix("after", text)).transpose()?;
     let longest = match params.longest.as_deref() {
         None | Some("false") => false,
         Some("true") => true,
@@ -112,11 +104,7 @@ pub(super) fn parse(params: &Params, peers: &[model::PeerRef]) -> Result<Ask, Re
             }
         },
     };
-    let peer = |wanted: &String| {
-        find_peer(wanted, peers)
-            .map(|at| peers[at].address)
-            .map_err(Refused::UnknownPeer)
-    };
+    let peer = |wanted: &String| find_peer(wanted, peers).map(|at| peers[at].address).map_err(Refused::UnknownPeer);
     let of = match (&params.received, &params.advertised) {
         (None, None) => Of::Router,
         (Some(wanted), None) => Of::Received(peer(wanted)?),
@@ -126,9 +114,7 @@ pub(super) fn parse(params: &Params, peers: &[model::PeerRef]) -> Result<Ask, Re
         }
     };
     let of_family = |name: &str, prefix: &IpNet| match family {
-        Some(family) if family != Family::of(prefix) => {
-            senseless(format!("{name}={prefix} is not {family}"))
-        }
+        Some(family) if family != Family::of(prefix) => senseless(format!("{name}={prefix} is not {family}")),
         Some(_) | None => Ok(()),
     };
     if let Some(after) = &after {
@@ -143,19 +129,10 @@ pub(super) fn parse(params: &Params, peers: &[model::PeerRef]) -> Result<Ask, Re
             (None, Some(after)) => Family::ALL[Family::of(after).index()..].to_vec(),
             (None, None) => Family::ALL.to_vec(),
         };
-        return Ok(Ask::Page {
-            families,
-            of,
-            after,
-            limit,
-        });
+        return Ok(Ask::Page { families, of, after, limit });
     };
     of_family("prefix", &prefix)?;
-    Ok(Ask::One {
-        prefix,
-        longest,
-        of,
-    })
+    Ok(Ask::One { prefix, longest, of })
 }
 
 fn senseless<T>(sentence: String) -> Result<T, Refused> {
@@ -179,40 +156,15 @@ fn prefix(name: &str, text: &str) -> Result<IpNet, Refused> {
 }
 
 /// The engine's answer: destinations, and where the next page starts. `None` when the speaker has stopped.
-pub(super) async fn answer(
-    source: &impl Source,
-    ask: &Ask,
-) -> Option<(Vec<RouteView>, Option<IpNet>)> {
+pub(super) async fn answer(source: &impl Source, ask: &Ask) -> Option<(Vec<RouteView>, Option<IpNet>)> {
     match ask {
-        Ask::Page {
-            families,
-            of,
-            after,
-            limit,
-        } => page(source, families, *of, *after, *limit).await,
-        Ask::One {
-            prefix,
-            longest,
-            of: Of::Router,
-        } => {
-            let select = if *longest {
-                Select::Longest(*prefix)
-            } else {
-                Select::Exact(*prefix)
-            };
-            let query = RouteQuery {
-                family: Family::of(prefix),
-                select,
-                after: None,
-                limit: 1,
-            };
+        Ask::Page { families, of, after, limit } => page(source, families, *of, *after, *limit).await,
+        Ask::One { prefix, longest, of: Of::Router } => {
+            let select = if *longest { Select::Longest(*prefix) } else { Select::Exact(*prefix) };
+            let query = RouteQuery { family: Family::of(prefix), select, after: None, limit: 1 };
             Some((source.routes(query).await?, None))
         }
-        Ask::One {
-            prefix,
-            longest,
-            of,
-        } => {
+        Ask::One { prefix, longest, of } => {
             let found = find_among(source, *of, *prefix, *longest).await?;
             Some((found.into_iter().collect(), None))
         }
@@ -229,58 +181,44 @@ async fn page(
     let mut routes = Vec::new();
     for family in families {
         let wanted = limit - routes.len();
-        let query = RouteQuery {
-            family: *family,
-            select: of.select(),
-            after: after.take(),
-            limit: wanted,
-        };
+        let query = RouteQuery { family: *family, select: of.select(), after: after.take(), limit: wanted };
         routes.extend(source.routes(query).await?);
         if routes.len() >= limit {
             break;
         }
     }
-    let next = if routes.len() >= limit {
-        routes.last().map(|route| route.prefix)
-    } else {
-        None
-    };
+    let next = if routes.len() >= limit { routes.last().map(|route| route.prefix) } else { None };
     Some((routes, next))
 }
 
-/// One destination among a peer's routes. The engine selects by peer or by prefix, not by both; but in prefix
-/// order all prefixes with one network address stand together, shortest first, and they are few.
-async fn find_among(
-    source: &impl Source,
-    of: Of,
-    prefix: IpNet,
-    longest: bool,
-) -> Option<Option<RouteView>> {
+/// One destination among a peer's routes. The engine selects by peer or by prefix, not by both: the whole
+/// destination says whether it concerns the peer, and only what is sent must then be looked up in its place.
+async fn find_among(source: &impl Source, of: Of, prefix: IpNet, longest: bool) -> Option<Option<RouteView>> {
     let shortest = if longest { 0 } else { prefix.prefix_len() };
-    let mut at: Option<(IpAddr, Vec<RouteView>)> = None;
     for length in (shortest..=prefix.prefix_len()).rev() {
-        let candidate = IpNet::new(prefix.addr(), length)
-            .expect("shorter than a valid length")
-            .trunc();
-        let known = at
-            .take()
-            .filter(|(network, _)| *network == candidate.addr());
-        let (network, routes) = match known {
-            Some(known) => known,
-            None => {
-                let query = RouteQuery {
-                    family: Family::of(&candidate),
-                    select: of.select(),
-                    after: before(candidate.addr()),
-                    limit: usize::from(candidate.max_prefix_len()) + 1,
-                };
-                (candidate.addr(), source.routes(query).await?)
+        let candidate = IpNet::new(prefix.addr(), length).expect("shorter than a valid length").trunc();
+        let family = Family::of(&candidate);
+        let query = RouteQuery { family, select: Select::Exact(candidate), after: None, limit: 1 };
+        let Some(mut route) = source.routes(query).await?.pop() else { continue };
+        match of {
+            Of::Router => return Some(Some(route)),
+            Of::Received(peer) => {
+                route.paths.retain(|path| path.peer == Some(peer));
+                if !route.paths.is_empty() {
+                    return Some(Some(route));
+                }
             }
-        };
-        if let Some(found) = routes.iter().find(|route| route.prefix == candidate) {
-            return Some(Some(found.clone()));
+            Of::Advertised(peer) if route.advertised_to.contains(&peer) => {
+                // In prefix order all prefixes with one network address stand together, and they are few.
+                let limit = usize::from(candidate.max_prefix_len()) + 1;
+                let query = RouteQuery { family, select: of.select(), after: before(candidate.addr()), limit };
+                let sent = source.routes(query).await?.into_iter().find(|route| route.prefix == candidate);
+                if sent.is_some() {
+                    return Some(sent);
+                }
+            }
+            Of::Advertised(_) => {}
         }
-        at = Some((network, routes));
     }
     Some(None)
 }
@@ -288,12 +226,8 @@ async fn find_among(
 /// The last prefix in order before all those with this network address; `None` before the first.
 fn before(network: IpAddr) -> Option<IpNet> {
     Some(match network {
-        IpAddr::V4(address) => IpNet::V4(Ipv4Net::from(std::net::Ipv4Addr::from(
-            u32::from(address).checked_sub(1)?,
-        ))),
-        IpAddr::V6(address) => IpNet::V6(Ipv6Net::from(std::net::Ipv6Addr::from(
-            u128::from(address).checked_sub(1)?,
-        ))),
+        IpAddr::V4(address) => IpNet::V4(Ipv4Net::from(std::net::Ipv4Addr::from(u32::from(address).checked_sub(1)?))),
+        IpAddr::V6(address) => IpNet::V6(Ipv6Net::from(std::net::Ipv6Addr::from(u128::from(address).checked_sub(1)?))),
     })
 }
 

@@ -17,7 +17,7 @@ use super::{Source, model};
 use crate::status::Status;
 
 /// How long questions may still be answered after the end was announced.
-const GRACE: Duration = Duration::from_secs(2);
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Answers until `shutdown` turns true or its sender is gone.
 pub(super) async fn serve<S: Source>(
@@ -26,18 +26,14 @@ pub(super) async fn serve<S: Source>(
     status: Status,
     shutdown: watch::Receiver<bool>,
 ) {
-    let listener = match listener
-        .set_nonblocking(true)
-        .and_then(|()| tokio::net::UnixListener::from_std(listener))
-    {
+    let listener = match listener.set_nonblocking(true).and_then(|()| tokio::net::UnixListener::from_std(listener)) {
         Ok(listener) => listener,
         Err(error) => {
             tracing::error!(%error, "the admin socket cannot be used; status, peers and routes will not answer");
             return;
         }
     };
-    let service = axum::serve(listener, router(source, status))
-        .with_graceful_shutdown(ended(shutdown.clone()));
+    let service = axum::serve(listener, router(source, status)).with_graceful_shutdown(ended(shutdown.clone()));
     tokio::select! {
         result = service.into_future() => if let Err(error) = result {
             tracing::error!(%error, "the admin socket has failed");
@@ -63,22 +59,13 @@ fn router<S: Source>(source: S, status: Status) -> Router {
         .route("/v1/status", get(get_status::<S>))
         .route("/v1/peers", get(get_peers::<S>))
         .route("/v1/routes", get(get_routes::<S>))
-        .fallback(async || {
-            Refuse(
-                StatusCode::NOT_FOUND,
-                "there are /v1/status, /v1/peers and /v1/routes".to_owned(),
-            )
-        })
+        .fallback(async || Refuse(StatusCode::NOT_FOUND, "there are /v1/status, /v1/peers and /v1/routes".to_owned()))
         .with_state(App { source, status })
 }
 
 async fn get_status<S: Source>(State(app): State<App<S>>) -> Json<model::Status> {
     let snapshot = app.source.snapshot().await;
-    Json(convert::status(
-        Now::read(),
-        &app.status.read(),
-        snapshot.as_ref(),
-    ))
+    Json(convert::status(Now::read(), &app.status.read(), snapshot.as_ref()))
 }
 
 async fn get_peers<S: Source>(State(app): State<App<S>>) -> Result<Json<Vec<model::Peer>>, Refuse> {
@@ -90,26 +77,14 @@ async fn get_routes<S: Source>(
     State(app): State<App<S>>,
     params: Result<Query<Params>, QueryRejection>,
 ) -> Result<Json<model::RoutePage>, Refuse> {
-    let Query(params) =
-        params.map_err(|error| Refuse(StatusCode::BAD_REQUEST, error.body_text()))?;
+    let Query(params) = params.map_err(|error| Refuse(StatusCode::BAD_REQUEST, error.body_text()))?;
     let snapshot = app.source.snapshot().await.ok_or_else(Refuse::stopped)?;
-    let peers: Vec<_> = snapshot
-        .peers
-        .iter()
-        .map(|peer| model::PeerRef {
-            name: peer.name.clone(),
-            address: peer.address,
-        })
-        .collect();
+    let peers: Vec<_> =
+        snapshot.peers.iter().map(|peer| model::PeerRef { name: peer.name.clone(), address: peer.address }).collect();
     let ask = query::parse(&params, &peers)?;
-    let (views, next) = query::answer(&app.source, &ask)
-        .await
-        .ok_or_else(Refuse::stopped)?;
+    let (views, next) = query::answer(&app.source, &ask).await.ok_or_else(Refuse::stopped)?;
     let names = Names::of(&snapshot);
-    let routes = views
-        .iter()
-        .map(|view| convert::route(&names, view))
-        .collect();
+    let routes = views.iter().map(|view| convert::route(&names, view)).collect();
     Ok(Json(model::RoutePage { routes, next }))
 }
 
@@ -118,10 +93,7 @@ struct Refuse(StatusCode, String);
 
 impl Refuse {
     fn stopped() -> Self {
-        Self(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the BGP speaker has stopped; the daemon's log says why".to_owned(),
-        )
+        Self(StatusCode::SERVICE_UNAVAILABLE, "the BGP speaker has stopped; the daemon's log says why".to_owned())
     }
 }
 

@@ -5,9 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// RFC 3339 in UTC with whole seconds: `2026-11-22T11:33:07Z`. Times before 1970 are shown as its first second:
 /// only a broken clock has them.
 pub(super) fn rfc3339(at: SystemTime) -> String {
-    let seconds = at
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
+    let seconds = at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let (mut days, time) = (seconds / 86_400, seconds % 86_400);
     let mut year = 1970;
     while days >= days_of_year(year) {
@@ -19,13 +17,7 @@ pub(super) fn rfc3339(at: SystemTime) -> String {
         days -= days_of_month(year, month);
         month += 1;
     }
-    format!(
-        "{year:04}-{month:02}-{:02}T{:02}:{:02}:{:02}Z",
-        days + 1,
-        time / 3600,
-        time / 60 % 60,
-        time % 60
-    )
+    format!("{year:04}-{month:02}-{:02}T{:02}:{:02}:{:02}Z", days + 1, time / 3600, time / 60 % 60, time % 60)
 }
 
 fn is_leap(year: u64) -> bool {
@@ -67,9 +59,6 @@ mod tests {
 
     #[test]
     fn a_clock_before_the_epoch_does_not_panic() {
-        assert_eq!(
-            rfc3339(UNIX_EPOCH - Duration::from_secs(1)),
-            "1970-01-01T00:00:00Z"
-        );
+        assert_eq!(rfc3339(UNIX_EPOCH - Duration::from_secs(1)), "1970-01-01T00:00:00Z");
     }
 }

@@ -41,9 +41,7 @@ pub(crate) struct Out<'a> {
 
 impl fmt::Debug for Out<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Out")
-            .field("colour", &self.colour)
-            .finish_non_exhaustive()
+        f.debug_struct("Out").field("colour", &self.colour).finish_non_exhaustive()
     }
 }
 
@@ -53,28 +51,19 @@ impl<'a> Out<'a> {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let stdout = io::stdout();
         let colour = stdout.is_terminal() && !no_color;
-        Self {
-            writer: Box::new(BufWriter::new(stdout)),
-            colour,
-        }
+        Self { writer: Box::new(BufWriter::new(stdout)), colour }
     }
 
     /// A writer without colours.
     #[cfg(test)]
     pub(crate) fn plain(writer: impl Write + 'a) -> Self {
-        Self {
-            writer: Box::new(writer),
-            colour: false,
-        }
+        Self { writer: Box::new(writer), colour: false }
     }
 
     /// A writer with colours.
     #[cfg(test)]
     pub(crate) fn coloured(writer: impl Write + 'a) -> Self {
-        Self {
-            writer: Box::new(writer),
-            colour: true,
-        }
+        Self { writer: Box::new(writer), colour: true }
     }
 
     /// Whether emphasis is shown.
@@ -89,11 +78,7 @@ impl<'a> Out<'a> {
 
     /// One line in a style.
     pub(super) fn styled(&mut self, style: Style, text: &str) -> io::Result<()> {
-        if self.colour {
-            self.line(&style.paint(text))
-        } else {
-            self.line(text)
-        }
+        if self.colour { self.line(&style.paint(text)) } else { self.line(text) }
     }
 
     /// A value as indented JSON.

@@ -59,11 +59,7 @@ pub(super) fn table(out: &mut Out<'_>, indent: usize, peers: &[Peer]) -> io::Res
     );
     for peer in peers {
         // The error of a session that has come back is history: the detail view has it.
-        let error = peer
-            .last_error
-            .as_deref()
-            .filter(|_| !peer.is_up())
-            .unwrap_or_default();
+        let error = peer.last_error.as_deref().filter(|_| !peer.is_up()).unwrap_or_default();
         let mut lead = [
             Cell::from(&peer.name),
             Cell::from(peer.address.to_string()),
@@ -74,21 +70,16 @@ pub(super) fn table(out: &mut Out<'_>, indent: usize, peers: &[Peer]) -> io::Res
         ];
         let mut error = Cell::styled(Style::Bad, error);
         let families: Vec<_> = peer.families.iter().map(Some).collect();
-        for counts in if families.is_empty() {
-            vec![None]
-        } else {
-            families
-        } {
+        for counts in if families.is_empty() { vec![None] } else { families } {
             let [name, address, asn, role, state, since] = std::mem::take(&mut lead);
-            let [family, received, accepted, advertised] =
-                counts.map_or_else(Default::default, |counts| {
-                    [
-                        Cell::from(counts.family.short()),
-                        Cell::from(counts.received.to_string()),
-                        Cell::from(counts.accepted.to_string()),
-                        Cell::from(counts.advertised.to_string()),
-                    ]
-                });
+            let [family, received, accepted, advertised] = counts.map_or_else(Default::default, |counts| {
+                [
+                    Cell::from(counts.family.short()),
+                    Cell::from(counts.received.to_string()),
+                    Cell::from(counts.accepted.to_string()),
+                    Cell::from(counts.advertised.to_string()),
+                ]
+            });
             table.row([
                 name,
                 address,
@@ -108,11 +99,7 @@ pub(super) fn table(out: &mut Out<'_>, indent: usize, peers: &[Peer]) -> io::Res
 }
 
 fn style(peer: &Peer) -> Style {
-    if peer.is_up() {
-        Style::Good
-    } else {
-        Style::Bad
-    }
+    if peer.is_up() { Style::Good } else { Style::Bad }
 }
 
 /// Everything about one peer.
@@ -128,17 +115,10 @@ fn detail(out: &mut Out<'_>, peer: &Peer) -> io::Result<()> {
         facts.push(("router id", Cell::from(id.to_string())));
     }
     if let (Some(local), Some(remote)) = (peer.local, peer.remote) {
-        facts.push((
-            "connection",
-            Cell::from(format!("{local} (here) - {remote}")),
-        ));
+        facts.push(("connection", Cell::from(format!("{local} (here) - {remote}"))));
     }
     if let Some(seconds) = peer.hold_time_seconds {
-        let time = if seconds == 0 {
-            "off".to_owned()
-        } else {
-            format!("{seconds} s")
-        };
+        let time = if seconds == 0 { "off".to_owned() } else { format!("{seconds} s") };
         facts.push(("hold time", Cell::from(time)));
     }
     if !peer.capabilities.is_empty() {
@@ -158,13 +138,7 @@ fn detail(out: &mut Out<'_>, peer: &Peer) -> io::Result<()> {
         out.line("")?;
         let mut table = Table::new(
             2,
-            [
-                text("FAMILY"),
-                number("RECEIVED"),
-                number("ACCEPTED"),
-                number("ADVERTISED"),
-                text("END-OF-RIB"),
-            ],
+            [text("FAMILY"), number("RECEIVED"), number("ACCEPTED"), number("ADVERTISED"), text("END-OF-RIB")],
         );
         for counts in &peer.families {
             table.row([
@@ -172,11 +146,7 @@ fn detail(out: &mut Out<'_>, peer: &Peer) -> io::Result<()> {
                 Cell::from(counts.received.to_string()),
                 Cell::from(counts.accepted.to_string()),
                 Cell::from(counts.advertised.to_string()),
-                Cell::from(if counts.end_of_rib {
-                    "received"
-                } else {
-                    "not yet"
-                }),
+                Cell::from(if counts.end_of_rib { "received" } else { "not yet" }),
             ]);
         }
         table.print(out)?;
@@ -195,13 +165,7 @@ fn detail(out: &mut Out<'_>, peer: &Peer) -> io::Result<()> {
         ],
     );
     let row = |direction: &str, messages: &Messages| {
-        let Messages {
-            open,
-            update,
-            notification,
-            keepalive,
-            route_refresh,
-        } = messages;
+        let Messages { open, update, notification, keepalive, route_refresh } = messages;
         [
             Cell::from(direction),
             Cell::from(open.to_string()),
@@ -217,16 +181,8 @@ fn detail(out: &mut Out<'_>, peer: &Peer) -> io::Result<()> {
 }
 
 /// Names and values below each other.
-pub(super) fn print_facts(
-    out: &mut Out<'_>,
-    indent: usize,
-    facts: Vec<(&str, Cell)>,
-) -> io::Result<()> {
-    let width = facts
-        .iter()
-        .map(|(name, _)| name.len())
-        .max()
-        .unwrap_or_default();
+pub(super) fn print_facts(out: &mut Out<'_>, indent: usize, facts: Vec<(&str, Cell)>) -> io::Result<()> {
+    let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
     for (name, value) in facts {
         let value = value.render(out.colour());
         out.line(&format!("{:indent$}{name:width$}  {value}", ""))?;

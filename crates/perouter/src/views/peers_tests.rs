@@ -54,8 +54,5 @@ fn a_session_that_never_was_shows_only_what_is_known() {
     let text = printed(|out| detail(out, &peer_down()));
     assert!(text.contains("state       OpenConfirm for 45s"), "{text}");
     assert!(text.contains("AS          -"), "{text}");
-    assert!(
-        !text.contains("hold time") && !text.contains("FAMILY"),
-        "{text}"
-    );
+    assert!(!text.contains("hold time") && !text.contains("FAMILY"), "{text}");
 }

@@ -40,16 +40,9 @@ fn question(args: &RoutesArgs) -> Result<RoutesQuestion, Failure> {
         FamilyArg::Ipv6 => Family::Ipv6Unicast,
     });
     if let (Some(prefix), Some(family)) = (prefix, family) {
-        let of_prefix = if prefix.addr().is_ipv4() {
-            Family::Ipv4Unicast
-        } else {
-            Family::Ipv6Unicast
-        };
+        let of_prefix = if prefix.addr().is_ipv4() { Family::Ipv4Unicast } else { Family::Ipv6Unicast };
         if family != of_prefix {
-            return Err(Failure::Usage(format!(
-                "{prefix} is not {}; leave --family away",
-                family.short()
-            )));
+            return Err(Failure::Usage(format!("{prefix} is not {}; leave --family away", family.short())));
         }
     }
     Ok(RoutesQuestion {
@@ -85,8 +78,7 @@ async fn one(
                 None => out.line(&format!("no route to {}{place}", wanted(target)))?,
                 Some(route) => {
                     if fell_back {
-                        let sentence =
-                            "no route to exactly this prefix; the longest match is shown";
+                        let sentence = "no route to exactly this prefix; the longest match is shown";
                         out.styled(Style::Warn, &format!("{}: {sentence}", wanted(target)))?;
                     }
                     detail(out, route, &question)?;
@@ -138,17 +130,9 @@ enum Sink {
     /// A JSON array, one route per line.
     Json { empty: bool },
     /// The router's routes, or those received from a peer.
-    Paths {
-        table: Table<10>,
-        empty: bool,
-        among: String,
-    },
+    Paths { table: Table<10>, empty: bool, among: String },
     /// Routes as they are sent.
-    Sent {
-        table: Table<7>,
-        empty: bool,
-        among: String,
-    },
+    Sent { table: Table<7>, empty: bool, among: String },
 }
 
 impl Sink {
@@ -166,11 +150,7 @@ impl Sink {
                     number("LOCAL-PREF"),
                     text("COMMUNITIES"),
                 ];
-                Self::Sent {
-                    table: Table::new(0, columns),
-                    empty: true,
-                    among,
-                }
+                Self::Sent { table: Table::new(0, columns), empty: true, among }
             }
             Format::Table => {
                 let columns = [
@@ -185,19 +165,13 @@ impl Sink {
                     number("LOCAL-PREF"),
                     text("REASON"),
                 ];
-                Self::Paths {
-                    table: Table::new(0, columns),
-                    empty: true,
-                    among,
-                }
+                Self::Paths { table: Table::new(0, columns), empty: true, among }
             }
         }
     }
 
     fn page(&mut self, out: &mut Out<'_>, routes: &[Route]) -> io::Result<()> {
-        let paths = routes
-            .iter()
-            .flat_map(|route| route.paths.iter().map(move |path| (route, path)));
+        let paths = routes.iter().flat_map(|route| route.paths.iter().map(move |path| (route, path)));
         match self {
             Self::Json { empty } => {
                 for route in routes {
@@ -289,27 +263,13 @@ fn detail(out: &mut Out<'_>, route: &Route, question: &RoutesQuestion) -> io::Re
     if question.advertised.is_some() {
         out.line(&format!("{}, as it is sent", route.prefix))?;
     } else {
-        out.line(&format!(
-            "{}: {}",
-            route.prefix,
-            count(route.paths.len(), "path")
-        ))?;
+        out.line(&format!("{}: {}", route.prefix, count(route.paths.len(), "path")))?;
         let kernel = match route.kernel {
             Kernel::Installed => Cell::styled(Style::Good, "installed"),
-            Kernel::NotInstalled => Cell::styled(
-                Style::Warn,
-                "not installed: waiting, or refused by the kernel",
-            ),
+            Kernel::NotInstalled => Cell::styled(Style::Warn, "not installed: waiting, or refused by the kernel"),
             Kernel::NotWanted => Cell::from("not meant to be installed"),
         };
-        print_facts(
-            out,
-            2,
-            vec![
-                ("kernel", kernel),
-                ("advertised to", Cell::from(peers(&route.advertised_to))),
-            ],
-        )?;
+        print_facts(out, 2, vec![("kernel", kernel), ("advertised to", Cell::from(peers(&route.advertised_to)))])?;
     }
     for (index, path) in route.paths.iter().enumerate() {
         out.line("")?;
@@ -320,43 +280,18 @@ fn detail(out: &mut Out<'_>, route: &Route, question: &RoutesQuestion) -> io::Re
                 (false, false) if path.usable => "not used",
                 (false, false) => "not usable",
             };
-            let because = if path.reason.is_empty() {
-                String::new()
-            } else {
-                format!(": {}", path.reason)
-            };
-            let style = if path.best || path.multipath {
-                Style::Good
-            } else {
-                Style::Plain
-            };
-            out.styled(
-                style,
-                &format!("  path {}, {fate}{}", index + 1, clean(&because)),
-            )?;
+            let because = if path.reason.is_empty() { String::new() } else { format!(": {}", path.reason) };
+            let style = if path.best || path.multipath { Style::Good } else { Style::Plain };
+            out.styled(style, &format!("  path {}, {fate}{}", index + 1, clean(&because)))?;
         }
-        let via = path
-            .link
-            .as_ref()
-            .map(|link| format!(" through {link}"))
-            .unwrap_or_default();
+        let via = path.link.as_ref().map(|link| format!(" through {link}")).unwrap_or_default();
         let mut facts = Vec::new();
         if question.advertised.is_none() {
-            let from = path
-                .from
-                .as_ref()
-                .map_or_else(|| "this router".to_owned(), ToString::to_string);
+            let from = path.from.as_ref().map_or_else(|| "this router".to_owned(), ToString::to_string);
             facts.push(("from", Cell::from(from)));
         }
-        let as_path = if path.as_path.is_empty() {
-            "(empty)"
-        } else {
-            &path.as_path
-        };
-        facts.push((
-            "next hop",
-            Cell::from(format!("{}{via}", or_dash(path.next_hop))),
-        ));
+        let as_path = if path.as_path.is_empty() { "(empty)" } else { &path.as_path };
+        facts.push(("next hop", Cell::from(format!("{}{via}", or_dash(path.next_hop)))));
         facts.push(("AS path", Cell::from(as_path)));
         facts.push(("origin", Cell::from(&path.origin)));
         if let Some(med) = path.med {
@@ -377,11 +312,7 @@ fn peers(peers: &[PeerRef]) -> String {
     if peers.is_empty() {
         return "nobody".to_owned();
     }
-    peers
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(", ")
+    peers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

@@ -13,17 +13,11 @@ fn listed(format: Format, question: &RoutesQuestion, pages: &[&[Route]]) -> Stri
 }
 
 fn received() -> RoutesQuestion {
-    RoutesQuestion {
-        received: Some("fabric".into()),
-        ..RoutesQuestion::default()
-    }
+    RoutesQuestion { received: Some("fabric".into()), ..RoutesQuestion::default() }
 }
 
 fn advertised() -> RoutesQuestion {
-    RoutesQuestion {
-        advertised: Some("host".into()),
-        ..RoutesQuestion::default()
-    }
+    RoutesQuestion { advertised: Some("host".into()), ..RoutesQuestion::default() }
 }
 
 #[test]
@@ -31,19 +25,8 @@ fn the_listing_marks_usable_best_and_multipath() {
     let mut second = route();
     second.prefix = "2001:db8:aaaa:bbbb::/64".parse().unwrap();
     second.paths = vec![
-        Path {
-            from: None,
-            next_hop: None,
-            link: None,
-            as_path: String::new(),
-            reason: "only path".into(),
-            ..path()
-        },
-        Path {
-            best: false,
-            multipath: true,
-            ..path()
-        },
+        Path { from: None, next_hop: None, link: None, as_path: String::new(), reason: "only path".into(), ..path() },
+        Path { best: false, multipath: true, ..path() },
     ];
     assert_eq!(
         listed(Format::Table, &RoutesQuestion::default(), &[&[route()], &[second]]),
@@ -73,18 +56,9 @@ PREFIX       NEXT HOP      AS PATH  ORIGIN  MED  LOCAL-PREF  COMMUNITIES
 
 #[test]
 fn an_empty_listing_says_so() {
-    assert_eq!(
-        listed(Format::Table, &RoutesQuestion::default(), &[&[]]),
-        "no routes\n"
-    );
-    assert_eq!(
-        listed(Format::Table, &received(), &[&[]]),
-        "no routes among those received from fabric\n"
-    );
-    assert_eq!(
-        listed(Format::Table, &advertised(), &[]),
-        "no routes among those advertised to host\n"
-    );
+    assert_eq!(listed(Format::Table, &RoutesQuestion::default(), &[&[]]), "no routes\n");
+    assert_eq!(listed(Format::Table, &received(), &[&[]]), "no routes among those received from fabric\n");
+    assert_eq!(listed(Format::Table, &advertised(), &[]), "no routes among those advertised to host\n");
 }
 
 #[test]
@@ -92,11 +66,7 @@ fn pages_become_one_json_array() {
     for pages in [vec![], vec![route()], vec![route(), route()]] {
         let slices: Vec<&[Route]> = pages.chunks(1).collect();
         let text = listed(Format::Json, &RoutesQuestion::default(), &slices);
-        assert_eq!(
-            serde_json::from_str::<Vec<Route>>(&text).unwrap(),
-            pages,
-            "{text}"
-        );
+        assert_eq!(serde_json::from_str::<Vec<Route>>(&text).unwrap(), pages, "{text}");
     }
 }
 
@@ -141,26 +111,14 @@ fn the_detail_of_a_sent_route_shows_only_what_is_sent() {
 fn a_route_for_nobody_says_nobody() {
     assert_eq!(peers(&[]), "nobody");
     let two = [
-        PeerRef {
-            name: "a".into(),
-            address: "10.0.0.1".parse().unwrap(),
-        },
-        PeerRef {
-            name: String::new(),
-            address: "::1".parse().unwrap(),
-        },
+        PeerRef { name: "a".into(), address: "10.0.0.1".parse().unwrap() },
+        PeerRef { name: String::new(), address: "::1".parse().unwrap() },
     ];
     assert_eq!(peers(&two), "a (10.0.0.1), ::1");
 }
 
 fn args(target: Option<Target>) -> RoutesArgs {
-    RoutesArgs {
-        target,
-        longest: false,
-        received: None,
-        advertised: None,
-        family: None,
-    }
+    RoutesArgs { target, longest: false, received: None, advertised: None, family: None }
 }
 
 #[test]
@@ -169,23 +127,12 @@ fn an_address_means_the_longest_match_and_a_prefix_itself() {
     assert!(question(&address).unwrap().longest);
     let prefix = args(Some(Target::Prefix("10.0.0.0/8".parse().unwrap())));
     assert!(!question(&prefix).unwrap().longest);
-    assert!(
-        question(&RoutesArgs {
-            longest: true,
-            ..prefix
-        })
-        .unwrap()
-        .longest
-    );
+    assert!(question(&RoutesArgs { longest: true, ..prefix }).unwrap().longest);
 }
 
 #[test]
 fn a_family_that_is_not_the_targets_is_a_usage_error() {
-    let args = RoutesArgs {
-        family: Some(FamilyArg::Ipv6),
-        ..args(Some(Target::Prefix("10.0.0.0/8".parse().unwrap())))
-    };
-    assert!(
-        matches!(question(&args), Err(Failure::Usage(text)) if text.contains("10.0.0.0/8 is not ipv6"))
-    );
+    let args =
+        RoutesArgs { family: Some(FamilyArg::Ipv6), ..args(Some(Target::Prefix("10.0.0.0/8".parse().unwrap()))) };
+    assert!(matches!(question(&args), Err(Failure::Usage(text)) if text.contains("10.0.0.0/8 is not ipv6")));
 }

@@ -17,11 +17,7 @@ const RECENT: usize = 10;
 ///
 /// # Errors
 /// Those of the client.
-pub(crate) async fn run(
-    client: &mut Client,
-    out: &mut Out<'_>,
-    format: Format,
-) -> Result<Exit, Failure> {
+pub(crate) async fn run(client: &mut Client, out: &mut Out<'_>, format: Format) -> Result<Exit, Failure> {
     let status = client.status().await?;
     match format {
         Format::Json => out.json(&status)?,
@@ -39,10 +35,7 @@ fn print(out: &mut Out<'_>, status: &Status) -> io::Result<()> {
         }
         verdicts::print(out, 2, &status.verdicts)?;
     }
-    if !status.links.is_empty()
-        || !status.host_errors.is_empty()
-        || !status.host_warnings.is_empty()
-    {
+    if !status.links.is_empty() || !status.host_errors.is_empty() || !status.host_warnings.is_empty() {
         out.line("\nHost")?;
         host(out, status)?;
     }
@@ -54,11 +47,8 @@ fn print(out: &mut Out<'_>, status: &Status) -> io::Result<()> {
     }
     if let Some(router) = &status.router {
         out.line("\nRoutes")?;
-        let known: Vec<_> = router
-            .destinations
-            .iter()
-            .map(|of| format!("{} {}", of.count, of.family.short()))
-            .collect();
+        let known: Vec<_> =
+            router.destinations.iter().map(|of| format!("{} {}", of.count, of.family.short())).collect();
         out.line(&format!("  known      {} destinations", known.join(", ")))?;
         let fib = &router.fib;
         out.line(&format!(
@@ -66,10 +56,7 @@ fn print(out: &mut Out<'_>, status: &Status) -> io::Result<()> {
             fib.installed,
             fib.pending,
             fib.failed,
-            count(
-                usize::try_from(fib.groups).unwrap_or(usize::MAX),
-                "next-hop group"
-            )
+            count(usize::try_from(fib.groups).unwrap_or(usize::MAX), "next-hop group")
         ))?;
     }
     warnings(out, status)
@@ -81,11 +68,7 @@ fn head(out: &mut Out<'_>, status: &Status) -> io::Result<()> {
         Mode::Speak => "speak",
     };
     let uptime = duration(status.uptime_seconds);
-    out.line(&format!(
-        "perouter {} ({mode}), up {uptime}, pid {}",
-        clean(&status.version),
-        status.pid
-    ))?;
+    out.line(&format!("perouter {} ({mode}), up {uptime}, pid {}", clean(&status.version), status.pid))?;
     let mut facts = Vec::new();
     if let Some(node) = &status.node {
         facts.push(format!("node {}, index {}", node.name, node.index));
@@ -104,10 +87,7 @@ fn head(out: &mut Out<'_>, status: &Status) -> io::Result<()> {
     if status.healthy {
         return out.styled(Style::Good, "healthy");
     }
-    out.styled(
-        Style::Bad,
-        &format!("NOT HEALTHY: {}", count(status.problems.len(), "problem")),
-    )?;
+    out.styled(Style::Bad, &format!("NOT HEALTHY: {}", count(status.problems.len(), "problem")))?;
     for problem in &status.problems {
         out.line(&format!("  {}", clean(problem)))?;
     }
@@ -116,15 +96,7 @@ fn head(out: &mut Out<'_>, status: &Status) -> io::Result<()> {
 
 fn host(out: &mut Out<'_>, status: &Status) -> io::Result<()> {
     if !status.links.is_empty() {
-        let mut table = Table::new(
-            2,
-            [
-                text("LINK"),
-                text("STATE"),
-                number("MTU"),
-                text("ADDRESSES"),
-            ],
-        );
+        let mut table = Table::new(2, [text("LINK"), text("STATE"), number("MTU"), text("ADDRESSES")]);
         for link in &status.links {
             let (style, state) = state(link);
             let addresses: Vec<_> = link.addresses.iter().map(ToString::to_string).collect();
@@ -138,14 +110,7 @@ fn host(out: &mut Out<'_>, status: &Status) -> io::Result<()> {
         table.print(out)?;
     }
     for error in &status.host_errors {
-        out.styled(
-            Style::Bad,
-            &format!(
-                "  error: {}: {}",
-                clean(&error.object),
-                clean(&error.message)
-            ),
-        )?;
+        out.styled(Style::Bad, &format!("  error: {}: {}", clean(&error.object), clean(&error.message)))?;
     }
     for warning in &status.host_warnings {
         out.styled(Style::Warn, &format!("  warning: {}", clean(warning)))?;
@@ -163,23 +128,15 @@ fn state(link: &Link) -> (Style, &'static str) {
 
 /// The latest warnings, oldest first, so that the newest stands nearest to the prompt.
 fn warnings(out: &mut Out<'_>, status: &Status) -> io::Result<()> {
-    let mut recent: Vec<_> = status
-        .events
-        .iter()
-        .rev()
-        .filter(|event| event.level == Level::Warn)
-        .take(RECENT)
-        .collect();
+    let mut recent: Vec<_> =
+        status.events.iter().rev().filter(|event| event.level == Level::Warn).take(RECENT).collect();
     if recent.is_empty() {
         return Ok(());
     }
     recent.reverse();
     out.line("\nRecent warnings")?;
     for event in recent {
-        let peer = event
-            .peer
-            .map(|peer| format!("{peer}: "))
-            .unwrap_or_default();
+        let peer = event.peer.map(|peer| format!("{peer}: ")).unwrap_or_default();
         let age = format!("{} ago", duration(event.age_seconds));
         out.line(&format!("  {age:<10}  {peer}{}", clean(&event.text)))?;
     }

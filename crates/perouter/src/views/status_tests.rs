@@ -64,16 +64,9 @@ fn a_speaker_without_a_node_and_peers_fits_in_a_few_lines() {
 
 #[test]
 fn the_reason_for_no_configuration_is_shown() {
-    let status = Status {
-        verdicts: vec![],
-        no_config: Some("/etc/x has no openpe_*.yaml".into()),
-        ..status()
-    };
+    let status = Status { verdicts: vec![], no_config: Some("/etc/x has no openpe_*.yaml".into()), ..status() };
     let text = printed(|out| print(out, &status));
-    assert!(
-        text.contains("Configuration\n  none: /etc/x has no openpe_*.yaml\n"),
-        "{text}"
-    );
+    assert!(text.contains("Configuration\n  none: /etc/x has no openpe_*.yaml\n"), "{text}");
 }
 
 #[test]
@@ -81,15 +74,9 @@ fn only_the_latest_warnings_are_on_the_screen() {
     let mut status = status();
     let warning = status.events[0].clone();
     status.events = (0..30)
-        .map(|number| crate::admin::model::Event {
-            text: format!("warning {number}."),
-            ..warning.clone()
-        })
+        .map(|number| crate::admin::model::Event { text: format!("warning {number}."), ..warning.clone() })
         .collect();
     let text = printed(|out| print(out, &status));
-    assert!(
-        text.contains("warning 20.") && text.ends_with("warning 29.\n"),
-        "{text}"
-    );
+    assert!(text.contains("warning 20.") && text.ends_with("warning 29.\n"), "{text}");
     assert!(!text.contains("warning 19."), "{text}");
 }

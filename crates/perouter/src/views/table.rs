@@ -13,10 +13,7 @@ pub(super) struct Column {
 
 /// A column of words.
 pub(super) const fn text(title: &'static str) -> Column {
-    Column {
-        title,
-        right: false,
-    }
+    Column { title, right: false }
 }
 
 /// A column of numbers.
@@ -34,19 +31,12 @@ pub(super) struct Cell {
 impl Cell {
     /// With emphasis.
     pub(super) fn styled(style: Style, text: impl AsRef<str>) -> Self {
-        Self {
-            text: clean(text.as_ref()).into_owned(),
-            style,
-        }
+        Self { text: clean(text.as_ref()).into_owned(), style }
     }
 
     /// The text, with escape sequences where `colour` allows them.
     pub(super) fn render(&self, colour: bool) -> String {
-        if colour {
-            self.style.paint(&self.text)
-        } else {
-            self.text.clone()
-        }
+        if colour { self.style.paint(&self.text) } else { self.text.clone() }
     }
 
     fn width(&self) -> usize {

@@ -4,8 +4,8 @@ use super::out::{Style, clean};
 use super::table::{Cell, Table, number, text};
 use super::*;
 use crate::admin::model::{
-    Destinations, Event, Family, FamilyCounts, Fib, HostError, Kernel, Level, Link, Messages, Mode,
-    Node, Outcome, Path, Peer, PeerRef, PeerState, Role, Route, Router, Status, Verdict,
+    Destinations, Event, Family, FamilyCounts, Fib, HostError, Kernel, Level, Link, Messages, Mode, Node, Outcome,
+    Path, Peer, PeerRef, PeerState, Role, Route, Router, Status, Verdict,
 };
 
 /// What a view prints without colours.
@@ -16,10 +16,7 @@ pub(super) fn printed(print: impl FnOnce(&mut Out<'_>) -> std::io::Result<()>) -
 }
 
 pub(super) fn reference(name: &str, address: &str) -> PeerRef {
-    PeerRef {
-        name: name.into(),
-        address: address.parse().unwrap(),
-    }
+    PeerRef { name: name.into(), address: address.parse().unwrap() }
 }
 
 pub(super) fn peer() -> Peer {
@@ -43,20 +40,8 @@ pub(super) fn peer() -> Peer {
             advertised: 2,
             end_of_rib: true,
         }],
-        messages_received: Messages {
-            open: 1,
-            update: 1_234,
-            notification: 0,
-            keepalive: 60,
-            route_refresh: 0,
-        },
-        messages_sent: Messages {
-            open: 1,
-            update: 3,
-            notification: 0,
-            keepalive: 61,
-            route_refresh: 0,
-        },
+        messages_received: Messages { open: 1, update: 1_234, notification: 0, keepalive: 60, route_refresh: 0 },
+        messages_sent: Messages { open: 1, update: 3, notification: 0, keepalive: 61, route_refresh: 0 },
         malformed: 0,
         last_error: Some("Cease: administrative reset".into()),
     }
@@ -157,32 +142,18 @@ pub(super) fn status() -> Status {
         uptime_seconds: 277_200,
         healthy: false,
         problems: vec!["eth2: no such link".into()],
-        node: Some(Node {
-            name: "worker-1".into(),
-            index: 3,
-        }),
+        node: Some(Node { name: "worker-1".into(), index: 3 }),
         no_config: None,
         namespace: Some("perouter".into()),
         router: Some(Router {
             asn: Some(64514),
             router_id: Some("10.0.0.4".parse().unwrap()),
             destinations: vec![
-                Destinations {
-                    family: Family::Ipv4Unicast,
-                    count: 12,
-                },
-                Destinations {
-                    family: Family::Ipv6Unicast,
-                    count: 0,
-                },
+                Destinations { family: Family::Ipv4Unicast, count: 12 },
+                Destinations { family: Family::Ipv6Unicast, count: 0 },
             ],
             attribute_sets: 3,
-            fib: Fib {
-                installed: 11,
-                pending: 1,
-                failed: 0,
-                groups: 2,
-            },
+            fib: Fib { installed: 11, pending: 1, failed: 0, groups: 2 },
         }),
         verdicts: verdicts(),
         links: vec![
@@ -193,10 +164,7 @@ pub(super) fn status() -> Status {
                 up: true,
                 carrier: true,
                 mtu: 9000,
-                addresses: vec![
-                    "192.168.11.3/24".parse().unwrap(),
-                    "2001:db8::3/64".parse().unwrap(),
-                ],
+                addresses: vec!["192.168.11.3/24".parse().unwrap(), "2001:db8::3/64".parse().unwrap()],
             },
             Link {
                 name: "pt-ns".into(),
@@ -208,10 +176,7 @@ pub(super) fn status() -> Status {
                 addresses: vec![],
             },
         ],
-        host_errors: vec![HostError {
-            object: "eth2".into(),
-            message: "no such link".into(),
-        }],
+        host_errors: vec![HostError { object: "eth2".into(), message: "no such link".into() }],
         host_warnings: vec!["NetworkManager claims eth1".into()],
         peers: vec![peer()],
         events: vec![
@@ -278,20 +243,14 @@ fn colours_do_not_disturb_the_alignment() {
     table.row([Cell::styled(Style::Good, "up"), Cell::from("1")]);
     let mut bytes = Vec::new();
     table.print(&mut Out::coloured(&mut bytes)).unwrap();
-    assert_eq!(
-        String::from_utf8(bytes).unwrap(),
-        "STATE  X\n\x1b[32mup\x1b[0m     1\n"
-    );
+    assert_eq!(String::from_utf8(bytes).unwrap(), "STATE  X\n\x1b[32mup\x1b[0m     1\n");
 }
 
 #[test]
 fn text_from_outside_cannot_steer_the_terminal() {
     assert_eq!(clean("bye\x1b[2J\nnow"), "bye\u{fffd}[2J now");
     assert_eq!(clean("plain"), "plain");
-    let hostile = Peer {
-        last_error: Some("\x1b[31mred".into()),
-        ..peer_down()
-    };
+    let hostile = Peer { last_error: Some("\x1b[31mred".into()), ..peer_down() };
     assert!(!printed(|out| peers::table(out, 0, &[hostile])).contains('\x1b'));
 }
 

@@ -9,44 +9,21 @@ use crate::admin::model::{Outcome, Verdict};
 pub(crate) fn print(out: &mut Out<'_>, indent: usize, verdicts: &[Verdict]) -> io::Result<()> {
     let blank = " ".repeat(indent);
     for verdict in verdicts {
-        let object = if verdict.name.is_empty() {
-            verdict.kind.clone()
-        } else {
-            format!("{} {}", verdict.kind, verdict.name)
-        };
+        let object =
+            if verdict.name.is_empty() { verdict.kind.clone() } else { format!("{} {}", verdict.kind, verdict.name) };
         let (style, word) = match verdict.outcome {
             Outcome::Rejected => (Style::Bad, "rejected"),
             Outcome::Applied => (Style::Good, "applied"),
         };
-        let word = if out.colour() {
-            style.paint(word)
-        } else {
-            word.to_owned()
-        };
-        let reason = verdict
-            .reason
-            .as_ref()
-            .map(|reason| format!(" ({reason})"))
-            .unwrap_or_default();
-        out.line(&format!(
-            "{blank}{}{}: {word}{}",
-            place(verdict),
-            clean(&object),
-            clean(&reason)
-        ))?;
+        let word = if out.colour() { style.paint(word) } else { word.to_owned() };
+        let reason = verdict.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+        out.line(&format!("{blank}{}{}: {word}{}", place(verdict), clean(&object), clean(&reason)))?;
         if let Some(message) = &verdict.message {
-            let field = verdict
-                .field
-                .as_ref()
-                .map(|field| format!("{field}: "))
-                .unwrap_or_default();
+            let field = verdict.field.as_ref().map(|field| format!("{field}: ")).unwrap_or_default();
             out.line(&format!("{blank}  {}{}", clean(&field), clean(message)))?;
         }
         for warning in &verdict.warnings {
-            out.styled(
-                Style::Warn,
-                &format!("{blank}  warning: {}", clean(warning)),
-            )?;
+            out.styled(Style::Warn, &format!("{blank}  warning: {}", clean(warning)))?;
         }
     }
     Ok(())
