@@ -64,3 +64,58 @@ impl fmt::Display for Family {
         })
     }
 }
+
+/// A set of families, for example those that a session negotiated.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct FamilySet(u8);
+
+impl FamilySet {
+    /// Every family we know.
+    pub const ALL: Self = Self((1 << Family::ALL.len()) - 1);
+
+    /// Just this one.
+    pub const fn only(family: Family) -> Self {
+        Self(1 << family.index())
+    }
+
+    /// Adds one.
+    pub fn insert(&mut self, family: Family) {
+        self.0 |= 1 << family.index();
+    }
+
+    /// Whether it is in.
+    pub const fn contains(self, family: Family) -> bool {
+        self.0 & (1 << family.index()) != 0
+    }
+
+    /// Those in the set, in the order of [`Family::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = Family> {
+        Family::ALL
+            .into_iter()
+            .filter(move |family| self.contains(*family))
+    }
+
+    /// Whether there is none.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl FromIterator<Family> for FamilySet {
+    fn from_iter<I: IntoIterator<Item = Family>>(families: I) -> Self {
+        let mut set = Self::default();
+        for family in families {
+            set.insert(family);
+        }
+        set
+    }
+}
+
+impl fmt::Display for AfiSafi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match Family::from_code(*self) {
+            Some(family) => family.fmt(f),
+            None => write!(f, "afi {} safi {}", self.afi, self.safi),
+        }
+    }
+}
