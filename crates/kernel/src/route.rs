@@ -118,12 +118,7 @@ pub(crate) fn parse_next_hop(body: &[u8]) -> Option<NextHop> {
             _ => {}
         }
     }
-    Some(NextHop {
-        id: id?,
-        protocol: body.u8_at(2)?,
-        exit: link.map(|link| Exit { gateway, link }),
-        members,
-    })
+    Some(NextHop { id: id?, protocol: body.u8_at(2)?, exit: link.map(|link| Exit { gateway, link }), members })
 }
 
 /// Unicast routes of the main table, of one protocol or (0) of all.
@@ -180,12 +175,7 @@ pub(crate) struct Objects(HashMap<u32, NextHop>);
 
 impl Objects {
     pub(crate) fn new(objects: Vec<NextHop>) -> Self {
-        Self(
-            objects
-                .into_iter()
-                .map(|object| (object.id, object))
-                .collect(),
-        )
+        Self(objects.into_iter().map(|object| (object.id, object)).collect())
     }
 
     pub(crate) fn contains(&self, id: u32) -> bool {
@@ -197,10 +187,7 @@ impl Objects {
             return Vec::new();
         };
         // Groups hold no groups.
-        let members = object
-            .members
-            .iter()
-            .filter_map(|member| self.0.get(member)?.exit);
+        let members = object.members.iter().filter_map(|member| self.0.get(member)?.exit);
         object.exit.into_iter().chain(members).collect()
     }
 }

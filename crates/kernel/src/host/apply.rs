@@ -26,10 +26,7 @@ struct Workplace {
 
 impl Workplace {
     fn new(namespace: Namespace) -> io::Result<Self> {
-        Ok(Self {
-            socket: namespace.socket()?,
-            namespace,
-        })
+        Ok(Self { socket: namespace.socket()?, namespace })
     }
 
     /// The link with this name; its absence is an error.
@@ -47,9 +44,7 @@ impl Workplace {
 
     fn set_group(&mut self, name: &str, group: u32) -> io::Result<()> {
         let index = self.link(name)?.index;
-        Ok(link::set(&mut self.socket, index, 0, 0, |a| {
-            a.u32(IFLA_GROUP, group)
-        })?)
+        Ok(link::set(&mut self.socket, index, 0, 0, |a| a.u32(IFLA_GROUP, group))?)
     }
 
     /// Deletes a link; fine when it went with its peer.
@@ -93,19 +88,10 @@ pub(super) fn apply(host: &Namespace, desired: &DesiredHost, ops: &[Op]) -> Vec<
     let (host, router) = match open(host, &desired.namespace) {
         Ok(places) => places,
         Err(error) => {
-            return vec![HostError::new(
-                &desired.namespace,
-                "open the namespaces",
-                &error,
-            )];
+            return vec![HostError::new(&desired.namespace, "open the namespaces", &error)];
         }
     };
-    let mut work = Work {
-        desired,
-        host,
-        router,
-        broken: BTreeSet::new(),
-    };
+    let mut work = Work { desired, host, router, broken: BTreeSet::new() };
     let mut errors = Vec::new();
     let mut no_router = false;
     for op in ops {
@@ -126,9 +112,7 @@ pub(super) fn apply(host: &Namespace, desired: &DesiredHost, ops: &[Op]) -> Vec<
 }
 
 fn open(host: &Namespace, namespace: &str) -> io::Result<(Workplace, Option<Workplace>)> {
-    let router = Namespace::open(namespace)?
-        .map(Workplace::new)
-        .transpose()?;
+    let router = Namespace::open(namespace)?.map(Workplace::new).transpose()?;
     Ok((Workplace::new(host.clone())?, router))
 }
 
@@ -161,13 +145,8 @@ fn needs_router(op: &Op) -> bool {
 /// The links that nothing more can be done with once this step has failed.
 fn breaks(op: &Op) -> Vec<(Place, String)> {
     match op {
-        Op::CreateVeth {
-            host_name, ns_name, ..
-        } => {
-            vec![
-                (Place::Host, host_name.clone()),
-                (Place::Router, ns_name.clone()),
-            ]
+        Op::CreateVeth { host_name, ns_name, .. } => {
+            vec![(Place::Host, host_name.clone()), (Place::Router, ns_name.clone())]
         }
         Op::DeleteLink { place, link, .. } => vec![(*place, link.clone())],
         Op::EnsureNamespace { .. }
@@ -193,16 +172,15 @@ struct Work<'a> {
 
 impl Work<'_> {
     fn depends_on_failure(&self, op: &Op) -> bool {
-        let is_broken =
-            |place: Place, link: &str| self.broken.iter().any(|(p, l)| *p == place && l == link);
+        let is_broken = |place: Place, link: &str| self.broken.iter().any(|(p, l)| *p == place && l == link);
         match op {
             Op::SetMtu { place, link, .. }
             | Op::RemoveAddress { place, link, .. }
             | Op::AddAddress { place, link, .. }
             | Op::LinkUp { place, link } => is_broken(*place, link),
-            Op::CreateVeth {
-                host_name, ns_name, ..
-            } => is_broken(Place::Host, host_name) || is_broken(Place::Router, ns_name),
+            Op::CreateVeth { host_name, ns_name, .. } => {
+                is_broken(Place::Host, host_name) || is_broken(Place::Router, ns_name)
+            }
             Op::EnsureNamespace { .. }
             | Op::SetSysctl { .. }
             | Op::ReturnNic { .. }
@@ -215,9 +193,7 @@ impl Work<'_> {
     }
 
     fn router(&mut self) -> io::Result<&mut Workplace> {
-        self.router
-            .as_mut()
-            .ok_or_else(|| io::Error::from(Errno::NOENT))
+        self.router.as_mut().ok_or_else(|| io::Error::from(Errno::NOENT))
     }
 
     fn place(&mut self, place: Place) -> io::Result<&mut Workplace> {
@@ -235,11 +211,7 @@ impl Work<'_> {
                 self.router = Some(Workplace::new(namespace)?);
                 Ok(())
             }
-            Op::SetSysctl {
-                key,
-                value,
-                optional,
-            } => match sysctl::write(&self.router()?.namespace, key, value) {
+            Op::SetSysctl { key, value, optional } => match sysctl::write(&self.router()?.namespace, key, value) {
                 Err(error) if *optional && error.kind() == io::ErrorKind::NotFound => Ok(()),
                 result => result,
             },
@@ -260,32 +232,16 @@ impl Work<'_> {
             // Said by the caller.
             Op::AwaitNic { .. } => Ok(()),
             Op::DeleteLink { place, link, .. } => self.place(*place)?.delete(link),
-            Op::CreateVeth {
-                host_name,
-                ns_name,
-                mtu,
-            } => {
+            Op::CreateVeth { host_name, ns_name, mtu } => {
                 let router = self.router.as_mut().ok_or(Errno::NOENT)?;
-                Ok(link::create_veth(
-                    &mut self.host.socket,
-                    host_name,
-                    ns_name,
-                    &router.namespace,
-                    *mtu,
-                )?)
+                Ok(link::create_veth(&mut self.host.socket, host_name, ns_name, &router.namespace, *mtu)?)
             }
             Op::SetMtu { place, link, mtu } => {
                 let place = self.place(*place)?;
                 let index = place.link(link)?.index;
-                Ok(link::set(&mut place.socket, index, 0, 0, |a| {
-                    a.u32(IFLA_MTU, *mtu)
-                })?)
+                Ok(link::set(&mut place.socket, index, 0, 0, |a| a.u32(IFLA_MTU, *mtu))?)
             }
-            Op::RemoveAddress {
-                place,
-                link,
-                address,
-            } => {
+            Op::RemoveAddress { place, link, address } => {
                 let place = self.place(*place)?;
                 let index = place.link(link)?.index;
                 match link::delete_address(&mut place.socket, index, *address) {
@@ -294,11 +250,7 @@ impl Work<'_> {
                     Ok(()) | Err(_) => Ok(()),
                 }
             }
-            Op::AddAddress {
-                place,
-                link,
-                address,
-            } => self.place(*place)?.add_address(link, *address),
+            Op::AddAddress { place, link, address } => self.place(*place)?.add_address(link, *address),
             Op::LinkUp { place, link } => {
                 let place = self.place(*place)?;
                 let index = place.link(link)?.index;

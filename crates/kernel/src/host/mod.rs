@@ -1,6 +1,6 @@
 //! The host side of passthrough: namespace, NICs, veth pair, addresses, sysctls. Observe, plan, apply.
 //!
-//! Told what the node should look like ([`DesiredHost`]); [`Site::observe`] reads what it looks like, [`plan`] says
+//! Told what the node should look like ([`DesiredHost`]); [`Site::observe`] reads what it looks like, [`plan()`] says
 //! what is to be done, [`Site::apply`] does it. The plan is pure and goes both ways: what is missing is made, what is
 //! left over is removed. After a successful apply the next plan is empty; a NIC that does not exist stays in the plan
 //! as [`Op::AwaitNic`], whose application is an error. Does not watch (that is [`crate::monitor`]) and keeps nothing
@@ -138,10 +138,7 @@ pub struct HostError {
 
 impl HostError {
     fn new(object: &str, what: impl fmt::Display, error: &std::io::Error) -> Self {
-        Self {
-            object: object.to_owned(),
-            message: explain_io(&format!("cannot {what}"), error),
-        }
+        Self { object: object.to_owned(), message: explain_io(&format!("cannot {what}"), error) }
     }
 }
 
@@ -193,32 +190,14 @@ impl Site {
         ops.retain(Op::removes);
         let mut errors = self.apply(&nothing, &ops);
         if let Err(error) = clear_routes(namespace) {
-            errors.push(HostError::new(
-                namespace,
-                format!("remove the routes of namespace {namespace}"),
-                &error,
-            ));
+            errors.push(HostError::new(namespace, format!("remove the routes of namespace {namespace}"), &error));
         }
-        let kept: Vec<&str> = ops
-            .iter()
-            .filter_map(Op::returned_nic)
-            .filter(|nic| failed(&errors, nic))
-            .collect();
+        let kept: Vec<&str> = ops.iter().filter_map(Op::returned_nic).filter(|nic| failed(&errors, nic)).collect();
         if !kept.is_empty() {
-            let message = format!(
-                "namespace {namespace} is kept, because {} is still in it",
-                kept.join(", ")
-            );
-            errors.push(HostError {
-                object: namespace.to_owned(),
-                message,
-            });
+            let message = format!("namespace {namespace} is kept, because {} is still in it", kept.join(", "));
+            errors.push(HostError { object: namespace.to_owned(), message });
         } else if let Err(error) = Namespace::unbind(namespace) {
-            errors.push(HostError::new(
-                namespace,
-                format!("remove namespace {namespace}"),
-                &error,
-            ));
+            errors.push(HostError::new(namespace, format!("remove namespace {namespace}"), &error));
         }
         errors
     }

@@ -149,19 +149,12 @@ impl Op {
 
     /// Whether it only takes away or gives back: what a teardown does.
     pub(super) fn removes(&self) -> bool {
-        matches!(
-            self,
-            Self::ReturnNic { .. } | Self::RestoreNic { .. } | Self::DeleteLink { .. }
-        )
+        matches!(self, Self::ReturnNic { .. } | Self::RestoreNic { .. } | Self::DeleteLink { .. })
     }
 
     /// The NIC that it gives back.
     pub(super) fn returned_nic(&self) -> Option<&str> {
-        if let Self::ReturnNic { nic, .. } = self {
-            Some(nic)
-        } else {
-            None
-        }
+        if let Self::ReturnNic { nic, .. } = self { Some(nic) } else { None }
     }
 }
 
@@ -178,49 +171,22 @@ impl fmt::Display for Op {
             Self::RestoreNic { nic, addresses } => {
                 write!(f, "restore NIC {nic} on the host{}", With(addresses))
             }
-            Self::MoveNic {
-                nic,
-                namespace,
-                addresses,
-            } => {
-                write!(
-                    f,
-                    "move NIC {nic} into namespace {namespace}{}",
-                    With(addresses)
-                )
+            Self::MoveNic { nic, namespace, addresses } => {
+                write!(f, "move NIC {nic} into namespace {namespace}{}", With(addresses))
             }
             Self::MarkNic { nic } => write!(f, "mark NIC {nic} as one to give back"),
             Self::AwaitNic { nic } => {
                 write!(f, "wait for NIC {nic}, which does not exist on this node")
             }
-            Self::DeleteLink {
-                place,
-                link,
-                reason,
-            } => write!(f, "delete link {link} {place}: {reason}"),
-            Self::CreateVeth {
-                host_name,
-                ns_name,
-                mtu,
-            } => {
-                write!(
-                    f,
-                    "create veth pair {host_name} on the host, {ns_name} in the router's namespace, MTU {mtu}"
-                )
+            Self::DeleteLink { place, link, reason } => write!(f, "delete link {link} {place}: {reason}"),
+            Self::CreateVeth { host_name, ns_name, mtu } => {
+                write!(f, "create veth pair {host_name} on the host, {ns_name} in the router's namespace, MTU {mtu}")
             }
             Self::SetMtu { place, link, mtu } => {
                 write!(f, "set the MTU of {link} {place} to {mtu}")
             }
-            Self::RemoveAddress {
-                place,
-                link,
-                address,
-            } => write!(f, "remove address {address} from {link} {place}"),
-            Self::AddAddress {
-                place,
-                link,
-                address,
-            } => write!(f, "add address {address} to {link} {place}"),
+            Self::RemoveAddress { place, link, address } => write!(f, "remove address {address} from {link} {place}"),
+            Self::AddAddress { place, link, address } => write!(f, "add address {address} to {link} {place}"),
             Self::LinkUp { place, link } => write!(f, "set {link} {place} up"),
         }
     }
@@ -232,11 +198,7 @@ struct With<'a>(&'a [IpNet]);
 impl fmt::Display for With<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (position, address) in self.0.iter().enumerate() {
-            write!(
-                f,
-                "{}{address}",
-                if position == 0 { " with " } else { ", " }
-            )?;
+            write!(f, "{}{address}", if position == 0 { " with " } else { ", " })?;
         }
         Ok(())
     }

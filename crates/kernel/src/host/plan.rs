@@ -34,17 +34,10 @@ const SETTINGS: [(&str, &str, bool); 15] = [
 
 /// Settings of the namespace and of the links in it.
 pub(super) fn settings<'a>(links: impl Iterator<Item = &'a str>) -> Vec<Setting> {
-    let fixed = SETTINGS.iter().map(|(key, value, optional)| Setting {
-        key: (*key).to_owned(),
-        value,
-        optional: *optional,
-    });
+    let fixed =
+        SETTINGS.iter().map(|(key, value, optional)| Setting { key: (*key).to_owned(), value, optional: *optional });
     // The stricter of `all` and the link's own counts. Links made later inherit `default`.
-    let own = links.map(|link| Setting {
-        key: format!("net/ipv4/conf/{link}/rp_filter"),
-        value: "0",
-        optional: false,
-    });
+    let own = links.map(|link| Setting { key: format!("net/ipv4/conf/{link}/rp_filter"), value: "0", optional: false });
     fixed.chain(own).collect()
 }
 
@@ -65,75 +58,41 @@ pub fn plan(desired: &DesiredHost, observed: &Observed) -> Vec<Op> {
 
 fn namespace(desired: &DesiredHost, observed: &Observed, ops: &mut Vec<Op>) {
     if !observed.namespace {
-        ops.push(Op::EnsureNamespace {
-            name: desired.namespace.clone(),
-        });
+        ops.push(Op::EnsureNamespace { name: desired.namespace.clone() });
     }
     if let Some(lo) = find(&observed.router, "lo")
         && !lo.up
     {
-        ops.push(Op::LinkUp {
-            place: Place::Router,
-            link: lo.name.clone(),
-        });
+        ops.push(Op::LinkUp { place: Place::Router, link: lo.name.clone() });
     }
     let veth = desired.veth.as_ref().map(|veth| veth.ns_name.as_str());
     let used = observed.router.iter().map(|link| link.name.as_str());
-    let used =
-        used.filter(|name| Some(*name) == veth || desired.nics.iter().any(|nic| nic == name));
-    for Setting {
-        key,
-        value,
-        optional,
-    } in settings(used)
-    {
+    let used = used.filter(|name| Some(*name) == veth || desired.nics.iter().any(|nic| nic == name));
+    for Setting { key, value, optional } in settings(used) {
         let is = observed.sysctls.get(&key).map(String::as_str);
         // In a namespace that is there, a setting without a value is one that the kernel does not have.
         let absent = is.is_none() && optional && observed.namespace;
         if is != Some(value) && !absent {
-            ops.push(Op::SetSysctl {
-                key,
-                value: value.to_owned(),
-                optional,
-            });
+            ops.push(Op::SetSysctl { key, value: value.to_owned(), optional });
         }
     }
 }
 
 fn leaving_nics(desired: &DesiredHost, observed: &Observed, ops: &mut Vec<Op>) {
-    for link in observed
-        .router
-        .iter()
-        .filter(|link| is_ours(observed, link) && !desired.nics.contains(&link.name))
-    {
-        ops.push(Op::ReturnNic {
-            nic: link.name.clone(),
-            addresses: with_saved(observed, link),
-        });
+    for link in observed.router.iter().filter(|link| is_ours(observed, link) && !desired.nics.contains(&link.name)) {
+        ops.push(Op::ReturnNic { nic: link.name.clone(), addresses: with_saved(observed, link) });
     }
     // Back without us: the namespace ended, or we were stopped half way.
-    for link in observed
-        .host
-        .iter()
-        .filter(|link| observed.saved.contains_key(&link.name))
-    {
+    for link in observed.host.iter().filter(|link| observed.saved.contains_key(&link.name)) {
         if !desired.nics.contains(&link.name) && find(&observed.router, &link.name).is_none() {
-            ops.push(Op::RestoreNic {
-                nic: link.name.clone(),
-                addresses: with_saved(observed, link),
-            });
+            ops.push(Op::RestoreNic { nic: link.name.clone(), addresses: with_saved(observed, link) });
         }
     }
 }
 
 fn wanted_nics(desired: &DesiredHost, observed: &Observed, ops: &mut Vec<Op>) {
     for (position, nic) in desired.nics.iter().enumerate() {
-        if desired
-            .nics
-            .iter()
-            .take(position)
-            .any(|earlier| earlier == nic)
-        {
+        if desired.nics.iter().take(position).any(|earlier| earlier == nic) {
             continue;
         }
         if let Some(link) = find(&observed.router, nic) {
@@ -153,24 +112,15 @@ fn wanted_nics(desired: &DesiredHost, observed: &Observed, ops: &mut Vec<Op>) {
 /// A NIC that is where it belongs, but perhaps not finished.
 fn inside(link: &SeenLink, observed: &Observed, ops: &mut Vec<Op>) {
     if !link.up {
-        ops.push(Op::LinkUp {
-            place: Place::Router,
-            link: link.name.clone(),
-        });
+        ops.push(Op::LinkUp { place: Place::Router, link: link.name.clone() });
     }
     for address in with_saved(observed, link) {
         if !link.addresses.contains(&address) {
-            ops.push(Op::AddAddress {
-                place: Place::Router,
-                link: link.name.clone(),
-                address,
-            });
+            ops.push(Op::AddAddress { place: Place::Router, link: link.name.clone(), address });
         }
     }
     if is_ours(observed, link) && link.group != NIC_GROUP {
-        ops.push(Op::MarkNic {
-            nic: link.name.clone(),
-        });
+        ops.push(Op::MarkNic { nic: link.name.clone() });
     }
 }
 
@@ -193,48 +143,26 @@ fn with_saved(observed: &Observed, link: &SeenLink) -> Vec<IpNet> {
 /// The smallest of the desired NICs'.
 fn mtu(desired: &DesiredHost, observed: &Observed) -> u32 {
     let nic = |name: &String| find(&observed.router, name).or_else(|| find(&observed.host, name));
-    desired
-        .nics
-        .iter()
-        .filter_map(nic)
-        .map(|link| link.mtu)
-        .min()
-        .unwrap_or(DEFAULT_MTU)
+    desired.nics.iter().filter_map(nic).map(|link| link.mtu).min().unwrap_or(DEFAULT_MTU)
 }
 
 fn wanted_veth(veth: &DesiredVeth, mtu: u32, observed: &Observed, ops: &mut Vec<Op>) {
     let host = find(&observed.host, &veth.host_name);
     let router = find(&observed.router, &veth.ns_name);
     let whole = host.zip(router).filter(|(host, router)| {
-        host.peer.as_deref() == Some(&veth.ns_name)
-            && router.peer.as_deref() == Some(&veth.host_name)
+        host.peer.as_deref() == Some(&veth.ns_name) && router.peer.as_deref() == Some(&veth.host_name)
     });
     if whole.is_none() {
         for (place, link) in [(Place::Host, host), (Place::Router, router)] {
             if let Some(link) = link {
-                let reason = if link.kind == "veth" {
-                    "its other end is not where it belongs"
-                } else {
-                    "it is not a veth"
-                };
-                ops.push(Op::DeleteLink {
-                    place,
-                    link: link.name.clone(),
-                    reason,
-                });
+                let reason =
+                    if link.kind == "veth" { "its other end is not where it belongs" } else { "it is not a veth" };
+                ops.push(Op::DeleteLink { place, link: link.name.clone(), reason });
             }
         }
-        ops.push(Op::CreateVeth {
-            host_name: veth.host_name.clone(),
-            ns_name: veth.ns_name.clone(),
-            mtu,
-        });
+        ops.push(Op::CreateVeth { host_name: veth.host_name.clone(), ns_name: veth.ns_name.clone(), mtu });
     }
-    let made = |name: &str| SeenLink {
-        name: name.to_owned(),
-        mtu,
-        ..SeenLink::default()
-    };
+    let made = |name: &str| SeenLink { name: name.to_owned(), mtu, ..SeenLink::default() };
     let (host, router) = match whole {
         Some((host, router)) => (host.clone(), router.clone()),
         None => (made(&veth.host_name), made(&veth.ns_name)),
@@ -247,42 +175,20 @@ fn wanted_veth(veth: &DesiredVeth, mtu: u32, observed: &Observed, ops: &mut Vec<
 fn end(place: Place, link: &SeenLink, mtu: u32, addresses: &[IpNet], ops: &mut Vec<Op>) {
     let name = || link.name.clone();
     if link.mtu != mtu {
-        ops.push(Op::SetMtu {
-            place,
-            link: name(),
-            mtu,
-        });
+        ops.push(Op::SetMtu { place, link: name(), mtu });
     }
     if !link.up {
-        ops.push(Op::LinkUp {
-            place,
-            link: name(),
-        });
+        ops.push(Op::LinkUp { place, link: name() });
     }
-    let stale: Vec<IpNet> = link
-        .addresses
-        .iter()
-        .filter(|address| !addresses.contains(address))
-        .copied()
-        .collect();
+    let stale: Vec<IpNet> = link.addresses.iter().filter(|address| !addresses.contains(address)).copied().collect();
     for address in &stale {
-        ops.push(Op::RemoveAddress {
-            place,
-            link: name(),
-            address: *address,
-        });
+        ops.push(Op::RemoveAddress { place, link: name(), address: *address });
     }
     for address in addresses {
         // With the first IPv4 address of a subnet the kernel removes the others of that subnet.
-        let taken_along = stale
-            .iter()
-            .any(|stale| address.addr().is_ipv4() && stale.trunc() == address.trunc());
+        let taken_along = stale.iter().any(|stale| address.addr().is_ipv4() && stale.trunc() == address.trunc());
         if taken_along || !link.addresses.contains(address) {
-            ops.push(Op::AddAddress {
-                place,
-                link: name(),
-                address: *address,
-            });
+            ops.push(Op::AddAddress { place, link: name(), address: *address });
         }
     }
 }
@@ -293,20 +199,12 @@ fn no_veth(observed: &Observed, ops: &mut Vec<Op>) {
     let host = find(&observed.host, PT_HOST).filter(|link| link.kind == "veth");
     let router = find(&observed.router, PT_NS).filter(|link| link.kind == "veth");
     if let Some(link) = host {
-        ops.push(Op::DeleteLink {
-            place: Place::Host,
-            link: link.name.clone(),
-            reason,
-        });
+        ops.push(Op::DeleteLink { place: Place::Host, link: link.name.clone(), reason });
     }
     if let Some(link) = router
         && host.is_none_or(|host| host.peer.as_deref() != Some(PT_NS))
     {
-        ops.push(Op::DeleteLink {
-            place: Place::Router,
-            link: link.name.clone(),
-            reason,
-        });
+        ops.push(Op::DeleteLink { place: Place::Router, link: link.name.clone(), reason });
     }
 }
 

@@ -23,17 +23,11 @@ fn nic(name: &str, addresses: &[&str]) -> SeenLink {
 }
 
 fn ours(name: &str, addresses: &[&str]) -> SeenLink {
-    SeenLink {
-        group: NIC_GROUP,
-        ..nic(name, addresses)
-    }
+    SeenLink { group: NIC_GROUP, ..nic(name, addresses) }
 }
 
 fn veth_end(name: &str, peer: &str, addresses: &[&str]) -> SeenLink {
-    SeenLink {
-        peer: Some(peer.to_owned()),
-        ..link(name, "veth", addresses)
-    }
+    SeenLink { peer: Some(peer.to_owned()), ..link(name, "veth", addresses) }
 }
 
 fn desired(nics: &[&str]) -> DesiredHost {
@@ -54,11 +48,7 @@ fn desired(nics: &[&str]) -> DesiredHost {
 fn settled() -> Observed {
     let mut observed = Observed {
         namespace: true,
-        host: vec![veth_end(
-            PT_HOST,
-            PT_NS,
-            &["192.168.2.2/24", "2001:db8::2/64"],
-        )],
+        host: vec![veth_end(PT_HOST, PT_NS, &["192.168.2.2/24", "2001:db8::2/64"])],
         router: vec![
             link("lo", "", &["127.0.0.1/8"]),
             ours("eth1", &["192.168.11.3/24"]),
@@ -66,13 +56,9 @@ fn settled() -> Observed {
         ],
         ..Observed::default()
     };
-    observed
-        .saved
-        .insert("eth1".to_owned(), nets(&["192.168.11.3/24"]));
+    observed.saved.insert("eth1".to_owned(), nets(&["192.168.11.3/24"]));
     for setting in settings(["eth1", PT_NS].into_iter()) {
-        observed
-            .sysctls
-            .insert(setting.key, setting.value.to_owned());
+        observed.sysctls.insert(setting.key, setting.value.to_owned());
     }
     observed
 }
@@ -82,11 +68,7 @@ fn sentences(desired: &DesiredHost, observed: &Observed) -> Vec<String> {
 }
 
 fn in_router<'a>(observed: &'a mut Observed, name: &str) -> &'a mut SeenLink {
-    observed
-        .router
-        .iter_mut()
-        .find(|link| link.name == name)
-        .unwrap()
+    observed.router.iter_mut().find(|link| link.name == name).unwrap()
 }
 
 #[test]
@@ -95,20 +77,13 @@ fn from_nothing_everything_is_made_in_order() {
     desired.veth.as_mut().unwrap().host_addresses.pop();
     desired.veth.as_mut().unwrap().ns_addresses.pop();
     let observed = Observed {
-        host: vec![SeenLink {
-            mtu: 9000,
-            ..nic("eth1", &["192.168.11.3/24", "2001:db8:11::3/64"])
-        }],
+        host: vec![SeenLink { mtu: 9000, ..nic("eth1", &["192.168.11.3/24", "2001:db8:11::3/64"]) }],
         ..Observed::default()
     };
     let mut all = sentences(&desired, &observed);
-    let sysctls: Vec<String> = all
-        .extract_if(.., |text| text.starts_with("set sysctl"))
-        .collect();
+    let sysctls: Vec<String> = all.extract_if(.., |text| text.starts_with("set sysctl")).collect();
     assert_eq!(sysctls.len(), 15);
-    assert!(sysctls.contains(
-        &"set sysctl net/ipv4/conf/all/forwarding to 1 in the router's namespace".to_owned()
-    ));
+    assert!(sysctls.contains(&"set sysctl net/ipv4/conf/all/forwarding to 1 in the router's namespace".to_owned()));
     assert_eq!(
         all,
         [
@@ -136,10 +111,7 @@ fn one_fault_is_repaired_and_nothing_else_is_touched() {
     let table: &[(&str, Fault, &[&str])] = &[
         (
             "stale address beside another in its subnet",
-            |o| {
-                in_router(o, PT_NS).addresses =
-                    nets(&["192.168.2.9/24", "192.168.2.1/24", "2001:db8::1/64"])
-            },
+            |o| in_router(o, PT_NS).addresses = nets(&["192.168.2.9/24", "192.168.2.1/24", "2001:db8::1/64"]),
             &[
                 "remove address 192.168.2.9/24 from pt-ns in the router's namespace",
                 "add address 192.168.2.1/24 to pt-ns in the router's namespace",
@@ -158,34 +130,15 @@ fn one_fault_is_repaired_and_nothing_else_is_touched() {
                 "add address 2001:db8::1/64 to pt-ns in the router's namespace",
             ],
         ),
-        (
-            "wrong MTU",
-            |o| o.host[0].mtu = 9000,
-            &["set the MTU of pt-host on the host to 1500"],
-        ),
+        ("wrong MTU", |o| o.host[0].mtu = 9000, &["set the MTU of pt-host on the host to 1500"]),
         (
             "a smaller NIC",
             |o| in_router(o, "eth1").mtu = 1400,
-            &[
-                "set the MTU of pt-host on the host to 1400",
-                "set the MTU of pt-ns in the router's namespace to 1400",
-            ],
+            &["set the MTU of pt-host on the host to 1400", "set the MTU of pt-ns in the router's namespace to 1400"],
         ),
-        (
-            "an end that is down",
-            |o| o.host[0].up = false,
-            &["set pt-host on the host up"],
-        ),
-        (
-            "lo down",
-            |o| in_router(o, "lo").up = false,
-            &["set lo in the router's namespace up"],
-        ),
-        (
-            "a NIC that is down",
-            |o| in_router(o, "eth1").up = false,
-            &["set eth1 in the router's namespace up"],
-        ),
+        ("an end that is down", |o| o.host[0].up = false, &["set pt-host on the host up"]),
+        ("lo down", |o| in_router(o, "lo").up = false, &["set lo in the router's namespace up"]),
+        ("a NIC that is down", |o| in_router(o, "eth1").up = false, &["set eth1 in the router's namespace up"]),
         (
             "stopped right after the move",
             |o| {
@@ -210,12 +163,7 @@ fn one_fault_is_repaired_and_nothing_else_is_touched() {
         ),
         (
             "a sysctl",
-            |o| {
-                drop(
-                    o.sysctls
-                        .insert("net/ipv4/conf/eth1/rp_filter".to_owned(), "2".to_owned()),
-                )
-            },
+            |o| drop(o.sysctls.insert("net/ipv4/conf/eth1/rp_filter".to_owned(), "2".to_owned())),
             &["set sysctl net/ipv4/conf/eth1/rp_filter to 0 in the router's namespace"],
         ),
         (
@@ -232,11 +180,7 @@ fn one_fault_is_repaired_and_nothing_else_is_touched() {
     for (fault, make, repair) in table {
         let mut observed = settled();
         make(&mut observed);
-        assert_eq!(
-            sentences(&desired(&["eth1"]), &observed),
-            *repair,
-            "{fault}"
-        );
+        assert_eq!(sentences(&desired(&["eth1"]), &observed), *repair, "{fault}");
     }
 }
 
@@ -254,25 +198,12 @@ fn half_a_pair_and_wrong_kinds_are_made_anew() {
         "add address 2001:db8::1/64 to pt-ns in the router's namespace",
     ];
     let drop_host = "delete link pt-host on the host: its other end is not where it belongs";
-    let drop_ns =
-        "delete link pt-ns in the router's namespace: its other end is not where it belongs";
+    let drop_ns = "delete link pt-ns in the router's namespace: its other end is not where it belongs";
     let table: &[(&str, Fault, &[&str])] = &[
         ("no host end", |o| o.host.clear(), &[drop_ns]),
-        (
-            "no inner end",
-            |o| o.router.retain(|link| link.name != PT_NS),
-            &[drop_host],
-        ),
-        (
-            "peer elsewhere",
-            |o| o.host[0].peer = None,
-            &[drop_host, drop_ns],
-        ),
-        (
-            "other peer",
-            |o| in_router(o, PT_NS).peer = Some("x".to_owned()),
-            &[drop_host, drop_ns],
-        ),
+        ("no inner end", |o| o.router.retain(|link| link.name != PT_NS), &[drop_host]),
+        ("peer elsewhere", |o| o.host[0].peer = None, &[drop_host, drop_ns]),
+        ("other peer", |o| in_router(o, PT_NS).peer = Some("x".to_owned()), &[drop_host, drop_ns]),
         (
             "a bridge",
             |o| {
@@ -309,26 +240,17 @@ fn a_nic_goes_back_with_the_addresses_it_has_and_those_it_had() {
     let mut observed = settled();
     in_router(&mut observed, "eth1").addresses = nets(&["10.9.9.9/24"]);
     let ops = plan(&desired(&[]), &observed);
-    let wanted = Op::ReturnNic {
-        nic: "eth1".to_owned(),
-        addresses: nets(&["10.9.9.9/24", "192.168.11.3/24"]),
-    };
+    let wanted = Op::ReturnNic { nic: "eth1".to_owned(), addresses: nets(&["10.9.9.9/24", "192.168.11.3/24"]) };
     assert_eq!(ops, [wanted]);
 }
 
 #[test]
 fn a_nic_that_came_back_by_itself_is_restored_or_taken_again_with_its_addresses() {
     let mut observed = settled();
-    let lost = SeenLink {
-        up: false,
-        ..nic("eth1", &[])
-    };
+    let lost = SeenLink { up: false, ..nic("eth1", &[]) };
     observed.router.retain(|link| link.name != "eth1");
     observed.host.push(lost);
-    assert_eq!(
-        sentences(&desired(&[]), &observed),
-        ["restore NIC eth1 on the host with 192.168.11.3/24"]
-    );
+    assert_eq!(sentences(&desired(&[]), &observed), ["restore NIC eth1 on the host with 192.168.11.3/24"]);
     assert_eq!(
         sentences(&desired(&["eth1"]), &observed),
         ["move NIC eth1 into namespace perouter with 192.168.11.3/24"]

@@ -66,7 +66,5 @@ pub(super) fn forget(state_dir: &Path, nic: &str) -> io::Result<()> {
 }
 
 fn boot() -> io::Result<String> {
-    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?
-        .trim()
-        .to_owned())
+    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
 }

@@ -2,9 +2,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use kernel::fib::{Batch, Fib, Hop};
-use kernel::host::{
-    DesiredHost, DesiredVeth, HostError, NIC_GROUP, Op, PT_HOST, PT_NS, Site, plan,
-};
+use kernel::host::{DesiredHost, DesiredVeth, HostError, NIC_GROUP, Op, PT_HOST, PT_NS, Site, plan};
 use kernel::monitor;
 use kernel::netns::Namespace;
 
@@ -24,18 +22,9 @@ impl Lab {
     fn new(nics: &[(&str, &str)]) -> Self {
         let (host, fabric, router) = (namespace(), namespace(), Name::new());
         let state = std::env::temp_dir().join(&router.0);
-        let lab = Self {
-            site: Site::new(host.clone()),
-            host,
-            fabric,
-            router,
-            state,
-        };
+        let lab = Self { site: Site::new(host.clone()), host, fabric, router, state };
         for (nic, address) in nics {
-            ip(
-                &lab.host,
-                &format!("link add {nic} type veth peer name far-{nic}"),
-            );
+            ip(&lab.host, &format!("link add {nic} type veth peer name far-{nic}"));
             move_link(&lab.host, &format!("far-{nic}"), &lab.fabric);
             ip(&lab.fabric, &format!("link set far-{nic} up"));
             ip(&lab.host, &format!("link set {nic} up"));
@@ -60,10 +49,7 @@ impl Lab {
     }
 
     fn plan(&self, desired: &DesiredHost) -> Vec<String> {
-        plan(desired, &self.site.observe(desired).unwrap())
-            .iter()
-            .map(Op::to_string)
-            .collect()
+        plan(desired, &self.site.observe(desired).unwrap()).iter().map(Op::to_string).collect()
     }
 
     fn apply(&self, desired: &DesiredHost) -> Vec<HostError> {
@@ -78,9 +64,7 @@ impl Lab {
     }
 
     fn inside(&self) -> Namespace {
-        Namespace::open(&self.router.0)
-            .unwrap()
-            .expect("the router's namespace exists")
+        Namespace::open(&self.router.0).unwrap().expect("the router's namespace exists")
     }
 
     fn teardown(&self) -> Vec<HostError> {
@@ -98,27 +82,17 @@ impl Drop for Lab {
 fn addresses(ns: &Namespace, name: &str) -> Option<Vec<String>> {
     let links = monitor::links(ns).unwrap();
     let link = links.into_iter().find(|link| link.name == name)?;
-    let mut all: Vec<_> = link
-        .addresses
-        .into_iter()
-        .filter(|net| !net.to_string().starts_with("fe80"))
-        .collect();
+    let mut all: Vec<_> = link.addresses.into_iter().filter(|net| !net.to_string().starts_with("fe80")).collect();
     all.sort();
     Some(all.iter().map(ToString::to_string).collect())
 }
 
 fn is_up(ns: &Namespace, name: &str) -> bool {
-    monitor::links(ns)
-        .unwrap()
-        .iter()
-        .any(|link| link.name == name && link.up)
+    monitor::links(ns).unwrap().iter().any(|link| link.name == name && link.up)
 }
 
 const V4: (&[&str], &[&str]) = (&["192.168.2.2/24"], &["192.168.2.1/24"]);
-const DUAL: (&[&str], &[&str]) = (
-    &["192.168.2.2/24", "2001:db8::2/64"],
-    &["192.168.2.1/24", "2001:db8::1/64"],
-);
+const DUAL: (&[&str], &[&str]) = (&["192.168.2.2/24", "2001:db8::2/64"], &["192.168.2.1/24", "2001:db8::1/64"]);
 
 /// Sets a pair up and looks at both ends.
 fn pair_has(veth: (&[&str], &[&str])) {
@@ -142,10 +116,7 @@ fn case_100_the_pair_works_with_host_prefixes() {
 #[test]
 fn case_101_the_pair_works_with_ipv6_and_with_both() {
     pair_has((&["2001:db8::1/128"], &["2001:db8::/128"]));
-    pair_has((
-        &["192.168.10.1/32", "2001:db8::1/128"],
-        &["192.168.10.0/32", "2001:db8::/128"],
-    ));
+    pair_has((&["192.168.10.1/32", "2001:db8::1/128"], &["192.168.10.0/32", "2001:db8::/128"]));
 }
 
 #[test]
@@ -181,10 +152,7 @@ fn case_103_a_nic_is_moved_with_its_addresses_once() {
     assert!(ip(&lab.inside(), "-d link show eth1").contains(&format!("group {NIC_GROUP}")));
     // The first address stays the first: it is the source of what the router sends.
     let shown = ip(&lab.inside(), "-4 -o address show eth1");
-    assert!(
-        shown.lines().next().unwrap().contains("192.168.11.3/24"),
-        "{shown}"
-    );
+    assert!(shown.lines().next().unwrap().contains("192.168.11.3/24"), "{shown}");
     assert!(ip(&lab.inside(), "route").contains("192.168.11.0/24 dev eth1"));
     lab.settle(&desired);
 }
@@ -195,16 +163,10 @@ fn case_104_another_nic_is_swapped_in_and_the_first_goes_back_with_its_addresses
     ip(&lab.host, "address add 2001:db8:11::3/64 dev eth1 nodad");
     lab.settle(&lab.desired(&["eth1"], Some(V4)));
     lab.settle(&lab.desired(&["eth2"], Some(V4)));
-    assert_eq!(
-        addresses(&lab.host, "eth1").unwrap(),
-        ["192.168.11.3/24", "2001:db8:11::3/64"]
-    );
+    assert_eq!(addresses(&lab.host, "eth1").unwrap(), ["192.168.11.3/24", "2001:db8:11::3/64"]);
     assert!(is_up(&lab.host, "eth1"));
     assert!(ip(&lab.host, "-d link show eth1").contains("group default"));
-    assert_eq!(
-        addresses(&lab.inside(), "eth2").unwrap(),
-        ["192.168.12.3/24"]
-    );
+    assert_eq!(addresses(&lab.inside(), "eth2").unwrap(), ["192.168.12.3/24"]);
     assert!(!lab.state.join("nics/eth1").exists() && lab.state.join("nics/eth2").exists());
 }
 
@@ -214,13 +176,7 @@ fn case_109_sysctls_are_set_whatever_they_were_and_nothing_changes_on_the_host()
     let desired = lab.desired(&["eth1"], Some(V4));
     lab.settle(&desired);
     let read = |ns: &Namespace, key: &'static str| {
-        ns.run(move || {
-            fs::read_to_string(format!("/proc/sys/net/{key}"))
-                .unwrap()
-                .trim()
-                .to_owned()
-        })
-        .unwrap()
+        ns.run(move || fs::read_to_string(format!("/proc/sys/net/{key}")).unwrap().trim().to_owned()).unwrap()
     };
     let table = [
         ("ipv4/conf/all/forwarding", "1", "0"),
@@ -239,32 +195,20 @@ fn case_109_sysctls_are_set_whatever_they_were_and_nothing_changes_on_the_host()
     let router = lab.inside();
     for (key, right, wrong) in table {
         assert_eq!(read(&router, key), right, "{key}");
-        router
-            .run(move || fs::write(format!("/proc/sys/net/{key}"), wrong).unwrap())
-            .unwrap();
+        router.run(move || fs::write(format!("/proc/sys/net/{key}"), wrong).unwrap()).unwrap();
         assert_eq!(read(&router, key), wrong, "{key}");
     }
     lab.settle(&desired);
     for (key, right, _) in table {
         assert_eq!(read(&router, key), right, "{key}");
     }
-    assert_eq!(
-        read(&lab.host, "ipv4/conf/all/forwarding"),
-        read(&namespace(), "ipv4/conf/all/forwarding")
-    );
+    assert_eq!(read(&lab.host, "ipv4/conf/all/forwarding"), read(&namespace(), "ipv4/conf/all/forwarding"));
     // Missing ones: an optional one is skipped, any other is an error that names it.
-    let missing = |optional| Op::SetSysctl {
-        key: "net/ipv4/no_such".to_owned(),
-        value: "1".to_owned(),
-        optional,
-    };
+    let missing = |optional| Op::SetSysctl { key: "net/ipv4/no_such".to_owned(), value: "1".to_owned(), optional };
     assert_eq!(lab.site.apply(&desired, &[missing(true)]), []);
     let errors = lab.site.apply(&desired, &[missing(false)]);
     assert_eq!(errors.len(), 1);
-    assert!(
-        errors[0].message.contains("net/ipv4/no_such")
-            && errors[0].message.contains("does not exist")
-    );
+    assert!(errors[0].message.contains("net/ipv4/no_such") && errors[0].message.contains("does not exist"));
 }
 
 #[test]
@@ -274,17 +218,8 @@ fn a_nic_that_does_not_exist_is_one_sentence_and_the_rest_is_done() {
     let errors = lab.apply(&desired);
     assert_eq!(errors.len(), 1, "{errors:?}");
     assert_eq!(errors[0].object, "foo");
-    assert!(
-        errors[0]
-            .message
-            .starts_with("NIC \"foo\" does not exist on this node"),
-        "{}",
-        errors[0].message
-    );
-    assert_eq!(
-        addresses(&lab.inside(), "eth1").unwrap(),
-        ["192.168.11.3/24"]
-    );
+    assert!(errors[0].message.starts_with("NIC \"foo\" does not exist on this node"), "{}", errors[0].message);
+    assert_eq!(addresses(&lab.inside(), "eth1").unwrap(), ["192.168.11.3/24"]);
     assert!(is_up(&lab.host, PT_HOST));
 }
 
@@ -295,17 +230,9 @@ fn addresses_mtu_and_state_are_repaired() {
     let desired = lab.desired(&["eth1"], Some(DUAL));
     lab.settle(&desired);
     let mtu = |ns: &Namespace, name: &str| {
-        monitor::links(ns)
-            .unwrap()
-            .into_iter()
-            .find(|link| link.name == name)
-            .unwrap()
-            .mtu
+        monitor::links(ns).unwrap().into_iter().find(|link| link.name == name).unwrap().mtu
     };
-    assert_eq!(
-        (mtu(&lab.host, PT_HOST), mtu(&lab.inside(), PT_NS)),
-        (1450, 1450)
-    );
+    assert_eq!((mtu(&lab.host, PT_HOST), mtu(&lab.inside(), PT_NS)), (1450, 1450));
     ip(&lab.host, "address flush dev pt-host scope global");
     // A stale address first, so that the right one is a secondary of its subnet and goes along with it.
     ip(&lab.host, "address add 192.168.2.77/24 dev pt-host");
@@ -316,10 +243,7 @@ fn addresses_mtu_and_state_are_repaired() {
     ip(&lab.inside(), "address del 192.168.11.3/24 dev eth1");
     lab.settle(&desired);
     assert_eq!(addresses(&lab.host, PT_HOST).unwrap(), DUAL.0);
-    assert_eq!(
-        addresses(&lab.inside(), "eth1").unwrap(),
-        ["192.168.11.3/24"]
-    );
+    assert_eq!(addresses(&lab.inside(), "eth1").unwrap(), ["192.168.11.3/24"]);
     assert_eq!(mtu(&lab.inside(), PT_NS), 1450);
 }
 
@@ -352,10 +276,7 @@ fn a_crash_right_after_the_move_loses_no_address() {
     ip(&lab.inside(), "link set eth1 down group default");
     ip(&lab.inside(), "address flush dev eth1");
     lab.settle(&desired);
-    assert_eq!(
-        addresses(&lab.inside(), "eth1").unwrap(),
-        ["192.168.11.3/24"]
-    );
+    assert_eq!(addresses(&lab.inside(), "eth1").unwrap(), ["192.168.11.3/24"]);
     assert!(ip(&lab.inside(), "-d link show eth1").contains("group 4242"));
     // And on the way back.
     move_link(&lab.inside(), "eth1", &lab.host);
@@ -371,22 +292,9 @@ fn a_name_taken_on_the_host_keeps_the_nic_and_the_namespace() {
     lab.settle(&lab.desired(&["eth1"], None));
     ip(&lab.host, "link add eth1 type bridge");
     let errors = lab.teardown();
-    assert!(
-        errors[0]
-            .message
-            .starts_with("cannot give NIC eth1 back to the host with 192.168.11.3/24"),
-        "{errors:?}"
-    );
-    assert!(
-        errors.iter().any(|error| error
-            .message
-            .contains("is kept, because eth1 is still in it")),
-        "{errors:?}"
-    );
-    assert_eq!(
-        addresses(&lab.inside(), "eth1").unwrap(),
-        ["192.168.11.3/24"]
-    );
+    assert!(errors[0].message.starts_with("cannot give NIC eth1 back to the host with 192.168.11.3/24"), "{errors:?}");
+    assert!(errors.iter().any(|error| error.message.contains("is kept, because eth1 is still in it")), "{errors:?}");
+    assert_eq!(addresses(&lab.inside(), "eth1").unwrap(), ["192.168.11.3/24"]);
     ip(&lab.host, "link del eth1");
     assert_eq!(lab.teardown(), []);
     assert_eq!(addresses(&lab.host, "eth1").unwrap(), ["192.168.11.3/24"]);
@@ -396,24 +304,13 @@ fn a_name_taken_on_the_host_keeps_the_nic_and_the_namespace() {
 fn a_teardown_gives_everything_back_and_is_fine_when_nothing_is_there() {
     let lab = Lab::new(&[("eth1", "192.168.11.3/24")]);
     assert_eq!(lab.teardown(), []);
-    assert!(
-        Namespace::open(&lab.router.0).unwrap().is_none(),
-        "not made for the occasion"
-    );
+    assert!(Namespace::open(&lab.router.0).unwrap().is_none(), "not made for the occasion");
     lab.settle(&lab.desired(&["eth1"], Some(DUAL)));
     let router = lab.inside();
     let mut fib = Fib::open(&router).unwrap();
-    let hop = Hop {
-        gateway: "192.168.2.2".parse().unwrap(),
-        link: index(&router, PT_NS),
-    };
+    let hop = Hop { gateway: "192.168.2.2".parse().unwrap(), link: index(&router, PT_NS) };
     let routes = vec![("10.1.0.0/16".parse().unwrap(), Some(1))];
-    fib.apply(&Batch {
-        set_groups: vec![(1, vec![hop])],
-        routes,
-        ..Batch::default()
-    })
-    .unwrap();
+    fib.apply(&Batch { set_groups: vec![(1, vec![hop])], routes, ..Batch::default() }).unwrap();
     assert_eq!(lab.teardown(), []);
     assert_eq!(addresses(&lab.host, "eth1").unwrap(), ["192.168.11.3/24"]);
     assert_eq!(addresses(&lab.host, PT_HOST), None);
