@@ -24,6 +24,8 @@ const LONGEST_RETRY: Duration = Duration::from_secs(30);
 /// the pause between them grows to [`LONGEST_PAUSE`].
 const FIGHT: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// A look without any cause, because the kernel does not tell of everything (sysctls).
+const AUDIT: Duration = Duration::from_secs(60);
 
 /// When to try next. Pure: told the time.
 #[derive(Debug, Default)]
@@ -55,7 +57,7 @@ impl Pace {
             self.changed = Some(now);
         }
         self.retry = failed.then(|| self.retry.map_or(FIRST_RETRY, |wait| (wait * 2).min(LONGEST_RETRY)));
-        self.due = self.retry.map(|wait| now + wait);
+        self.due = Some(now + self.retry.unwrap_or(AUDIT));
     }
 }
 
@@ -156,7 +158,7 @@ impl Keeper {
             self.status.note(Level::Info, None, format!("{}: no longer in error", gone.object));
         }
         self.pace.attempted(now, changed, !errors.is_empty());
-        self.retry_not_before = self.pace.due;
+        self.retry_not_before = self.pace.retry.and(self.pace.due);
         self.failed_steps = if errors.is_empty() { Vec::new() } else { steps };
         self.status.update(|data| data.host_errors.clone_from(&errors));
         self.errors = errors;
@@ -211,7 +213,7 @@ mod tests {
         }
         assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30]);
         pace.attempted(now, false, false);
-        assert_eq!(wait(&pace, now), None);
+        assert_eq!(wait(&pace, now), Some(AUDIT));
         pace.attempted(now, false, true);
         assert_eq!(wait(&pace, now), Some(FIRST_RETRY));
     }
