@@ -165,3 +165,16 @@ fn twenty_thousand_networks_pass() {
         routes(&pair.right.0).lines().filter(|line| line.starts_with("11.")).count() == 20_000
     });
 }
+
+#[test]
+fn with_graceful_restart_a_stop_is_silent_and_leaves_the_routes() {
+    let pair = Pair::new();
+    let graceful = |text: String| format!("{text}gracefulRestart: {{}}\n");
+    let left = pair.start(&pair.left, "left", &graceful(config(1, 2, "10.1.0.0/24", "")));
+    let right = pair.start(&pair.right, "right", &graceful(config(2, 1, "10.2.0.0/24", "")));
+    wait_until("the routes are there", || has(&pair.left.0, "10.2.0.0/24") && has(&pair.right.0, "10.1.0.0/24"));
+    left.stop();
+    assert!(has(&pair.left.0, "10.2.0.0/24"), "{}", routes(&pair.left.0));
+    wait_until("the peer notices", || right.log().contains("lost"));
+    assert!(!right.log().contains("received Cease"), "{}", right.log());
+}
