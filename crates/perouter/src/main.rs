@@ -5,6 +5,7 @@ mod admin;
 mod daemon;
 mod fib;
 mod host;
+mod lab;
 mod run;
 mod source;
 mod speak;
@@ -17,21 +18,13 @@ use std::path::PathBuf;
 fn main() -> std::process::ExitCode {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let option = |name: &str| {
-        let place = words.iter().position(|word| word == name)?;
-        words.get(place + 1).map(PathBuf::from)
-    };
-    let result = if words.first().is_some_and(|word| word == "speak") {
-        runtime.block_on(speak::speak(words.get(1).map_or_else(|| PathBuf::from("speak.yaml"), PathBuf::from)))
-    } else {
-        let default = run::RunOptions::default();
-        runtime.block_on(run::run(run::RunOptions {
-            config_dir: option("--config-dir").unwrap_or(default.config_dir),
-            node_config: option("--node-config").unwrap_or(default.node_config),
-            state_dir: option("--state-dir").unwrap_or(default.state_dir),
-            namespace: option("--namespace").map(|name| name.to_string_lossy().into_owned()),
-        }))
+    let mut words = std::env::args_os().skip(1);
+    let result = match words.next() {
+        Some(word) if word == "speak" => {
+            runtime.block_on(speak::speak(words.next().map_or_else(|| PathBuf::from("speak.yaml"), PathBuf::from)))
+        }
+        Some(word) if word == "lab" => lab::up(lab::LabOptions { leaf: None, host: None, keep: false }).map(|_| ()).map_err(daemon::RunError),
+        Some(_) | None => runtime.block_on(run::run(run::RunOptions::default())),
     };
     runtime.shutdown_background();
     match result {
