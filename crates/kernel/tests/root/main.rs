@@ -4,6 +4,7 @@
 //! and everything ends with the test. Assertions from outside use `ip -j` of iproute2.
 
 mod fib;
+mod host;
 mod lab;
 mod monitor;
 mod netns;
