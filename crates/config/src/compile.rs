@@ -362,6 +362,8 @@ fn host(spec: &UnderlaySpec, joint: Option<&Joint>) -> DesiredHost {
             host_addresses: joint.plans.iter().map(|plan| plan.host).collect(),
             ns_addresses: joint.plans.iter().map(|plan| plan.router).collect(),
         }),
+        // The daemon puts its own here.
+        state_dir: crate::speak::DEFAULT_STATE_DIR.into(),
     }
 }
 

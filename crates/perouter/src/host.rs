@@ -70,6 +70,8 @@ pub(crate) struct Keeper {
     failed_steps: Vec<Op>,
     retry_not_before: Option<Instant>,
     errors: Vec<HostError>,
+    /// What deserves a look although it works; for as long as the same host is desired.
+    warnings: Vec<String>,
     pace: Pace,
 }
 
@@ -78,6 +80,7 @@ struct Attempt {
     steps: Vec<Op>,
     /// `None`: the steps are those that failed a moment ago and were not tried.
     errors: Option<Vec<HostError>>,
+    warnings: Vec<String>,
 }
 
 impl Keeper {
@@ -89,6 +92,7 @@ impl Keeper {
             failed_steps: Vec::new(),
             retry_not_before: None,
             errors: Vec::new(),
+            warnings: Vec::new(),
             pace: Pace::default(),
         }
     }
@@ -98,6 +102,7 @@ impl Keeper {
         if self.desired.as_ref() != Some(&desired) {
             self.desired = Some(desired);
             self.failed_steps.clear();
+            self.warnings.clear();
             self.pace = Pace::default();
         }
     }
@@ -132,7 +137,7 @@ impl Keeper {
             Ok(attempt) => attempt,
             Err(error) => {
                 tracing::error!(%error, "the host side panicked");
-                Attempt { steps: Vec::new(), errors: Some(Vec::new()) }
+                Attempt { steps: Vec::new(), errors: Some(Vec::new()), warnings: Vec::new() }
             }
         };
         self.record(attempt)
@@ -140,7 +145,13 @@ impl Keeper {
 
     fn record(&mut self, attempt: Attempt) -> bool {
         let now = Instant::now();
-        let Attempt { steps, errors } = attempt;
+        let Attempt { steps, errors, warnings } = attempt;
+        for warning in warnings {
+            if !self.warnings.contains(&warning) {
+                self.status.note(Level::Warn, None, warning.clone());
+                self.warnings.push(warning);
+            }
+        }
         let Some(errors) = errors else {
             self.pace.due = self.retry_not_before;
             return false;
@@ -148,7 +159,7 @@ impl Keeper {
         let changed = !steps.is_empty();
         if steps != self.failed_steps {
             for step in &steps {
-                self.status.note(Level::Info, None, sentence(step));
+                self.status.note(Level::Info, None, step.to_string());
             }
         }
         for error in errors.iter().filter(|error| !self.errors.contains(error)) {
@@ -160,7 +171,10 @@ impl Keeper {
         self.pace.attempted(now, changed, !errors.is_empty());
         self.retry_not_before = self.pace.retry.and(self.pace.due);
         self.failed_steps = if errors.is_empty() { Vec::new() } else { steps };
-        self.status.update(|data| data.host_errors.clone_from(&errors));
+        self.status.update(|data| {
+            data.host_errors.clone_from(&errors);
+            data.host_warnings.clone_from(&self.warnings);
+        });
         self.errors = errors;
         changed
     }
@@ -169,20 +183,23 @@ impl Keeper {
 fn attempt(desired: &DesiredHost, skip: &[Op]) -> Attempt {
     let observed = match kernel::host::observe(desired) {
         Ok(observed) => observed,
-        Err(error) => {
-            return Attempt { steps: Vec::new(), errors: Some(vec![error]) };
-        }
+        Err(error) => return Attempt { steps: Vec::new(), errors: Some(vec![error]), warnings: Vec::new() },
     };
     let steps = kernel::host::plan(desired, &observed);
+    let warnings: Vec<String> =
+        desired.nics.iter().filter(|nic| observed.carries_default_route(nic)).map(|nic| cuts_off(nic)).collect();
     if !steps.is_empty() && steps == skip {
-        return Attempt { steps, errors: None };
+        return Attempt { steps, errors: None, warnings };
     }
     let errors = if steps.is_empty() { Vec::new() } else { kernel::host::apply(desired, &steps) };
-    Attempt { steps, errors: Some(errors) }
+    Attempt { steps, errors: Some(errors), warnings }
 }
 
-fn sentence(step: &Op) -> String {
-    format!("{step:?}")
+fn cuts_off(nic: &str) -> String {
+    format!(
+        "NIC {nic} carries a default route of the host, which goes away with it: unless the fabric announces another one, \
+         this node is cut off. Remove {nic} from the Underlay to have it back"
+    )
 }
 
 #[cfg(test)]

@@ -220,7 +220,7 @@ impl Router {
 
     /// Host first: sessions over a NIC that arrives a moment later would only begin at the next retry.
     async fn apply(&mut self, intent: Intent, host: DesiredHost) {
-        self.keeper.set(DesiredHost { namespace: self.name.clone(), ..host });
+        self.keeper.set(DesiredHost { nics: host.nics, veth: host.veth, ..self.bare_host() });
         self.converge().await;
         if self.intent.as_ref() != Some(&intent) {
             self.intent = Some(intent.clone());
@@ -242,8 +242,18 @@ impl Router {
                 tracing::debug!("some connections did not end in time");
             }
         }
-        self.keeper.set(DesiredHost { namespace: self.name.clone(), nics: Vec::new(), veth: None });
+        self.keeper.set(self.bare_host());
         self.converge().await;
+    }
+
+    /// The namespace and nothing in it. Its name and the place of saved addresses are this daemon's to choose.
+    fn bare_host(&self) -> DesiredHost {
+        DesiredHost {
+            namespace: self.name.clone(),
+            nics: Vec::new(),
+            veth: None,
+            state_dir: self.options.state_dir.clone(),
+        }
     }
 
     /// Somebody removed the namespace's name, but not the namespace: we hold it, with NICs and routes in it.

@@ -198,11 +198,14 @@ fn a_nic_that_does_not_exist_is_named_and_taken_when_it_comes() {
     ip(&format!("-n {} link set eth1 down", site.node));
     ip(&format!("-n {} link set eth1 name other", site.node));
     site.write("a", &format!("{UNDERLAY}{PASSTHROUGH}"));
+    ip(&format!("-n {} link set other up", site.node));
+    ip(&format!("-n {} route add default via 192.168.11.2 dev other", site.node));
     let run = site.run("run.log");
     wait_until("the missing NIC is named", || run.log().contains("eth1"));
     wait_until("what does not depend on it is there", || site.link(&site.node, "pt-host"));
     ip(&format!("-n {} link set other name eth1", site.node));
     wait_until("the NIC is taken", || !site.link(&site.node, "eth1"));
+    wait_until("a lost default route is told", || run.log().contains("NIC eth1 carries a default route of the host"));
     run.stop();
 }
 
