@@ -85,6 +85,19 @@ impl Namespace {
         Ok((namespace, true))
     }
 
+    /// Gives this namespace its name back, which somebody removed. `Ok(false)`: the name has a namespace already,
+    /// this one or another.
+    pub fn rebind(&self, name: &str) -> io::Result<bool> {
+        if Self::open(name)?.is_some() {
+            return Ok(false);
+        }
+        let path = path(name)?;
+        share_directory()?;
+        OpenOptions::new().create(true).append(true).open(&path)?;
+        self.bind(path)?;
+        Ok(true)
+    }
+
     /// Mounts the namespace on `path`. The source must be a path, and only a thread inside has one that does not
     /// depend on how descriptors are shown in /proc.
     fn bind(&self, path: PathBuf) -> io::Result<()> {

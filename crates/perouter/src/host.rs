@@ -24,6 +24,8 @@ const LONGEST_RETRY: Duration = Duration::from_secs(30);
 /// the pause between them grows to [`LONGEST_PAUSE`].
 const FIGHT: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// A look without any cause, because the kernel does not tell of everything (sysctls).
+const AUDIT: Duration = Duration::from_secs(60);
 
 /// When to try next. Pure: told the time.
 #[derive(Debug, Default)]
@@ -55,7 +57,7 @@ impl Pace {
             self.changed = Some(now);
         }
         self.retry = failed.then(|| self.retry.map_or(FIRST_RETRY, |wait| (wait * 2).min(LONGEST_RETRY)));
-        self.due = self.retry.map(|wait| now + wait);
+        self.due = Some(now + self.retry.unwrap_or(AUDIT));
     }
 }
 
@@ -68,6 +70,8 @@ pub(crate) struct Keeper {
     failed_steps: Vec<Op>,
     retry_not_before: Option<Instant>,
     errors: Vec<HostError>,
+    /// What deserves a look although it works; for as long as the same host is desired.
+    warnings: Vec<String>,
     pace: Pace,
 }
 
@@ -76,6 +80,7 @@ struct Attempt {
     steps: Vec<Op>,
     /// `None`: the steps are those that failed a moment ago and were not tried.
     errors: Option<Vec<HostError>>,
+    warnings: Vec<String>,
 }
 
 impl Keeper {
@@ -87,6 +92,7 @@ impl Keeper {
             failed_steps: Vec::new(),
             retry_not_before: None,
             errors: Vec::new(),
+            warnings: Vec::new(),
             pace: Pace::default(),
         }
     }
@@ -96,6 +102,7 @@ impl Keeper {
         if self.desired.as_ref() != Some(&desired) {
             self.desired = Some(desired);
             self.failed_steps.clear();
+            self.warnings.clear();
             self.pace = Pace::default();
         }
     }
@@ -130,7 +137,7 @@ impl Keeper {
             Ok(attempt) => attempt,
             Err(error) => {
                 tracing::error!(%error, "the host side panicked");
-                Attempt { steps: Vec::new(), errors: Some(Vec::new()) }
+                Attempt { steps: Vec::new(), errors: Some(Vec::new()), warnings: Vec::new() }
             }
         };
         self.record(attempt)
@@ -138,7 +145,13 @@ impl Keeper {
 
     fn record(&mut self, attempt: Attempt) -> bool {
         let now = Instant::now();
-        let Attempt { steps, errors } = attempt;
+        let Attempt { steps, errors, warnings } = attempt;
+        for warning in warnings {
+            if !self.warnings.contains(&warning) {
+                self.status.note(Level::Warn, None, warning.clone());
+                self.warnings.push(warning);
+            }
+        }
         let Some(errors) = errors else {
             self.pace.due = self.retry_not_before;
             return false;
@@ -146,7 +159,7 @@ impl Keeper {
         let changed = !steps.is_empty();
         if steps != self.failed_steps {
             for step in &steps {
-                self.status.note(Level::Info, None, sentence(step));
+                self.status.note(Level::Info, None, step.to_string());
             }
         }
         for error in errors.iter().filter(|error| !self.errors.contains(error)) {
@@ -156,9 +169,12 @@ impl Keeper {
             self.status.note(Level::Info, None, format!("{}: no longer in error", gone.object));
         }
         self.pace.attempted(now, changed, !errors.is_empty());
-        self.retry_not_before = self.pace.due;
+        self.retry_not_before = self.pace.retry.and(self.pace.due);
         self.failed_steps = if errors.is_empty() { Vec::new() } else { steps };
-        self.status.update(|data| data.host_errors.clone_from(&errors));
+        self.status.update(|data| {
+            data.host_errors.clone_from(&errors);
+            data.host_warnings.clone_from(&self.warnings);
+        });
         self.errors = errors;
         changed
     }
@@ -167,20 +183,23 @@ impl Keeper {
 fn attempt(desired: &DesiredHost, skip: &[Op]) -> Attempt {
     let observed = match kernel::host::observe(desired) {
         Ok(observed) => observed,
-        Err(error) => {
-            return Attempt { steps: Vec::new(), errors: Some(vec![error]) };
-        }
+        Err(error) => return Attempt { steps: Vec::new(), errors: Some(vec![error]), warnings: Vec::new() },
     };
     let steps = kernel::host::plan(desired, &observed);
+    let warnings: Vec<String> =
+        desired.nics.iter().filter(|nic| observed.carries_default_route(nic)).map(|nic| cuts_off(nic)).collect();
     if !steps.is_empty() && steps == skip {
-        return Attempt { steps, errors: None };
+        return Attempt { steps, errors: None, warnings };
     }
     let errors = if steps.is_empty() { Vec::new() } else { kernel::host::apply(desired, &steps) };
-    Attempt { steps, errors: Some(errors) }
+    Attempt { steps, errors: Some(errors), warnings }
 }
 
-fn sentence(step: &Op) -> String {
-    step.to_string()
+fn cuts_off(nic: &str) -> String {
+    format!(
+        "NIC {nic} carries a default route of the host, which goes away with it: unless the fabric announces another one, \
+         this node is cut off. Remove {nic} from the Underlay to have it back"
+    )
 }
 
 #[cfg(test)]
@@ -211,7 +230,7 @@ mod tests {
         }
         assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30]);
         pace.attempted(now, false, false);
-        assert_eq!(wait(&pace, now), None);
+        assert_eq!(wait(&pace, now), Some(AUDIT));
         pace.attempted(now, false, true);
         assert_eq!(wait(&pace, now), Some(FIRST_RETRY));
     }

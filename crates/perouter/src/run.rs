@@ -40,6 +40,9 @@ use verdicts::Told;
 /// How long sessions may take to end before their NIC is given back.
 const QUIET_LIMIT: Duration = Duration::from_secs(3);
 
+/// Where namespaces have their names.
+const NAMES: &str = "/var/run/netns";
+
 /// Where `run` finds and leaves things.
 #[derive(Clone, Debug)]
 pub(crate) struct RunOptions {
@@ -89,7 +92,8 @@ pub(crate) async fn run(options: RunOptions) -> Result<(), RunError> {
     let follower = watch::follow(namespace.clone(), router_news, speaker.clone(), status.clone());
     let admin = Admin::start(&state, speaker.clone(), status.clone())?;
 
-    let mut bursts = watch_files(&options, &status);
+    let mut bursts = watch_files(&[&options.config_dir, &options.node_config], &status);
+    let mut names = watch_files(&[&Path::new(NAMES).join(&name)], &status);
     let mut router = Router {
         keeper: Keeper::new(status.clone()),
         options,
@@ -109,6 +113,7 @@ pub(crate) async fn run(options: RunOptions) -> Result<(), RunError> {
                 Wish::Stop => break,
             },
             Some(()) = bursts.recv() => router.reload().await,
+            Some(()) = names.recv() => router.keeper.kernel_changed(),
             _ = host_news.take() => router.keeper.kernel_changed(),
             () = router.keeper.due() => router.converge().await,
         }
@@ -143,10 +148,10 @@ async fn watch_own_namespace(news: News) -> Result<(), RunError> {
         .map_err(|error| RunError::io("cannot watch the links of the host", &error))
 }
 
-fn watch_files(options: &RunOptions, status: &Status) -> mpsc::Receiver<()> {
-    files::watch(&[&options.config_dir, &options.node_config]).unwrap_or_else(|error| {
-        let text = format!("cannot watch {}: {error}. SIGHUP reloads", options.config_dir.display());
-        status.note(Level::Warn, None, text);
+fn watch_files(paths: &[&Path], status: &Status) -> mpsc::Receiver<()> {
+    files::watch(paths).unwrap_or_else(|error| {
+        let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+        status.note(Level::Warn, None, format!("cannot watch {}: {error}. SIGHUP reloads", names.join(", ")));
         // Closed from the start: the branch that waits for it is never taken.
         mpsc::channel(1).1
     })
@@ -215,11 +220,7 @@ impl Router {
 
     /// Host first: sessions over a NIC that arrives a moment later would only begin at the next retry.
     async fn apply(&mut self, intent: Intent, host: DesiredHost) {
-        self.keeper.set(DesiredHost {
-            namespace: self.name.clone(),
-            state_dir: self.options.state_dir.clone(),
-            ..host
-        });
+        self.keeper.set(DesiredHost { nics: host.nics, veth: host.veth, ..self.bare_host() });
         self.converge().await;
         if self.intent.as_ref() != Some(&intent) {
             self.intent = Some(intent.clone());
@@ -241,16 +242,34 @@ impl Router {
                 tracing::debug!("some connections did not end in time");
             }
         }
-        self.keeper.set(DesiredHost {
+        self.keeper.set(self.bare_host());
+        self.converge().await;
+    }
+
+    /// The namespace and nothing in it. Its name and the place of saved addresses are this daemon's to choose.
+    fn bare_host(&self) -> DesiredHost {
+        DesiredHost {
             namespace: self.name.clone(),
             nics: Vec::new(),
             veth: None,
             state_dir: self.options.state_dir.clone(),
-        });
-        self.converge().await;
+        }
+    }
+
+    /// Somebody removed the namespace's name, but not the namespace: we hold it, with NICs and routes in it.
+    async fn keep_name(&self) {
+        let (namespace, name) = (self.namespace.clone(), self.name.clone());
+        let text = match blocking(move || namespace.rebind(&name)).await {
+            Ok(Ok(true)) => format!("the name of namespace {} was removed; it has it again", self.name),
+            Ok(Ok(false)) => return,
+            Ok(Err(error)) => format!("namespace {} has lost its name and cannot have it back: {error}", self.name),
+            Err(error) => error.to_string(),
+        };
+        self.status.note(Level::Warn, None, text);
     }
 
     async fn converge(&mut self) {
+        self.keep_name().await;
         if self.keeper.converge().await {
             // Not left to the monitor: the next intent must find the new links.
             let everything = kernel::monitor::Changes { links: true, routes: true, resync: false };

@@ -28,7 +28,9 @@ pub(crate) async fn speak(file: PathBuf) -> Result<(), RunError> {
         Namespace::current().map_err(|error| RunError::io("cannot open our own network namespace", &error))?;
     let (in_namespace, addresses) = (namespace.clone(), config.listen.clone());
     let (listeners, warnings) = blocking(move || listener::open(&in_namespace, &addresses)).await?.map_err(RunError)?;
-    warnings.into_iter().for_each(|warning| status.note(Level::Warn, None, warning));
+    for warning in config.warnings.iter().cloned().chain(warnings) {
+        status.note(Level::Warn, None, warning);
+    }
 
     let news = News::default();
     let first = first_facts(&namespace, vec![news.clone()], &status).await?;
@@ -89,6 +91,9 @@ async fn reload(file: &Path, old: Speak, speaker: &SpeakerHandle, status: &Statu
             let text = format!("{}: `{field}` has changed; that takes effect at the next start", file.display());
             status.note(Level::Warn, None, text);
         }
+    }
+    for warning in new.warnings.iter().filter(|warning| !old.warnings.contains(warning)) {
+        status.note(Level::Warn, None, warning.clone());
     }
     new.listen = old.listen;
     new.state_dir = old.state_dir;

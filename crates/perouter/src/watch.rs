@@ -63,6 +63,8 @@ pub(crate) fn monitor(namespace: Namespace, name: &str, targets: Vec<News>) -> i
     thread::Builder::new().name(format!("watch-{name}")).spawn(move || {
         loop {
             let changes = match monitor.wait() {
+                // Without changes: it was stopped.
+                Ok(changes) if changes == Changes::default() => return,
                 Ok(changes) => changes,
                 Err(error) => {
                     tracing::warn!(namespace = name, error = %words(&error), "lost the kernel's notifications, subscribing again");

@@ -164,7 +164,7 @@ impl Owner {
         };
         // `Owner` keeps a sender of `facts` and `written`, so these never end.
         tokio::select! {
-            request = self.requests.recv() => match request {
+            request = self.requests.recv(), if self.stopping.is_none() => match request {
                 Some(request) => self.request(request),
                 // Nobody can stop or ask this speaker any more.
                 None => self.stop(false, false),
@@ -280,13 +280,23 @@ impl Owner {
         let stream = self.listeners.tune(&stream, remote.ip()).and_then(|()| TcpStream::from_std(stream));
         match stream {
             Ok(stream) => {
-                self.accepted += 1;
-                let conn = ConnId::Accepted(self.accepted);
+                let conn = self.next_accepted();
                 self.open(conn, stream);
                 self.engine.handle(now(), Event::Accepted { conn, local, remote });
             }
             Err(error) => {
                 tracing::warn!(peer = %remote, error = %connection::words(&error), "cannot use an accepted connection");
+            }
+        }
+    }
+
+    fn next_accepted(&mut self) -> ConnId {
+        loop {
+            // Whoever can reach the port can use numbers up, but has few connections open at once.
+            self.accepted = self.accepted.wrapping_add(1);
+            let conn = ConnId::Accepted(self.accepted);
+            if !self.connections.contains_key(&conn) {
+                return conn;
             }
         }
     }
