@@ -4,8 +4,9 @@
 //! Emits [`Changes`], coalesced: what happened is read anew by [`links`] and [`foreign_routes`], so that a
 //! notification which was lost or came late costs nothing. Keeps only which links can hold next hops.
 //!
-//! Our own routes do not wake it: a socket filter drops their notifications in the kernel, or a million routes
-//! would be a million wake-ups.
+//! Our own changes do not wake it: a socket filter drops what [`crate::fib`] asked for already in the kernel, or a
+//! million routes would be a million wake-ups. It knows them by the port of the asking socket, so that a route or
+//! next hop of ours which somebody else deletes is noticed: [`Changes::resync`].
 //!
 //! **What the kernel does without telling**: when a link goes down or loses its carrier, it deletes the next-hop
 //! objects on that link, then the groups left empty, then all routes that pointed there. None of the three is
@@ -24,8 +25,8 @@ use rustix::io::Errno;
 use socket2::{SockFilter, SockRef};
 
 use crate::link::{self, Link};
-use crate::netlink::Socket;
 use crate::netlink::constants::*;
+use crate::netlink::{Message, Socket, WRITER_PORTS, WRITER_PORTS_MASK};
 use crate::netns::Namespace;
 use crate::route::{self, Exit, Objects, PROTOCOL};
 
@@ -164,8 +165,8 @@ impl Monitor {
             RTNLGRP_NEXTHOP,
         ];
         let mask = groups.into_iter().fold(0, |mask, group| mask | 1 << (group - 1));
-        let socket = ns.run(move || Socket::bound(mask))??;
-        SockRef::from(&socket).attach_filter(&own_routes_filter())?;
+        let socket = ns.run(move || Socket::bound(mask, 0))??;
+        SockRef::from(&socket).attach_filter(&own_changes_filter())?;
         let holding = holding(ns)?;
         let stop = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         Ok(Self { namespace: ns.clone(), socket, stop: Arc::new(stop), holding })
@@ -198,7 +199,7 @@ impl Monitor {
         let mut lost = false;
         loop {
             let holding = &mut self.holding;
-            let received = self.socket.try_receive(|message| note(message.kind, message.body, holding, &mut changes));
+            let received = self.socket.try_receive(|message| note(&message, holding, &mut changes));
             match received.map_err(|error| (Errno::from_io_error(&error), error)) {
                 Ok(()) => {}
                 Err((Some(Errno::AGAIN), _)) if lost => {
@@ -220,7 +221,8 @@ fn holding(namespace: &Namespace) -> io::Result<HashSet<u32>> {
 }
 
 /// Adds one notification to what is known to have changed.
-fn note(kind: u16, body: &[u8], holding: &mut HashSet<u32>, changes: &mut Changes) {
+fn note(message: &Message<'_>, holding: &mut HashSet<u32>, changes: &mut Changes) {
+    let Message { kind, body, .. } = *message;
     match kind {
         RTM_NEWLINK | RTM_DELLINK => {
             let Some(link) = link::parse(body) else {
@@ -231,16 +233,17 @@ fn note(kind: u16, body: &[u8], holding: &mut HashSet<u32>, changes: &mut Change
         }
         RTM_NEWADDR | RTM_DELADDR => changes.links = true,
         RTM_NEWROUTE | RTM_DELROUTE => {
-            changes.routes |= route::parse(body).is_some_and(|route| {
-                route.protocol != PROTOCOL
-                    && route.table == RT_TABLE_MAIN.into()
-                    && route.kind == RTN_UNICAST
-                    && route.flags & RTM_F_CLONED == 0
-            });
+            let Some(route) = route::parse(body) else { return };
+            let counts =
+                route.table == RT_TABLE_MAIN.into() && route.kind == RTN_UNICAST && route.flags & RTM_F_CLONED == 0;
+            changes.routes |= counts && route.protocol != PROTOCOL;
+            changes.resync |= counts && route.protocol == PROTOCOL && kind == RTM_DELROUTE;
         }
-        // A change of somebody else's object changes the routes that use it.
         RTM_NEWNEXTHOP | RTM_DELNEXTHOP => {
-            changes.routes |= route::parse_next_hop(body).is_some_and(|object| object.protocol != PROTOCOL);
+            let Some(object) = route::parse_next_hop(body) else { return };
+            // A change of somebody else's object changes the routes that use it.
+            changes.routes |= object.protocol != PROTOCOL;
+            changes.resync |= object.protocol == PROTOCOL && kind == RTM_DELNEXTHOP;
         }
         _ => {}
     }
@@ -256,21 +259,19 @@ fn held(kind: u16, link: &Link, holding: &mut HashSet<u32>) -> bool {
     }
 }
 
-/// Drops notifications of routes with our protocol number. Each notification is a datagram of its own:
-/// `nlmsghdr` (type at 4), then `rtmsg` (protocol at 16 + 5). Loads of classic BPF are big-endian, the message is
-/// in the machine's order.
-fn own_routes_filter() -> [SockFilter; 7] {
-    const LOAD_HALF: u16 = (libc::BPF_LD | libc::BPF_H | libc::BPF_ABS) as u16;
-    const LOAD_BYTE: u16 = (libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16;
+/// Drops notifications of what our own FIB sockets asked for: their port is in [`WRITER_PORTS`]. Each notification
+/// is a datagram of its own that starts with `nlmsghdr`, the port at 12. Loads of classic BPF are big-endian, the
+/// message is in the machine's order.
+fn own_changes_filter() -> [SockFilter; 5] {
+    const LOAD_WORD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+    const AND: u16 = (libc::BPF_ALU | libc::BPF_AND | libc::BPF_K) as u16;
     const JUMP_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
     const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
-    let wire = |kind: u16| u32::from(u16::from_be_bytes(kind.to_ne_bytes()));
+    let loaded = |number: u32| u32::from_be_bytes(number.to_ne_bytes());
     [
-        SockFilter::new(LOAD_HALF, 0, 0, 4),
-        SockFilter::new(JUMP_EQUAL, 1, 0, wire(RTM_NEWROUTE)),
-        SockFilter::new(JUMP_EQUAL, 0, 2, wire(RTM_DELROUTE)),
-        SockFilter::new(LOAD_BYTE, 0, 0, 16 + 5),
-        SockFilter::new(JUMP_EQUAL, 1, 0, PROTOCOL.into()),
+        SockFilter::new(LOAD_WORD, 0, 0, 12),
+        SockFilter::new(AND, 0, 0, loaded(!WRITER_PORTS_MASK)),
+        SockFilter::new(JUMP_EQUAL, 1, 0, loaded(WRITER_PORTS)),
         SockFilter::new(RETURN, 0, 0, u32::MAX),
         SockFilter::new(RETURN, 0, 0, 0),
     ]

@@ -94,7 +94,7 @@ pub struct Fib {
 impl Fib {
     /// Opens it and reads what an earlier process left there, which stays in force until swept.
     pub fn open(ns: &Namespace) -> io::Result<Self> {
-        let mut socket = ns.socket()?;
+        let mut socket = ns.run(Socket::open_writer)??;
         let groups = Groups::adopt(route::next_hops(&mut socket)?);
         let adopted = route::routes(&mut socket, PROTOCOL)?
             .into_iter()

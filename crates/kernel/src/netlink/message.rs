@@ -88,6 +88,8 @@ pub(crate) struct Message<'a> {
     pub(crate) kind: u16,
     pub(crate) flags: u16,
     pub(crate) sequence: u32,
+    /// In a notification: the port of the socket that asked for the change, zero for the kernel itself.
+    pub(crate) port: u32,
     /// What follows `nlmsghdr`: the fixed header of the family and its attributes.
     pub(crate) body: &'a [u8],
 }
@@ -100,6 +102,7 @@ pub(crate) fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
             kind: bytes.u16_at(4)?,
             flags: bytes.u16_at(6)?,
             sequence: bytes.u32_at(8)?,
+            port: bytes.u32_at(12)?,
             body: bytes.get(HEADER..length)?,
         };
         bytes = bytes.get(aligned(length)..).unwrap_or_default();

@@ -10,8 +10,8 @@ pub(crate) mod constants;
 mod message;
 mod socket;
 
-pub(crate) use message::{Attributes, Fields, attributes, family, prefix};
-pub(crate) use socket::{Refusal, Socket};
+pub(crate) use message::{Attributes, Fields, Message, attributes, family, prefix};
+pub(crate) use socket::{Refusal, Socket, WRITER_PORTS, WRITER_PORTS_MASK};
 
 #[cfg(test)]
 mod tests;

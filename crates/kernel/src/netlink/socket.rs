@@ -28,6 +28,12 @@ const RECEIVE: usize = 128 << 10;
 /// change in the midst also comes as a notification.
 const DUMP_ATTEMPTS: usize = 8;
 
+/// Ports of sockets that write the FIB: notifications name the port of the asker, so a monitor can tell what we did
+/// ourselves. The kernel hands out process ids and numbers above 2^31 on its own, never these.
+pub(crate) const WRITER_PORTS: u32 = 0x5045_0000;
+/// Bits in which such ports differ.
+pub(crate) const WRITER_PORTS_MASK: u32 = 0xffff;
+
 /// The kernel said no.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
@@ -73,11 +79,25 @@ pub(crate) struct Socket {
 impl Socket {
     /// Opens one in the namespace of the calling thread.
     pub(crate) fn open() -> io::Result<Self> {
-        Self::bound(0)
+        Self::bound(0, 0)
     }
 
-    /// Opens one that hears these multicast groups, a mask with bit `n - 1` for group `n`.
-    pub(crate) fn bound(groups: u32) -> io::Result<Self> {
+    /// Opens one whose port tells every listener that a change was ours (see [`WRITER_PORTS`]).
+    pub(crate) fn open_writer() -> io::Result<Self> {
+        // Several processes and several FIBs of one process find free ports from different starts.
+        let start = std::process::id();
+        let ports = (0..=WRITER_PORTS_MASK).map(|n| WRITER_PORTS | (start.wrapping_add(n) & WRITER_PORTS_MASK));
+        for port in ports {
+            match Self::bound(0, port) {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+                result => return result,
+            }
+        }
+        Err(Errno::ADDRINUSE.into())
+    }
+
+    /// Opens one that hears these multicast groups, a mask with bit `n - 1` for group `n`, on this port or (0) any.
+    pub(crate) fn bound(groups: u32, port: u32) -> io::Result<Self> {
         let fd = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
         // Without CAP_NET_ADMIN the ordinary size has to do; such a process can only read.
         if sockopt::set_socket_recv_buffer_size_force(&fd, BUFFER).is_err() {
@@ -89,7 +109,7 @@ impl Socket {
         for option in [NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK] {
             sys::set_int(&fd, SOL_NETLINK, option, 1)?;
         }
-        rustix::net::bind(&fd, &SocketAddrNetlink::new(0, groups))?;
+        rustix::net::bind(&fd, &SocketAddrNetlink::new(port, groups))?;
         Ok(Self { fd, sequence: 0, changes: 0, receive: vec![0; RECEIVE] })
     }
 

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use kernel::netns::Namespace;
 
-/// Waits for a condition, up to ten seconds.
+/// Waits for a condition, up to a minute.
 pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(10);
+    let end = Instant::now() + Duration::from_secs(60);
     while !condition() {
         assert!(Instant::now() < end, "did not happen: {what}");
         std::thread::yield_now();

@@ -93,13 +93,15 @@ fn our_own_routes_do_not_wake_it_and_stop_ends_the_wait() {
     let mut monitor = Monitor::open(&pair.left).unwrap();
     let mut fib = Fib::open(&pair.left).unwrap();
     let hop = Hop { gateway: "10.0.0.2".parse().unwrap(), link: pair.link };
-    let routes: Vec<_> = (0..200u8).map(|n| (format!("172.16.{n}.0/24").parse().unwrap(), Some(1))).collect();
+    // So many that their notifications, were they queued, would overflow and ask for a resync.
+    let routes: Vec<_> = (0..60_000u32)
+        .map(|n| (format!("172.{}.{}.{}/32", 16 + (n >> 16), (n >> 8) & 255, n & 255).parse().unwrap(), Some(1)))
+        .collect();
     let deletions = routes.iter().map(|(prefix, _)| (*prefix, None)).collect();
     fib.apply(&Batch { set_groups: vec![(1, vec![hop])], routes, ..Batch::default() }).unwrap();
     fib.apply(&Batch { routes: deletions, delete_groups: vec![1], ..Batch::default() }).unwrap();
     let stopper = monitor.stopper();
-    // Were one of them queued, it would be drained before the wait could be told to stop: the stop is looked at first,
-    // so the queue is looked at through a change that must come alone.
+    // What is queued is looked at through a change that must come alone.
     ip(&pair.left, "address add 10.0.6.1/32 dev va");
     let seen = wait_for(&mut monitor, |changes| changes.links);
     assert!(!seen.routes && !seen.resync, "{seen:?}");
@@ -121,4 +123,25 @@ fn lost_notifications_are_everything() {
     ip(&pair.left, &format!("-batch {}", file.display()));
     std::fs::remove_file(&file).unwrap();
     assert_eq!(monitor.wait().unwrap(), Changes { links: true, routes: true, resync: true });
+}
+
+#[test]
+fn routes_and_next_hops_of_ours_that_somebody_deletes_ask_for_a_resync() {
+    let pair = Pair::new();
+    let mut monitor = Monitor::open(&pair.left).unwrap();
+    let mut fib = Fib::open(&pair.left).unwrap();
+    let hop = Hop { gateway: "10.0.0.2".parse().unwrap(), link: pair.link };
+    for (prefix, deletion) in [
+        ("172.16.0.0/16", "route del 172.16.0.0/16 metric 20"),
+        ("2001:db8::/32", "-6 route del 2001:db8::/32 metric 20"),
+        ("172.16.0.0/16", "nexthop flush proto 168"),
+    ] {
+        let prefix: ipnet::IpNet = prefix.parse().unwrap();
+        let gateway = if prefix.addr().is_ipv4() { hop.gateway } else { "fd00::2".parse().unwrap() };
+        let set_groups = vec![(1, vec![Hop { gateway, ..hop }])];
+        fib.apply(&Batch { set_groups, routes: vec![(prefix, Some(1))], ..Batch::default() }).unwrap();
+        assert!(!fib.is_empty().unwrap());
+        ip(&pair.left, deletion);
+        wait_for(&mut monitor, |changes| changes.resync);
+    }
 }
