@@ -94,7 +94,7 @@ fn assert_reads_back(set: &[u8], update: &Update<'_>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn what_we_say_we_understand(speech in speech(true), max_len in prop_oneof![Just(MAX_LEN), Just(MAX_LEN_EXTENDED)]) {
@@ -167,7 +167,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn messages_cut_anywhere(speech in speech(true)) {
