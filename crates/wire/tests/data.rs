@@ -1,5 +1,7 @@
 //! Messages that were really on some wire.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod common;
 
 use common::{SESSION, canonical, lines, unhex};

@@ -4,6 +4,8 @@
 //! * Over many broken messages, all three come to the same verdict, or the difference is on the list in `differences`,
 //!   with the RFC that justifies us.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod common;
 #[path = "common/differences.rs"]
 mod differences;

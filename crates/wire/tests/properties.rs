@@ -1,5 +1,7 @@
 //! Round trips, and hostile bytes.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod common;
 #[path = "common/opens.rs"]
 mod opens;

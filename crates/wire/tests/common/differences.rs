@@ -22,9 +22,10 @@ pub(crate) struct Seen<'a> {
 
 impl Seen<'_> {
     pub(crate) fn agrees(&self) -> bool {
-        match self.theirs {
-            Verdict::Refuse => self.ours != Verdict::Accept,
-            theirs => self.ours == theirs,
+        if self.theirs == Verdict::Refuse {
+            self.ours != Verdict::Accept
+        } else {
+            self.ours == self.theirs
         }
     }
 }

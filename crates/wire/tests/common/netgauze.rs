@@ -1,5 +1,10 @@
 //! The same questions to `netgauze-bgp-pkt`. It says what is wrong, not what to do about it.
 
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "what it can say is not ours to list"
+)]
+
 use std::collections::HashMap;
 use std::net::IpAddr;
 

@@ -1,5 +1,10 @@
 //! The same questions to `rustbgpd-wire`.
 
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "what it can say is not ours to list"
+)]
+
 use std::net::IpAddr;
 
 use bytes::Bytes;
