@@ -226,9 +226,51 @@ pub(crate) fn canonical(update: &Update<'_>) -> Vec<u8> {
     out
 }
 
+impl Attrs {
+    /// Without what codecs may choose: where sequences are cut (they add up to the same path), repeated values, and the
+    /// order of unknown attributes.
+    pub(crate) fn comparable(mut self) -> Self {
+        fn once<T: PartialEq>(values: &mut Vec<T>) {
+            let mut kept = Vec::new();
+            for value in values.drain(..) {
+                if !kept.contains(&value) {
+                    kept.push(value);
+                }
+            }
+            *values = kept;
+        }
+        let mut path: Vec<(u8, Vec<u32>)> = Vec::new();
+        for (kind, asns) in self.path.drain(..) {
+            match path.last_mut() {
+                Some((2, last)) if kind == 2 => last.extend(asns),
+                _ => path.push((kind, asns)),
+            }
+        }
+        self.path = path;
+        once(&mut self.communities);
+        once(&mut self.extended);
+        once(&mut self.large);
+        self.unknown.sort();
+        self
+    }
+}
+
+/// What our decoder makes of one message.
+pub(crate) fn meaning(update: &Update<'_>) -> Meaning {
+    let mut meaning = Meaning::default();
+    meaning.withdrawn.extend(update.withdrawn().flatten());
+    for (section, next_hop) in update.announced() {
+        meaning
+            .announced
+            .extend(section.into_iter().map(|prefix| (prefix, next_hop)));
+        meaning.attrs = Some(Attrs::read(&canonical(update)));
+    }
+    meaning
+}
+
 /// What our decoder makes of messages that all share their attributes.
 pub(crate) fn decode(bytes: &[u8], context: &DecodeContext) -> Meaning {
-    let mut meaning = Meaning::default();
+    let mut all = Meaning::default();
     for body in bodies(bytes) {
         let update = Update::decode(body, context).unwrap();
         assert!(
@@ -236,17 +278,17 @@ pub(crate) fn decode(bytes: &[u8], context: &DecodeContext) -> Meaning {
             "{:?} in {body:02x?}",
             update.problems()
         );
-        meaning.withdrawn.extend(update.withdrawn().flatten());
-        for (section, next_hop) in update.announced() {
-            meaning
-                .announced
-                .extend(section.into_iter().map(|prefix| (prefix, next_hop)));
-            let attrs = Attrs::read(&canonical(&update));
-            assert!(meaning.attrs.is_none() || meaning.attrs.as_ref() == Some(&attrs));
-            meaning.attrs = Some(attrs);
-        }
+        let Meaning {
+            withdrawn,
+            announced,
+            attrs,
+        } = meaning(&update);
+        all.withdrawn.extend(withdrawn);
+        all.announced.extend(announced);
+        assert!(all.attrs.is_none() || attrs.is_none() || all.attrs == attrs);
+        all.attrs = all.attrs.or(attrs);
     }
-    meaning
+    all
 }
 
 // Strategies. Prefixes and next hops stay clear of multicast and other space that a codec may refuse.

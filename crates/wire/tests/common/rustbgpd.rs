@@ -53,7 +53,7 @@ pub(crate) fn read_and_write(mut bytes: &[u8], four_octet_as: bool) -> (Meaning,
             .unwrap();
         assert_eq!(revised.malformed, []);
         let parsed = revised.update;
-        collect(&parsed, &mut meaning);
+        assert!(collect(&parsed, &mut meaning));
         let ParsedUpdate {
             announced,
             withdrawn,
@@ -69,7 +69,8 @@ pub(crate) fn read_and_write(mut bytes: &[u8], four_octet_as: bool) -> (Meaning,
     (meaning, again)
 }
 
-fn collect(parsed: &ParsedUpdate, meaning: &mut Meaning) {
+/// False: there is an attribute that only they know.
+fn collect(parsed: &ParsedUpdate, meaning: &mut Meaning) -> bool {
     let v4 = |entry: &rustbgpd_wire::nlri::Ipv4NlriEntry| {
         IpNet::from(Ipv4Net::new(entry.prefix.addr, entry.prefix.len).unwrap())
     };
@@ -104,14 +105,18 @@ fn collect(parsed: &ParsedUpdate, meaning: &mut Meaning) {
             }
             PathAttribute::LocalPref(value) => attrs.local_pref = Some(*value),
             PathAttribute::Med(value) => attrs.med = Some(*value),
-            PathAttribute::Communities(values) => attrs.communities.clone_from(values),
-            PathAttribute::ExtendedCommunities(values) => {
+            PathAttribute::Communities(values) | PathAttribute::CommunitiesPartial(values) => {
+                attrs.communities.clone_from(values)
+            }
+            PathAttribute::ExtendedCommunities(values)
+            | PathAttribute::ExtendedCommunitiesPartial(values) => {
                 attrs.extended = values
                     .iter()
                     .map(|value| value.as_u64().to_be_bytes())
                     .collect();
             }
-            PathAttribute::LargeCommunities(values) => {
+            PathAttribute::LargeCommunities(values)
+            | PathAttribute::LargeCommunitiesPartial(values) => {
                 attrs.large = values
                     .iter()
                     .map(|value| (value.global_admin, value.local_data1, value.local_data2))
@@ -140,14 +145,28 @@ fn collect(parsed: &ParsedUpdate, meaning: &mut Meaning) {
                     .withdrawn
                     .extend(unreach.withdrawn.iter().map(|entry| prefix(&entry.prefix)));
             }
-            PathAttribute::OnlyToCustomer(asn) => attrs.otc = Some(*asn),
+            PathAttribute::OnlyToCustomer(asn) | PathAttribute::OnlyToCustomerPartial(asn) => {
+                attrs.otc = Some(*asn)
+            }
             PathAttribute::Unknown(raw) => attrs.unknown.push((raw.type_code, raw.data.to_vec())),
-            other => panic!("not something we said: {other:?}"),
+            // Known to them, bytes to us.
+            _ => return false,
         }
     }
     if any {
         meaning.attrs = Some(attrs);
     }
+    true
+}
+
+/// What they make of a message that they accept; `None` if something in it is known to them only.
+pub(crate) fn read(body: &[u8], context: &DecodeContext) -> Option<Meaning> {
+    let update = UpdateMessage::decode(&mut Bytes::copy_from_slice(body), body.len()).ok()?;
+    let revised = update
+        .parse_revised(context.four_octet_as, !context.external, false, &[])
+        .ok()?;
+    let mut meaning = Meaning::default();
+    collect(&revised.update, &mut meaning).then_some(meaning)
 }
 
 /// Asserts that they read the same OPEN, and gives theirs.
