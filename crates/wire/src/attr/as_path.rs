@@ -358,5 +358,5 @@ impl<'o> PathWriter<'o> {
 }
 
 #[cfg(test)]
-#[path = "../as_path_tests.rs"]
+#[path = "as_path_tests.rs"]
 mod tests;

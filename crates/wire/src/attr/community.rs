@@ -117,5 +117,5 @@ impl fmt::Display for LargeCommunity {
 }
 
 #[cfg(test)]
-#[path = "../community_tests.rs"]
+#[path = "community_tests.rs"]
 mod tests;

@@ -55,5 +55,5 @@ pub(crate) fn merge(out: &mut Vec<u8>, path: AsPath<'_>, as4_path: Option<AsPath
 }
 
 #[cfg(test)]
-#[path = "../merge_tests.rs"]
+#[path = "merge_tests.rs"]
 mod tests;

@@ -214,5 +214,4 @@ impl fmt::Display for Origin {
 }
 
 #[cfg(test)]
-#[path = "../attr_tests.rs"]
 mod tests;

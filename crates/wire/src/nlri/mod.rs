@@ -1,7 +1,7 @@
 //! Reachability sections: dispatch by family, one module per kind of NLRI.
 //!
 //! Owns the promise that a [`Nlri`] was validated when it was made, so that iterating cannot fail. Is told the bytes of a
-//! section and its family. A new family is a module beside [`unicast`] and an arm in each `match` here.
+//! section and its family. A new family is a module beside `unicast` and an arm in each `match` here.
 
 pub(crate) mod unicast;
 
@@ -87,5 +87,4 @@ impl<'a> IntoIterator for &Nlri<'a> {
 }
 
 #[cfg(test)]
-#[path = "../nlri_tests.rs"]
 mod tests;

@@ -541,5 +541,5 @@ fn is_host_v4(address: Ipv4Addr) -> bool {
 }
 
 #[cfg(test)]
-#[path = "../update_decode_tests.rs"]
+#[path = "decode_tests.rs"]
 mod tests;

@@ -272,5 +272,5 @@ fn messages<I: Iterator<Item = IpNet>>(
 }
 
 #[cfg(test)]
-#[path = "../update_encode_tests.rs"]
+#[path = "encode_tests.rs"]
 mod tests;
