@@ -216,6 +216,16 @@ impl Engine {
         connection.state = State::OpenConfirm(Session { agreed, hold, keepalive });
         wire::encode_keepalive(&mut connection.out);
         count(&mut peer.sent, MessageType::Keepalive, 1);
+        self.abandon_dial(id);
+    }
+
+    /// A dial that is still under way would only collide with what we have.
+    fn abandon_dial(&mut self, id: PeerId) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        if let Dialler::Dialling(dial) = std::mem::replace(&mut peer.dialler, Dialler::Resting) {
+            self.connections.remove(&dial);
+            self.actions.push_back(Action::Close(dial));
+        }
     }
 
     fn update_arrived(&mut self, now: Instant, id: PeerId, conn: ConnId, phase: Phase, body: &[u8]) {
@@ -321,11 +331,6 @@ impl Engine {
         peer.since = now;
         peer.failures = 0;
         peer.last_error = None;
-        // A dial that is still under way would only collide.
-        if let Dialler::Dialling(dial) = std::mem::replace(&mut peer.dialler, Dialler::Resting) {
-            self.connections.remove(&dial);
-            self.actions.push_back(Action::Close(dial));
-        }
         let Some((facts, families, text)) = self.peers.get(&id).and_then(|peer| {
             let (connection, session) = peer.established()?;
             let facts = self.facts(peer, connection, &session.agreed);
@@ -449,9 +454,9 @@ impl Engine {
             let address = peer.address;
             self.rib.peer_down(id);
             self.note(Some(address), Level::Warn, text);
-        } else {
+        } else if peer.connections.is_empty() {
             peer.failures += 1;
-            // Told once per reason, not once per attempt.
+            // Told once, not once per attempt.
             if peer.failures == 1 {
                 let reason = peer.last_error.clone().unwrap_or_default();
                 let text = format!("no session with {} yet: {reason}; trying again", peer.intent.name);

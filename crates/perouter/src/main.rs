@@ -1,22 +1,37 @@
-//! Stand-in that runs the lab only.
+//! `perouter`: an L3 passthrough router for one node.
+#![expect(dead_code, reason = "the command line that uses it all is not here yet")]
+
+mod admin;
+mod daemon;
+mod fib;
+mod host;
+#[allow(dead_code)]
 mod lab;
+mod run;
+mod source;
+mod speak;
+mod speaker;
+mod status;
+mod watch;
+
+use std::path::PathBuf;
 
 fn main() -> std::process::ExitCode {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let value = |flag: &str| args.iter().position(|a| a == flag).and_then(|i| args.get(i + 1)?.parse().ok());
-    let result = if args.iter().any(|a| a == "down") {
-        lab::down().map(|()| true)
-    } else if args.iter().any(|a| a == "lab") {
-        lab::up(lab::LabOptions {
-            leaf: value("--leaf"),
-            host: value("--host"),
-            keep: args.iter().any(|a| a == "--keep"),
-        })
-    } else {
-        Err("only the lab".to_owned())
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
+    let mut words = std::env::args_os().skip(1);
+    let result = match words.next() {
+        Some(word) if word == "speak" => {
+            runtime.block_on(speak::speak(words.next().map_or_else(|| PathBuf::from("speak.yaml"), PathBuf::from)))
+        }
+        Some(_) | None => runtime.block_on(run::run(run::RunOptions::default())),
     };
+    runtime.shutdown_background();
     match result {
-        Ok(true) => std::process::ExitCode::SUCCESS,
-        _ => std::process::ExitCode::FAILURE,
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            std::process::ExitCode::FAILURE
+        }
     }
 }

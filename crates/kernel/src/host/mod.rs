@@ -38,10 +38,18 @@ pub struct HostError {
     pub message: String,
 }
 /// Reads what is there. `Err` only when the kernel cannot be asked at all.
-pub fn observe(_desired: &DesiredHost) -> Result<Observed, HostError> { todo!() }
+pub fn observe(_desired: &DesiredHost) -> Result<Observed, HostError> {
+    todo!()
+}
 /// What is to be done, in order; empty when everything is as it should be. Pure.
-pub fn plan(_desired: &DesiredHost, _observed: &Observed) -> Vec<Op> { todo!() }
+pub fn plan(_desired: &DesiredHost, _observed: &Observed) -> Vec<Op> {
+    todo!()
+}
 /// Does it; goes on after a failure where the rest does not depend on it, and collects every error.
-pub fn apply(_desired: &DesiredHost, _ops: &[Op]) -> Vec<HostError> { todo!() }
+pub fn apply(_desired: &DesiredHost, _ops: &[Op]) -> Vec<HostError> {
+    todo!()
+}
 /// What removes everything that we made in and for this namespace and gives the NICs back.
-pub fn teardown(_namespace: &str) -> Vec<HostError> { todo!() }
+pub fn teardown(_namespace: &str) -> Vec<HostError> {
+    todo!()
+}
