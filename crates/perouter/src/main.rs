@@ -5,7 +5,6 @@ mod admin;
 mod daemon;
 mod fib;
 mod host;
-#[allow(dead_code)]
 mod lab;
 mod run;
 mod source;
@@ -24,6 +23,7 @@ fn main() -> std::process::ExitCode {
         Some(word) if word == "speak" => {
             runtime.block_on(speak::speak(words.next().map_or_else(|| PathBuf::from("speak.yaml"), PathBuf::from)))
         }
+        Some(word) if word == "lab" => lab::up(lab::LabOptions { leaf: None, host: None, keep: false }).map(|_| ()).map_err(daemon::RunError),
         Some(_) | None => runtime.block_on(run::run(run::RunOptions::default())),
     };
     runtime.shutdown_background();

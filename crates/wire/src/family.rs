@@ -70,6 +70,14 @@ impl fmt::Display for Family {
 pub struct FamilySet(u8);
 
 impl FamilySet {
+    /// Every family we know.
+    pub const ALL: Self = Self((1 << Family::ALL.len()) - 1);
+
+    /// Just this one.
+    pub const fn only(family: Family) -> Self {
+        Self(1 << family.index())
+    }
+
     /// Adds one.
     pub fn insert(&mut self, family: Family) {
         self.0 |= 1 << family.index();

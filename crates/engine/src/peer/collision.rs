@@ -45,3 +45,7 @@ pub(crate) fn resolve(new: Direction, other: Phase, ours: Identity, theirs: Iden
         }
     }
 }
+
+#[cfg(test)]
+#[path = "collision_tests.rs"]
+mod tests;

@@ -91,3 +91,7 @@ pub(crate) fn step(phase: Phase, input: Input) -> Verdict {
         (OpenSent | OpenConfirm | Established, Input::Notification(_) | Input::Closed) => Verdict::End(None),
     }
 }
+
+#[cfg(test)]
+#[path = "fsm_tests.rs"]
+mod tests;

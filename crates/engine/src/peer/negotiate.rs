@@ -121,3 +121,7 @@ pub(crate) fn negotiate(intent: &Intent, peer: &PeerIntent, open: &Open) -> Resu
         extended_next_hop,
     })
 }
+
+#[cfg(test)]
+#[path = "negotiate_tests.rs"]
+mod tests;

@@ -186,3 +186,7 @@ fn write_transitive(out: &mut Vec<u8>, flags: u8, value: &[u8]) {
         write_attribute(out, flags, attr_code::EXTENDED_COMMUNITIES, &kept);
     }
 }
+
+#[cfg(test)]
+#[path = "export_tests.rs"]
+mod tests;

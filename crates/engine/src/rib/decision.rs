@@ -188,3 +188,7 @@ pub(crate) fn decide(candidates: &[Candidate<'_>], multipath: Multipath) -> Deci
     }
     decision
 }
+
+#[cfg(test)]
+#[path = "decision_tests.rs"]
+mod tests;

@@ -15,27 +15,27 @@ use engine::{Action, ConnId, Engine, Event, GroupChange, Hop, Link, RouteQuery, 
 use ipnet::IpNet;
 use wire::Family;
 
-pub const MS: Duration = Duration::from_millis(1);
-pub const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const MS: Duration = Duration::from_millis(1);
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
 /// The kernel of a node, as far as it is told.
 #[derive(Debug, Default)]
-pub struct Fib {
-    pub groups: BTreeMap<u32, Vec<Hop>>,
-    pub routes: BTreeMap<IpNet, u32>,
-    pub swept: bool,
-    pub messages: usize,
+pub(crate) struct Fib {
+    pub(crate) groups: BTreeMap<u32, Vec<Hop>>,
+    pub(crate) routes: BTreeMap<IpNet, u32>,
+    pub(crate) swept: bool,
+    pub(crate) messages: usize,
 }
 
-pub struct Node {
-    pub engine: Engine,
-    pub fib: Fib,
-    pub notes: Vec<String>,
-    pub links: Vec<Link>,
+pub(crate) struct Node {
+    pub(crate) engine: Engine,
+    pub(crate) fib: Fib,
+    pub(crate) notes: Vec<String>,
+    pub(crate) links: Vec<Link>,
     /// Bytes sent, for tests of what is not said twice.
-    pub sent: usize,
+    pub(crate) sent: usize,
     /// Connections that nobody reads from.
-    pub stalled: bool,
+    pub(crate) stalled: bool,
     accepted: u32,
 }
 
@@ -45,9 +45,9 @@ struct End {
     conn: ConnId,
 }
 
-pub struct Sim {
-    pub now: Instant,
-    pub nodes: Vec<Node>,
+pub(crate) struct Sim {
+    pub(crate) now: Instant,
+    pub(crate) nodes: Vec<Node>,
     queue: BinaryHeap<Reverse<(Instant, u64, usize)>>,
     pending: BTreeMap<u64, Event>,
     sequence: u64,
@@ -58,13 +58,13 @@ pub struct Sim {
     silent: Vec<(usize, usize)>,
     random: u64,
     /// Most bytes in a segment.
-    pub segment: usize,
+    pub(crate) segment: usize,
 }
 
 impl Sim {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self {
-            now: Instant::now(),
+            now: epoch(),
             nodes: Vec::new(),
             queue: BinaryHeap::new(),
             pending: BTreeMap::new(),
@@ -77,7 +77,7 @@ impl Sim {
         }
     }
 
-    pub fn random(&mut self, below: u64) -> u64 {
+    pub(crate) fn random(&mut self, below: u64) -> u64 {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
@@ -85,7 +85,7 @@ impl Sim {
     }
 
     /// Adds a node with these links, each with an index from 1, and its configuration.
-    pub fn add(&mut self, links: &[(&str, &[&str])], intent: Intent) -> usize {
+    pub(crate) fn add(&mut self, links: &[(&str, &[&str])], intent: Intent) -> usize {
         let links = links.iter().zip(1..).map(|((name, addresses), index)| Link {
             index,
             name: (*name).into(),
@@ -102,17 +102,17 @@ impl Sim {
         self.nodes.len() - 1
     }
 
-    pub fn tell(&mut self, node: usize, event: Event) {
+    pub(crate) fn tell(&mut self, node: usize, event: Event) {
         let now = self.now;
         self.nodes[node].engine.handle(now, event);
         self.drain(node);
     }
 
-    pub fn configure(&mut self, node: usize, intent: Intent) {
+    pub(crate) fn configure(&mut self, node: usize, intent: Intent) {
         self.tell(node, Event::Intent(Box::new(intent)));
     }
 
-    pub fn set_link(&mut self, node: usize, name: &str, up: bool) {
+    pub(crate) fn set_link(&mut self, node: usize, name: &str, up: bool) {
         for link in &mut self.nodes[node].links {
             if link.name == name {
                 link.up = up;
@@ -123,16 +123,16 @@ impl Sim {
     }
 
     /// Everything between two nodes is lost from now on, without anybody being told.
-    pub fn silence(&mut self, a: usize, b: usize) {
+    pub(crate) fn silence(&mut self, a: usize, b: usize) {
         self.silent.push((a, b));
     }
 
-    pub fn heal(&mut self) {
+    pub(crate) fn heal(&mut self) {
         self.silent.clear();
     }
 
     /// Breaks every connection between two nodes: both ends are told.
-    pub fn reset(&mut self, a: usize, b: usize) {
+    pub(crate) fn reset(&mut self, a: usize, b: usize) {
         let broken: Vec<(End, End)> = self.pipes.iter().map(|(from, to)| (*from, *to)).collect();
         for (from, to) in broken {
             if (from.node, to.node) == (a, b) || (from.node, to.node) == (b, a) {
@@ -278,7 +278,7 @@ impl Sim {
     }
 
     /// Lets a stalled node's peers read again.
-    pub fn unstall(&mut self, node: usize) {
+    pub(crate) fn unstall(&mut self, node: usize) {
         self.nodes[node].stalled = false;
         let ends: Vec<ConnId> = self.pipes.keys().filter(|end| end.node == node).map(|end| end.conn).collect();
         for conn in ends {
@@ -287,7 +287,7 @@ impl Sim {
     }
 
     /// Runs until nothing but timers is left to happen before `limit` from now.
-    pub fn run(&mut self, limit: Duration) {
+    pub(crate) fn run(&mut self, limit: Duration) {
         let end = self.now + limit;
         for node in 0..self.nodes.len() {
             self.drain(node);
@@ -323,35 +323,35 @@ impl Sim {
         self.now = end;
     }
 
-    pub fn peer(&self, node: usize, address: &str) -> PeerSnapshot {
+    pub(crate) fn peer(&self, node: usize, address: &str) -> PeerSnapshot {
         let address: IpAddr = address.parse().expect("an address");
         let snapshot = self.nodes[node].engine.snapshot(self.now);
         snapshot.peers.into_iter().find(|peer| peer.address == address).expect("a configured peer")
     }
 
-    pub fn established(&self, node: usize, address: &str) -> bool {
+    pub(crate) fn established(&self, node: usize, address: &str) -> bool {
         self.peer(node, address).state == PeerState::Established
     }
 
-    pub fn routes(&self, node: usize, select: Select) -> Vec<RouteView> {
+    pub(crate) fn routes(&self, node: usize, select: Select) -> Vec<RouteView> {
         let list = |family| RouteQuery { family, select: select.clone(), after: None, limit: 100_000 };
         Family::ALL.into_iter().flat_map(|family| self.nodes[node].engine.routes(&list(family))).collect()
     }
 
-    pub fn route(&self, node: usize, prefix: &str) -> Option<RouteView> {
+    pub(crate) fn route(&self, node: usize, prefix: &str) -> Option<RouteView> {
         let prefix: IpNet = prefix.parse().expect("a prefix");
         self.routes(node, Select::Exact(prefix)).into_iter().next()
     }
 
     /// The gateways that a prefix is forwarded to.
-    pub fn gateways(&self, node: usize, prefix: &str) -> Vec<String> {
+    pub(crate) fn gateways(&self, node: usize, prefix: &str) -> Vec<String> {
         let fib = &self.nodes[node].fib;
         let Some(group) = fib.routes.get(&prefix.parse().expect("a prefix")) else { return Vec::new() };
         fib.groups[group].iter().map(|hop| hop.gateway.to_string()).collect()
     }
 }
 
-pub fn intent(asn: u32, router_id: &str) -> Intent {
+pub(crate) fn intent(asn: u32, router_id: &str) -> Intent {
     Intent {
         asn,
         router_id: router_id.parse::<Ipv4Addr>().expect("an identifier"),
@@ -364,7 +364,7 @@ pub fn intent(asn: u32, router_id: &str) -> Intent {
     }
 }
 
-pub trait With: Sized {
+pub(crate) trait With: Sized {
     fn peer(self, address: &str, asn: u32, role: Role) -> Self;
     fn peer_with(self, address: &str, asn: u32, role: Role, change: impl FnOnce(&mut PeerIntent)) -> Self;
     fn network(self, prefix: &str) -> Self;
@@ -388,4 +388,10 @@ impl With for Intent {
         self.networks.push(Network { prefix: prefix.parse().expect("a prefix"), while_link_up: None });
         self
     }
+}
+
+/// Some instant: virtual time starts there, and nothing reads a clock again.
+#[expect(clippy::disallowed_methods, reason = "an Instant cannot be made in any other way")]
+fn epoch() -> Instant {
+    Instant::now()
 }
