@@ -149,7 +149,7 @@ fn watch_routes(fabric: &Passthrough, leaf: &Peer, host: &Peer) -> Result<usize,
                 .map_err(|missing| format!("the {} does not learn {missing}", peer.config().name))?;
             for r in peer.routes(a.family).map_err(sentence)? {
                 let path: Vec<_> = r.as_path.iter().map(u32::to_string).collect();
-                say(format_args!("  {:<20} via {:<16} AS path {}", r.prefix, r.next_hop, path.join(" ")));
+                say(format_args!("  {:<20} via {:<14} AS path {}", r.prefix.to_string(), r.next_hop, path.join(" ")));
             }
         }
     }

@@ -23,7 +23,9 @@ fn main() -> std::process::ExitCode {
         Some(word) if word == "speak" => {
             runtime.block_on(speak::speak(words.next().map_or_else(|| PathBuf::from("speak.yaml"), PathBuf::from)))
         }
-        Some(word) if word == "lab" => lab::up(lab::LabOptions { leaf: None, host: None, keep: false }).map(|_| ()).map_err(daemon::RunError),
+        Some(word) if word == "lab" => {
+            lab::up(lab::LabOptions { leaf: None, host: None, keep: false }).map(|_| ()).map_err(daemon::RunError)
+        }
         Some(_) | None => runtime.block_on(run::run(run::RunOptions::default())),
     };
     runtime.shutdown_background();
