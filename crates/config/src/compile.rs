@@ -14,7 +14,7 @@ use engine::Intent;
 use engine::intent::{GracefulRestart, Multipath, Network, PeerIntent, RemoteAs, Role, Ttl};
 use ipnet::IpNet;
 use kernel::host::{DesiredHost, DesiredVeth};
-use wire::Family;
+use engine::Family;
 
 use crate::addresses::{self, Plan};
 use crate::files::{Object, Objects};
@@ -55,40 +55,24 @@ pub fn compile(objects: &Objects, node: &Node) -> Compiled {
         |spec| spec.node_selector.as_ref(),
         |underlay| router(underlay, node),
     );
-    let unusable = underlays
-        .verdicts
-        .iter()
-        .find(|verdict| !verdict.is_applied())
-        .map(|verdict| &verdict.object.name);
+    let rejected = underlays.verdicts.iter().find(|verdict| !verdict.is_applied()).map(|verdict| &verdict.object.name);
+    let unusable = rejected.or(objects.unreadable_underlays.first());
     let passthroughs = choose(
         &objects.passthroughs,
         node,
         "l3passthrough",
         |spec| spec.node_selector.as_ref(),
         |passthrough| match &underlays.chosen {
-            Some(chosen) => join(
-                passthrough,
-                &chosen.product,
-                &chosen.object.reference.name,
-                node,
-            ),
+            Some(chosen) => join(passthrough, &chosen.product, &chosen.object.reference.name, node),
             None => Err(no_underlay(unusable, node)),
         },
     );
 
     let (intent, host) = match underlays.chosen.take() {
-        Some(Chosen {
-            object,
-            product: router,
-            verdict,
-        }) => {
+        Some(Chosen { object, product: router, verdict }) => {
             let joint = passthroughs.chosen.map(|chosen| chosen.product);
             let (intent, remarks) = intent(&object.spec, router, joint.as_ref());
-            if let Some(Verdict {
-                outcome: Outcome::Applied { warnings },
-                ..
-            }) = underlays.verdicts.get_mut(verdict)
-            {
+            if let Some(Verdict { outcome: Outcome::Applied { warnings }, .. }) = underlays.verdicts.get_mut(verdict) {
                 warnings.extend(remarks);
             }
             (Some(intent), Some(host(&object.spec, joint.as_ref())))
@@ -97,11 +81,7 @@ pub fn compile(objects: &Objects, node: &Node) -> Compiled {
     };
     let mut verdicts = underlays.verdicts;
     verdicts.extend(passthroughs.verdicts);
-    Compiled {
-        intent,
-        host,
-        verdicts,
-    }
+    Compiled { intent, host, verdicts }
 }
 
 /// Why an object is not in force.
@@ -112,28 +92,15 @@ struct Refusal {
 }
 
 fn invalid(field: &str, message: impl Into<String>) -> Refusal {
-    Refusal {
-        reason: "ValidationFailed",
-        field: Some(field.into()),
-        message: message.into(),
-    }
+    Refusal { reason: "ValidationFailed", field: Some(field.into()), message: message.into() }
 }
 
 fn no_underlay(unusable: Option<&String>, node: &Node) -> Refusal {
     let message = match unusable {
-        Some(name) => format!(
-            "the Underlay \"{name}\" of this node is rejected, a passthrough needs it: repair it"
-        ),
-        None => format!(
-            "no Underlay selects node \"{}\", a passthrough needs one: add it",
-            node.name
-        ),
+        Some(name) => format!("the Underlay \"{name}\" of this node is rejected, a passthrough needs it: repair it"),
+        None => format!("no Underlay selects node \"{}\", a passthrough needs one: add it", node.name),
     };
-    Refusal {
-        reason: "DependencyFailed",
-        field: None,
-        message,
-    }
+    Refusal { reason: "DependencyFailed", field: None, message }
 }
 
 /// The object in force, what was made of it and where its verdict is.
@@ -159,14 +126,10 @@ fn choose<'a, T, P>(
     let mut chosen: Option<Chosen<'a, T, P>> = None;
     let mut verdicts = Vec::with_capacity(objects.len());
     for object in objects {
-        let selected =
-            selector(&object.spec).map_or(Ok(true), |selector| selector.matches(&node.labels));
+        let selected = selector(&object.spec).map_or(Ok(true), |selector| selector.matches(&node.labels));
         let made = match (selected, &chosen) {
             (Err(error), _) => {
-                let message = format!(
-                    "failed to filter {kind}s for node \"{}\": {error}",
-                    node.name
-                );
+                let message = format!("failed to filter {kind}s for node \"{}\": {error}", node.name);
                 Err(invalid("spec.nodeSelector", message))
             }
             (Ok(false), _) => Ok(None),
@@ -182,38 +145,16 @@ fn choose<'a, T, P>(
         };
         let outcome = match made {
             Ok(Some(product)) => {
-                chosen = Some(Chosen {
-                    object,
-                    product,
-                    verdict: verdicts.len(),
-                });
-                Outcome::Applied {
-                    warnings: object.warnings.clone(),
-                }
+                chosen = Some(Chosen { object, product, verdict: verdicts.len() });
+                Outcome::Applied { warnings: object.warnings.clone() }
             }
             Ok(None) => {
-                let remark = format!(
-                    "its nodeSelector does not select node \"{}\": nothing to do here",
-                    node.name
-                );
-                Outcome::Applied {
-                    warnings: object.warnings.iter().cloned().chain([remark]).collect(),
-                }
+                let remark = format!("its nodeSelector does not select node \"{}\": nothing to do here", node.name);
+                Outcome::Applied { warnings: object.warnings.iter().cloned().chain([remark]).collect() }
             }
-            Err(Refusal {
-                reason,
-                field,
-                message,
-            }) => Outcome::Rejected {
-                reason,
-                field,
-                message,
-            },
+            Err(Refusal { reason, field, message }) => Outcome::Rejected { reason, field, message },
         };
-        verdicts.push(Verdict {
-            object: place(object, &outcome),
-            outcome,
-        });
+        verdicts.push(Verdict { object: place(object, &outcome), outcome });
     }
     Choice { chosen, verdicts }
 }
@@ -221,9 +162,7 @@ fn choose<'a, T, P>(
 /// The object, with the line of the field that its rejection is about.
 fn place<T>(object: &Object<T>, outcome: &Outcome) -> ObjectRef {
     let mut reference = object.reference.clone();
-    if let Outcome::Rejected {
-        field: Some(field), ..
-    } = outcome
+    if let Outcome::Rejected { field: Some(field), .. } = outcome
         && !object.lines.is_empty()
     {
         let Source::File { line, .. } = &mut reference.source;
@@ -239,47 +178,28 @@ struct Router {
 }
 
 fn router(underlay: &Object<UnderlaySpec>, node: &Node) -> Result<Router, Refusal> {
-    let Object {
-        reference, spec, ..
-    } = underlay;
-    validate::underlay(&reference.name, spec)
-        .map_err(|fault| invalid(&fault.field, fault.message))?;
-    let asn =
-        u32::try_from(spec.asn).map_err(|_| invalid("spec.asn", "asn must be 1 to 4294967295"))?;
+    let Object { reference, spec, .. } = underlay;
+    validate::underlay(&reference.name, spec).map_err(|fault| invalid(&fault.field, fault.message))?;
+    let asn = u32::try_from(spec.asn).map_err(|_| invalid("spec.asn", "asn must be 1 to 4294967295"))?;
     let router_id = addresses::router_id(&spec.router_id_cidr, node.index).map_err(|error| {
         let (index, cidr) = (node.index, &spec.router_id_cidr);
         let message = format!("failed to get router id for node {index} from cidr {cidr}: {error}");
         invalid("spec.routerIDCIDR", message)
     })?;
     if router_id.is_unspecified() {
-        return Err(invalid(
-            "spec.routerIDCIDR",
-            "the router id would be 0.0.0.0: choose another range",
-        ));
+        return Err(invalid("spec.routerIDCIDR", "the router id would be 0.0.0.0: choose another range"));
     }
     if let Some(reflector) = &spec.route_reflector
         && reflector.cluster_id.parse::<std::net::Ipv4Addr>().is_err()
     {
-        let message = format!(
-            "clusterID must be a valid IPv4 address, got \"{}\"",
-            reflector.cluster_id
-        );
+        let message = format!("clusterID must be a valid IPv4 address, got \"{}\"", reflector.cluster_id);
         return Err(invalid("spec.routeReflector.clusterID", message));
     }
-    let around = Surroundings {
-        asn,
-        graceful_restart: false,
-        extra_families: Vec::new(),
-    };
+    let around = Surroundings { asn, graceful_restart: false, extra_families: Vec::new() };
     for (index, neighbor) in spec.neighbors.iter().enumerate() {
-        if let Built::Invalid((field, message)) =
-            session::build(neighbor, None, Role::Fabric, &around)
-        {
+        if let Built::Invalid((field, message)) = session::build(neighbor, None, Role::Fabric, &around) {
             let dot = if field.is_empty() { "" } else { "." };
-            return Err(invalid(
-                &format!("spec.neighbors[{index}]{dot}{field}"),
-                message,
-            ));
+            return Err(invalid(&format!("spec.neighbors[{index}]{dot}{field}"), message));
         }
     }
     Ok(Router { asn, router_id })
@@ -308,10 +228,7 @@ fn join(
     }
     let remote_as = match (session.host_asn, session.host_type) {
         (Some(_), Some(_)) => {
-            return Err(invalid(
-                SESSION,
-                "HostASN and HostType cannot be set together",
-            ));
+            return Err(invalid(SESSION, "HostASN and HostType cannot be set together"));
         }
         (None, None) => return Err(invalid(SESSION, "either HostASN or HostType must be set")),
         (None, Some(PeerType::External)) => RemoteAs::External,
@@ -325,28 +242,17 @@ fn join(
         },
     };
     let name = &passthrough.reference.name;
-    let cidrs = [
-        (4_u8, "ipv4", &session.local_cidr.ipv4),
-        (6, "ipv6", &session.local_cidr.ipv6),
-    ];
+    let cidrs = [(4_u8, "ipv4", &session.local_cidr.ipv4), (6, "ipv6", &session.local_cidr.ipv6)];
     let mut plans = Vec::new();
     for (family, key, cidr) in cidrs {
         let Some(cidr) = cidr else { continue };
         let field = format!("{SESSION}.localCIDR.{key}");
-        let net = addresses::parse_family(cidr, family).map_err(|error| {
-            invalid(
-                &field,
-                format!("invalid local CIDR {cidr} for l3passthrough {name}: {error}"),
-            )
-        })?;
-        plans.push(
-            addresses::plan(net, node.index).map_err(|error| invalid(&field, error.to_string()))?,
-        );
+        let net = addresses::parse_family(cidr, family)
+            .map_err(|error| invalid(&field, format!("invalid local CIDR {cidr} for l3passthrough {name}: {error}")))?;
+        plans.push(addresses::plan(net, node.index).map_err(|error| invalid(&field, error.to_string()))?);
     }
     if plans.is_empty() {
-        let message = format!(
-            "at least one local CIDR (IPv4 or IPv6) must be provided for l3passthrough {name}"
-        );
+        let message = format!("at least one local CIDR (IPv4 or IPv6) must be provided for l3passthrough {name}");
         return Err(invalid(&format!("{SESSION}.localCIDR"), message));
     }
     Ok(Joint { plans, remote_as })
@@ -366,33 +272,23 @@ fn intent(spec: &UnderlaySpec, router: Router, joint: Option<&Joint>) -> (Intent
         };
         match session::build(neighbor, None, Role::Fabric, &around) {
             Built::Peer(address, peer, about) => {
-                about
-                    .into_iter()
-                    .for_each(|(field, message)| remark(field, message));
+                about.into_iter().for_each(|(field, message)| remark(field, message));
                 peers.insert(address, *peer);
             }
-            Built::NotServed((field, message)) | Built::Invalid((field, message)) => {
-                remark(field, message)
-            }
+            Built::NotServed((field, message)) | Built::Invalid((field, message)) => remark(field, message),
         }
     }
     let mut networks = Vec::new();
     for plan in joint.iter().flat_map(|joint| &joint.plans) {
         let address = plan.host.addr();
-        networks.push(Network {
-            prefix: IpNet::from(address),
-            while_link_up: Some(ROUTER_LINK.into()),
-        });
+        networks.push(Network { prefix: IpNet::from(address), while_link_up: Some(ROUTER_LINK.into()) });
         let remote_as = joint.map_or(RemoteAs::External, |joint| joint.remote_as);
-        if peers
-            .insert(address, host_peer(address, remote_as, router.asn))
-            .is_some()
-        {
-            remarks.push(format!("spec.neighbors: {address} is this node's own host: left out, the host session stays"));
+        if peers.insert(address, host_peer(address, remote_as, router.asn)).is_some() {
+            remarks
+                .push(format!("spec.neighbors: {address} is this node's own host: left out, the host session stays"));
         }
     }
-    let seconds =
-        |value: i64| Duration::from_secs(u64::try_from(value).unwrap_or(1).clamp(1, 4095));
+    let seconds = |value: i64| Duration::from_secs(u64::try_from(value).unwrap_or(1).clamp(1, 4095));
     let intent = Intent {
         asn: router.asn,
         router_id: router.router_id,
@@ -403,10 +299,7 @@ fn intent(spec: &UnderlaySpec, router: Router, joint: Option<&Joint>) -> (Intent
             stale_time: seconds(times.stale_path_time_seconds),
         }),
         multipath: Multipath::default(),
-        cluster_id: spec
-            .route_reflector
-            .as_ref()
-            .and_then(|reflector| reflector.cluster_id.parse().ok()),
+        cluster_id: spec.route_reflector.as_ref().and_then(|reflector| reflector.cluster_id.parse().ok()),
         fib: true,
     };
     (intent, remarks)
@@ -424,23 +317,16 @@ fn host_peer(address: IpAddr, remote_as: RemoteAs, asn: u32) -> PeerIntent {
     // With iBGP on both sides routes would otherwise stop here (RFC 4456).
     peer.reflector_client = session::is_internal(remote_as, asn);
     peer.next_hop_self = true;
+    // A speaker on the node may name any of the node's addresses: all of them are behind the veth.
+    peer.link = Some(ROUTER_LINK.into());
     peer
 }
 
 /// Families that fabric neighbours get beside that of their own address: those of the passthrough and of tunnels.
 fn extra_families(spec: &UnderlaySpec, joint: Option<&Joint>) -> Vec<Family> {
-    let of_host = joint
-        .iter()
-        .flat_map(|joint| &joint.plans)
-        .map(|plan| plan.host);
-    let tunnels = spec
-        .tunnel_endpoint
-        .iter()
-        .flat_map(|endpoint| endpoint.cidrs.iter().flatten());
-    of_host
-        .chain(tunnels.filter_map(|cidr| cidr.parse().ok()))
-        .map(|net| Family::of(&net))
-        .collect()
+    let of_host = joint.iter().flat_map(|joint| &joint.plans).map(|plan| plan.host);
+    let tunnels = spec.tunnel_endpoint.iter().flat_map(|endpoint| endpoint.cidrs.iter().flatten());
+    of_host.chain(tunnels.filter_map(|cidr| cidr.parse().ok())).map(|net| Family::of(&net)).collect()
 }
 
 /// Fields that this version understands and does nothing with.
@@ -452,9 +338,7 @@ fn not_served(spec: &UnderlaySpec) -> Vec<String> {
         ("srv6", spec.srv6.is_some()),
     ];
     for (field, _) in fields.into_iter().filter(|(_, set)| *set) {
-        remarks.push(format!(
-            "spec.{field}: is for overlays, which perouter does not serve: it has no effect"
-        ));
+        remarks.push(format!("spec.{field}: is for overlays, which perouter does not serve: it has no effect"));
     }
     for (index, device) in spec.interfaces.iter().enumerate() {
         if let Some(device) = &device.cni_device {
@@ -468,15 +352,10 @@ fn not_served(spec: &UnderlaySpec) -> Vec<String> {
 }
 
 fn host(spec: &UnderlaySpec, joint: Option<&Joint>) -> DesiredHost {
-    let devices = spec
-        .interfaces
-        .iter()
-        .filter_map(|interface| interface.network_device.as_ref());
+    let devices = spec.interfaces.iter().filter_map(|interface| interface.network_device.as_ref());
     DesiredHost {
         namespace: NAMESPACE.into(),
-        nics: devices
-            .map(|device| device.interface_name.clone())
-            .collect(),
+        nics: devices.map(|device| device.interface_name.clone()).collect(),
         veth: joint.map(|joint| DesiredVeth {
             host_name: HOST_LINK.into(),
             ns_name: ROUTER_LINK.into(),

@@ -28,6 +28,8 @@ pub struct Objects {
     pub underlays: Vec<Object<UnderlaySpec>>,
     /// L3Passthroughs; the first that fits is in force.
     pub passthroughs: Vec<Object<L3PassthroughSpec>>,
+    /// Names of Underlays that could not be read, so that what depends on one can say so.
+    pub unreadable_underlays: Vec<String>,
 }
 
 /// An object as it was written.
@@ -55,21 +57,10 @@ pub struct Loaded {
 }
 
 /// Keys of the list form whose objects are not served, with their kinds.
-const NOT_SERVED: [(&str, &str); 4] = [
-    ("l3vnis", "L3VNI"),
-    ("l2vnis", "L2VNI"),
-    ("l3vpns", "L3VPN"),
-    ("rawfrrconfigs", "RawFRRConfig"),
-];
+const NOT_SERVED: [(&str, &str); 4] =
+    [("l3vnis", "L3VNI"), ("l2vnis", "L2VNI"), ("l3vpns", "L3VPN"), ("rawfrrconfigs", "RawFRRConfig")];
 
-const KEYS: [&str; 6] = [
-    "underlays",
-    "bgppassthrough",
-    "l3vnis",
-    "l2vnis",
-    "l3vpns",
-    "rawfrrconfigs",
-];
+const KEYS: [&str; 6] = ["underlays", "bgppassthrough", "l3vnis", "l2vnis", "l3vpns", "rawfrrconfigs"];
 
 static UNDERLAY: LazyLock<Json> = LazyLock::new(|| {
     let mut schema = schema::spec_schema::<Underlay>();
@@ -82,20 +73,11 @@ static PASSTHROUGH: LazyLock<Json> = LazyLock::new(schema::spec_schema::<L3Passt
 
 /// Reads every `openpe_*.yaml` of `dir`, by name.
 pub fn load(dir: &Path, node: &Node) -> Loaded {
-    let mut reader = Reader {
-        node,
-        path: PathBuf::new(),
-        underlays: 0,
-        others: [0; 4],
-        loaded: Loaded::default(),
-    };
+    let mut reader = Reader { node, path: PathBuf::new(), underlays: 0, others: [0; 4], loaded: Loaded::default() };
     let paths = match list(dir) {
         Ok(paths) => paths,
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            reader.loaded.none = Some(format!(
-                "configuration directory does not exist: {}",
-                dir.display()
-            ));
+            reader.loaded.none = Some(format!("configuration directory does not exist: {}", dir.display()));
             return reader.loaded;
         }
         Err(error) => {
@@ -105,10 +87,7 @@ pub fn load(dir: &Path, node: &Node) -> Loaded {
         }
     };
     if paths.is_empty() {
-        let sentence = format!(
-            "no openpe_*.yaml configuration files found in directory: {}",
-            dir.display()
-        );
+        let sentence = format!("no openpe_*.yaml configuration files found in directory: {}", dir.display());
         reader.loaded.none = Some(sentence);
     }
     for path in paths {
@@ -148,47 +127,26 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn reference(&self, kind: &str, name: &str, line: usize) -> ObjectRef {
-        let source = Source::File {
-            path: self.path.clone(),
-            line,
-        };
-        ObjectRef {
-            kind: kind.to_owned(),
-            name: name.to_owned(),
-            source,
-        }
+        let source = Source::File { path: self.path.clone(), line };
+        ObjectRef { kind: kind.to_owned(), name: name.to_owned(), source }
     }
 
     fn reject(&mut self, object: ObjectRef, field: Option<String>, message: String) {
-        let outcome = Outcome::Rejected {
-            reason: "ValidationFailed",
-            field,
-            message,
-        };
+        let outcome = Outcome::Rejected { reason: "ValidationFailed", field, message };
         self.loaded.verdicts.push(Verdict { object, outcome });
     }
 
     fn reject_file(&mut self, line: usize, message: String) {
-        let name = self
-            .path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let object = self.reference("File", &name, line);
         self.reject(object, None, message);
     }
 
     fn file(&mut self, text: &str) {
         match yaml::parse(text) {
-            Ok(documents) => documents
-                .iter()
-                .for_each(|document| self.document(document)),
+            Ok(documents) => documents.iter().for_each(|document| self.document(document)),
             Err(error) => {
-                let message = format!(
-                    "not valid YAML: {}; no object of this file is used",
-                    error.message
-                );
+                let message = format!("not valid YAML: {}; no object of this file is used", error.message);
                 self.reject_file(error.line, message);
             }
         }
@@ -196,11 +154,7 @@ impl Reader<'_> {
 
     fn document(&mut self, document: &Yaml) {
         let Value::Map(entries) = &document.value else {
-            let message = format!(
-                "a mapping with {} belongs here, got {}",
-                KEYS.join(", "),
-                document.describe()
-            );
+            let message = format!("a mapping with {} belongs here, got {}", KEYS.join(", "), document.describe());
             return self.reject_file(document.line, message);
         };
         if document.get("kind").is_some() && document.get("apiVersion").is_some() {
@@ -211,9 +165,7 @@ impl Reader<'_> {
                 continue;
             }
             match (key.name.as_str(), &value.value) {
-                ("underlays", Value::Seq(items)) => {
-                    items.iter().for_each(|item| self.listed_underlay(item))
-                }
+                ("underlays", Value::Seq(items)) => items.iter().for_each(|item| self.listed_underlay(item)),
                 ("bgppassthrough", _) => self.listed_passthrough(value),
                 (name, Value::Seq(items)) if NOT_SERVED.iter().any(|(key, _)| *key == name) => {
                     self.not_served(name, items);
@@ -224,10 +176,7 @@ impl Reader<'_> {
                 }
                 (name, _) => {
                     let message = schema::unknown_field(name, KEYS.into_iter());
-                    self.reject_file(
-                        key.line,
-                        format!("{message} The other objects of this file are not concerned"),
-                    );
+                    self.reject_file(key.line, format!("{message} The other objects of this file are not concerned"));
                 }
             }
         }
@@ -246,17 +195,10 @@ impl Reader<'_> {
     fn listed_passthrough(&mut self, yaml: &Yaml) {
         let name = format!("static-{}-l3passthrough", self.node.name);
         let object = self.reference("L3Passthrough", &name, yaml.line);
-        let asn = yaml
-            .get("hostSession")
-            .and_then(|session| session.get("asn"));
-        if let Some(Yaml {
-            line,
-            value: Value::Int(0),
-        }) = asn
-        {
+        let asn = yaml.get("hostSession").and_then(|session| session.get("asn"));
+        if let Some(Yaml { line, value: Value::Int(0) }) = asn {
             let object = self.reference("L3Passthrough", &name, *line);
-            let message =
-                "asn is 0, which leaves the passthrough out: write the Underlay's asn to use it";
+            let message = "asn is 0, which leaves the passthrough out: write the Underlay's asn to use it";
             return self.reject(object, Some("spec.hostSession.asn".into()), message.into());
         }
         if let Some(object) = self.read::<L3PassthroughSpec>(object, yaml, &PASSTHROUGH) {
@@ -266,11 +208,7 @@ impl Reader<'_> {
     }
 
     /// Objects of the list form are for the node that their file lies on, whatever their selector says.
-    fn of_this_node<T>(
-        &self,
-        mut object: Object<T>,
-        take_selector: impl Fn(&mut T) -> bool,
-    ) -> Object<T> {
+    fn of_this_node<T>(&self, mut object: Object<T>, take_selector: impl Fn(&mut T) -> bool) -> Object<T> {
         if take_selector(&mut object.spec) {
             let remark = "spec.nodeSelector: has no effect in a static file, which is for the node that it lies on";
             object.warnings.push(remark.into());
@@ -299,10 +237,7 @@ impl Reader<'_> {
     fn resource(&mut self, document: &Yaml) {
         let text = |name: &str| document.get(name).and_then(Yaml::text).unwrap_or_default();
         let kind = text("kind");
-        let name = document
-            .get("metadata")
-            .and_then(|metadata| metadata.get("name"))
-            .and_then(Yaml::text);
+        let name = document.get("metadata").and_then(|metadata| metadata.get("name")).and_then(Yaml::text);
         let object = self.reference(kind, name.unwrap_or("(no name)"), document.line);
         if !text("apiVersion").starts_with("network.openperouter.io/") {
             let message = format!(
@@ -311,10 +246,7 @@ impl Reader<'_> {
             );
             return self.reject(object, Some("apiVersion".into()), message);
         }
-        let nothing = Yaml {
-            line: document.line,
-            value: Value::Null,
-        };
+        let nothing = Yaml { line: document.line, value: Value::Null };
         let spec = document.get("spec").unwrap_or(&nothing);
         match kind {
             "Underlay" => {
@@ -340,38 +272,28 @@ impl Reader<'_> {
     }
 
     fn underlay(&mut self, object: ObjectRef, yaml: &Yaml) -> Option<Object<UnderlaySpec>> {
-        self.read(object, yaml, &UNDERLAY)
+        let name = object.name.clone();
+        let read = self.read(object, yaml, &UNDERLAY);
+        if read.is_none() {
+            self.loaded.objects.unreadable_underlays.push(name);
+        }
+        read
     }
 
     /// Holds an object against its schema; `None` when it is rejected.
-    fn read<T: DeserializeOwned>(
-        &mut self,
-        object: ObjectRef,
-        yaml: &Yaml,
-        schema: &Json,
-    ) -> Option<Object<T>> {
+    fn read<T: DeserializeOwned>(&mut self, object: ObjectRef, yaml: &Yaml, schema: &Json) -> Option<Object<T>> {
         if matches!(yaml.value, Value::Null) {
             self.reject(object, Some("spec".into()), "spec is required".into());
             return None;
         }
         let made = schema::check(schema, yaml, "spec").and_then(|mut checked| {
             self.secrets(&mut checked.json, &checked.lines)?;
-            let spec = serde_json::from_value(checked.json).map_err(|error| {
-                vec![Problem {
-                    path: "spec".into(),
-                    line: yaml.line,
-                    message: error.to_string(),
-                }]
-            })?;
+            let spec = serde_json::from_value(checked.json)
+                .map_err(|error| vec![Problem { path: "spec".into(), line: yaml.line, message: error.to_string() }])?;
             Ok((spec, checked.lines))
         });
         match made {
-            Ok((spec, lines)) => Some(Object {
-                reference: object,
-                spec,
-                warnings: Vec::new(),
-                lines,
-            }),
+            Ok((spec, lines)) => Some(Object { reference: object, spec, warnings: Vec::new(), lines }),
             Err(problems) => {
                 let (line, field, message) = one_sentence(problems);
                 let object = self.reference(&object.kind, &object.name, line);
@@ -386,11 +308,7 @@ impl Reader<'_> {
         for (index, neighbor) in neighbors.into_iter().flatten().enumerate() {
             secret::read(neighbor, &self.path).map_err(|message| {
                 let path = format!("spec.neighbors[{index}].passwordFile");
-                vec![Problem {
-                    line: schema::line_of(lines, &path),
-                    path,
-                    message,
-                }]
+                vec![Problem { line: schema::line_of(lines, &path), path, message }]
             })?;
         }
         Ok(())
@@ -408,19 +326,11 @@ fn why_not_served(kind: &str) -> String {
 /// The first problem's line and field, and one message for all of them.
 fn one_sentence(problems: Vec<Problem>) -> (usize, String, String) {
     let mut problems = problems.into_iter();
-    let Some(Problem {
-        path,
-        line,
-        mut message,
-    }) = problems.next()
-    else {
+    let Some(Problem { path, line, mut message }) = problems.next() else {
         return (0, "spec".into(), String::new());
     };
     for other in problems {
-        message.push_str(&format!(
-            "; line {}, {}: {}",
-            other.line, other.path, other.message
-        ));
+        message.push_str(&format!("; line {}, {}: {}", other.line, other.path, other.message));
     }
     (line, path, message)
 }

@@ -40,57 +40,30 @@ pub(crate) struct Checked {
 
 /// The schema of the `spec` of a custom resource.
 pub(crate) fn spec_schema<T: CustomResourceExt>() -> Json {
-    let schema = T::crd()
-        .spec
-        .versions
-        .into_iter()
-        .next()
-        .and_then(|version| version.schema);
-    let mut schema = serde_json::to_value(schema.and_then(|schema| schema.open_api_v3_schema))
-        .unwrap_or_default();
-    schema
-        .pointer_mut("/properties/spec")
-        .map(Json::take)
-        .unwrap_or_default()
+    let schema = T::crd().spec.versions.into_iter().next().and_then(|version| version.schema);
+    let mut schema = serde_json::to_value(schema.and_then(|schema| schema.open_api_v3_schema)).unwrap_or_default();
+    schema.pointer_mut("/properties/spec").map(Json::take).unwrap_or_default()
 }
 
 /// Holds `yaml` against `schema`. Paths in problems and lines begin with `root`, which may be empty.
 pub(crate) fn check(schema: &Json, yaml: &Yaml, root: &str) -> Result<Checked, Vec<Problem>> {
-    let mut walk = Walk {
-        problems: Vec::new(),
-        lines: Lines::new(),
-    };
+    let mut walk = Walk { problems: Vec::new(), lines: Lines::new() };
     let json = walk.value(schema, yaml, root).unwrap_or_default();
-    let Walk {
-        mut problems,
-        lines,
-    } = walk;
+    let Walk { mut problems, lines } = walk;
     // Rules may rely on types and required fields.
     if problems.is_empty()
         && let Err(errors) = Validator::new().validate(schema, &json, None)
     {
         for error in errors.into_vec() {
-            let path = if error.field_path.is_empty() {
-                root.to_owned()
-            } else {
-                join(root, &error.field_path)
-            };
+            let path = if error.field_path.is_empty() { root.to_owned() } else { join(root, &error.field_path) };
             let line = line_of(&lines, &path);
             let value = json_at(&json, &error.field_path)
                 .and_then(|value| value.as_str().map(|text| format!(", got \"{text}\"")))
                 .unwrap_or_default();
-            problems.push(Problem {
-                path,
-                line,
-                message: format!("{}{value}", error.message),
-            });
+            problems.push(Problem { path, line, message: format!("{}{value}", error.message) });
         }
     }
-    if problems.is_empty() {
-        Ok(Checked { json, lines })
-    } else {
-        Err(problems)
-    }
+    if problems.is_empty() { Ok(Checked { json, lines }) } else { Err(problems) }
 }
 
 /// The line of a path, or of the nearest field around it; 0 when unknown.
@@ -108,11 +81,7 @@ pub(crate) fn line_of(lines: &Lines, path: &str) -> usize {
 }
 
 fn join(root: &str, field: &str) -> String {
-    if root.is_empty() {
-        field.to_owned()
-    } else {
-        format!("{root}.{field}")
-    }
+    if root.is_empty() { field.to_owned() } else { format!("{root}.{field}") }
 }
 
 fn json_at<'a>(json: &'a Json, path: &str) -> Option<&'a Json> {
@@ -127,11 +96,7 @@ struct Walk {
 
 impl Walk {
     fn problem(&mut self, path: &str, line: usize, message: String) {
-        self.problems.push(Problem {
-            path: path.to_owned(),
-            line,
-            message,
-        });
+        self.problems.push(Problem { path: path.to_owned(), line, message });
     }
 
     /// The value as JSON with defaults; `None` for nothing at all, which is as if the field were absent.
@@ -140,33 +105,19 @@ impl Walk {
         if matches!(yaml.value, Value::Null) {
             return None;
         }
-        if schema.get("x-kubernetes-preserve-unknown-fields").is_some()
-            && schema.get("properties").is_none()
-        {
+        if schema.get("x-kubernetes-preserve-unknown-fields").is_some() && schema.get("properties").is_none() {
             if !matches!(yaml.value, Value::Map(_)) {
-                self.problem(
-                    path,
-                    yaml.line,
-                    format!("{} must be a mapping, got {}", last(path), yaml.describe()),
-                );
+                self.problem(path, yaml.line, format!("{} must be a mapping, got {}", last(path), yaml.describe()));
             }
             return Some(raw(yaml));
         }
         match (schema.get("type").and_then(Json::as_str), &yaml.value) {
             (Some("object"), Value::Text(_)) if schema.get(SHORT_FOR).is_some() => {
-                let key = schema
-                    .get(SHORT_FOR)
-                    .and_then(Json::as_str)
-                    .unwrap_or_default();
-                let key = Key {
-                    line: yaml.line,
-                    name: key.to_owned(),
-                };
+                let key = schema.get(SHORT_FOR).and_then(Json::as_str).unwrap_or_default();
+                let key = Key { line: yaml.line, name: key.to_owned() };
                 Some(self.map(schema, yaml.line, &[(key, yaml.clone())], path))
             }
-            (Some("object"), Value::Map(entries)) => {
-                Some(self.map(schema, yaml.line, entries, path))
-            }
+            (Some("object"), Value::Map(entries)) => Some(self.map(schema, yaml.line, entries, path)),
             (Some("array"), Value::Seq(items)) => Some(self.list(schema, yaml.line, items, path)),
             (Some("string"), Value::Text(text)) => {
                 self.text(schema, yaml.line, text, path);
@@ -189,11 +140,12 @@ impl Walk {
                     (Some("boolean"), _) => ("true or false", ""),
                     (Some(_) | None, _) => ("something else", ""),
                 };
-                let message = format!(
-                    "{} must be {wanted}, got {}{remedy}",
-                    last(path),
-                    yaml.describe()
-                );
+                let got = match last(path) {
+                    // Keys do not go into logs, not even wrong ones.
+                    "password" => "something else".into(),
+                    _ => yaml.describe(),
+                };
+                let message = format!("{} must be {wanted}, got {got}{remedy}", last(path));
                 self.problem(path, yaml.line, message);
                 None
             }
@@ -204,10 +156,7 @@ impl Walk {
         let mut object = Map::new();
         let Some(properties) = schema.get("properties").and_then(Json::as_object) else {
             // A map of free keys, such as labels.
-            let items = schema
-                .get("additionalProperties")
-                .cloned()
-                .unwrap_or_default();
+            let items = schema.get("additionalProperties").cloned().unwrap_or_default();
             for (key, value) in entries {
                 if let Some(json) = self.value(&items, value, &join(path, &key.name)) {
                     object.insert(key.name.clone(), json);
@@ -227,11 +176,7 @@ impl Walk {
             if let Some(json) = self.value(schema, value, &field)
                 && object.insert(name.to_owned(), json).is_some()
             {
-                self.problem(
-                    &field,
-                    key.line,
-                    format!("{name} is given twice, once spelled \"{}\"", key.name),
-                );
+                self.problem(&field, key.line, format!("{name} is given twice, once spelled \"{}\"", key.name));
             }
         }
         for (name, schema) in properties {
@@ -242,57 +187,26 @@ impl Walk {
                 object.insert(name.clone(), default.clone());
             }
         }
-        let broken: Vec<_> = self
-            .problems
-            .iter()
-            .map(|problem| problem.path.clone())
-            .collect();
-        for name in schema
-            .get("required")
-            .and_then(Json::as_array)
-            .into_iter()
-            .flatten()
-            .filter_map(Json::as_str)
-        {
+        let broken: Vec<_> = self.problems.iter().map(|problem| problem.path.clone()).collect();
+        for name in schema.get("required").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str) {
             let field = join(path, name);
             // A value of the wrong type is reported once.
             if !object.contains_key(name) && !broken.contains(&field) {
-                self.problem(
-                    &field,
-                    line,
-                    format!("{name} is required but missing: add it"),
-                );
+                self.problem(&field, line, format!("{name} is required but missing: add it"));
             }
         }
         Json::Object(object)
     }
 
     fn list(&mut self, schema: &Json, line: usize, items: &[Yaml], path: &str) -> Json {
-        let bound = |name: &str| {
-            schema
-                .get(name)
-                .and_then(Json::as_u64)
-                .and_then(|n| usize::try_from(n).ok())
-        };
+        let bound = |name: &str| schema.get(name).and_then(Json::as_u64).and_then(|n| usize::try_from(n).ok());
         if bound("minItems").is_some_and(|least| items.len() < least) {
             let least = bound("minItems").unwrap_or_default();
-            self.problem(
-                path,
-                line,
-                format!("{} should have at least {least} items", last(path)),
-            );
+            self.problem(path, line, format!("{} should have at least {least} items", last(path)));
         }
         if bound("maxItems").is_some_and(|most| items.len() > most) {
             let most = bound("maxItems").unwrap_or_default();
-            self.problem(
-                path,
-                line,
-                format!(
-                    "{} must have at most {most} items, has {}",
-                    last(path),
-                    items.len()
-                ),
-            );
+            self.problem(path, line, format!("{} must have at most {most} items, has {}", last(path), items.len()));
         }
         let nothing = Json::Null;
         let item_schema = schema.get("items").unwrap_or(&nothing);
@@ -301,29 +215,15 @@ impl Walk {
             let field = format!("{path}[{index}]");
             let Some(json) = self.value(item_schema, item, &field) else {
                 if matches!(item.value, Value::Null) {
-                    self.problem(
-                        &field,
-                        item.line,
-                        "is empty: remove it or fill it in".into(),
-                    );
+                    self.problem(&field, item.line, "is empty: remove it or fill it in".into());
                 }
                 continue;
             };
-            if let Some(keys) = schema
-                .get("x-kubernetes-list-map-keys")
-                .and_then(Json::as_array)
-            {
-                let same = |other: &Json| {
-                    keys.iter()
-                        .filter_map(Json::as_str)
-                        .all(|key| other.get(key) == json.get(key))
-                };
+            if let Some(keys) = schema.get("x-kubernetes-list-map-keys").and_then(Json::as_array) {
+                let same =
+                    |other: &Json| keys.iter().filter_map(Json::as_str).all(|key| other.get(key) == json.get(key));
                 if list.iter().any(same) {
-                    self.problem(
-                        &field,
-                        item.line,
-                        format!("Duplicate value: {} lists it twice", last(path)),
-                    );
+                    self.problem(&field, item.line, format!("Duplicate value: {} lists it twice", last(path)));
                 }
             }
             list.push(json);
@@ -335,15 +235,8 @@ impl Walk {
         if let Some(allowed) = schema.get("enum").and_then(Json::as_array)
             && !allowed.iter().any(|value| value.as_str() == Some(text))
         {
-            let quoted: Vec<_> = allowed
-                .iter()
-                .filter_map(Json::as_str)
-                .map(|value| format!("\"{value}\""))
-                .collect();
-            let message = format!(
-                "Unsupported value: \"{text}\": supported values: {}",
-                quoted.join(", ")
-            );
+            let quoted: Vec<_> = allowed.iter().filter_map(Json::as_str).map(|value| format!("\"{value}\"")).collect();
+            let message = format!("Unsupported value: \"{text}\": supported values: {}", quoted.join(", "));
             self.problem(path, line, message);
         }
         if schema.get("pattern").is_some() {
@@ -353,21 +246,11 @@ impl Walk {
         let bound = |name: &str| schema.get(name).and_then(Json::as_u64);
         if bound("minLength").is_some_and(|least| length < least) {
             let least = bound("minLength").unwrap_or_default();
-            self.problem(
-                path,
-                line,
-                format!(
-                    "{} should be at least {least} chars long, got \"{text}\"",
-                    last(path)
-                ),
-            );
+            self.problem(path, line, format!("{} should be at least {least} chars long, got \"{text}\"", last(path)));
         }
         if bound("maxLength").is_some_and(|most| length > most) {
             let most = bound("maxLength").unwrap_or_default();
-            let message = format!(
-                "Too long: {} may not be more than {most} characters, got \"{text}\"",
-                last(path)
-            );
+            let message = format!("Too long: {} may not be more than {most} characters, got \"{text}\"", last(path));
             self.problem(path, line, message);
         }
     }
@@ -375,25 +258,17 @@ impl Walk {
     fn number(&mut self, schema: &Json, line: usize, number: i128, path: &str) -> Option<Json> {
         // Schemas of Rust integers may carry their bounds as floating point numbers, exact for all we use.
         let bound = |name: &str| {
-            schema.get(name).and_then(|n| {
-                n.as_i64()
-                    .map(i128::from)
-                    .or_else(|| n.as_f64().map(|n| n as i128))
-            })
+            schema.get(name).and_then(|n| n.as_i64().map(i128::from).or_else(|| n.as_f64().map(|n| n as i128)))
         };
         let range = (bound("minimum"), bound("maximum"));
         let message = match range {
-            (Some(least), _) if number < least => Some(format!(
-                "{} should be greater than or equal to {least}, got {number}",
-                last(path)
-            )),
-            (_, Some(most)) if number > most => Some(format!(
-                "{} should be less than or equal to {most}, got {number}",
-                last(path)
-            )),
-            (_, _) if i64::try_from(number).is_err() => {
-                Some(format!("{} is out of range: {number}", last(path)))
+            (Some(least), _) if number < least => {
+                Some(format!("{} should be greater than or equal to {least}, got {number}", last(path)))
             }
+            (_, Some(most)) if number > most => {
+                Some(format!("{} should be less than or equal to {most}, got {number}", last(path)))
+            }
+            (_, _) if i64::try_from(number).is_err() => Some(format!("{} is out of range: {number}", last(path))),
             (_, _) => None,
         };
         if let Some(message) = message {
@@ -406,21 +281,13 @@ impl Walk {
 /// The last name of a path, for sentences.
 fn last(path: &str) -> &str {
     let name = path.rsplit('.').next().unwrap_or(path);
-    if name.is_empty() {
-        "the document"
-    } else {
-        name
-    }
+    if name.is_empty() { "the document" } else { name }
 }
 
 /// Fields that older documents spell in lower case.
 fn current_spelling<'a>(name: &'a str, properties: &Map<String, Json>) -> &'a str {
     let known = |current: &'static str| {
-        if properties.contains_key(current) {
-            current
-        } else {
-            name
-        }
+        if properties.contains_key(current) { current } else { name }
     };
     match name {
         "localcidr" => known("localCIDR"),
@@ -433,44 +300,28 @@ fn raw(yaml: &Yaml) -> Json {
     match &yaml.value {
         Value::Null => Json::Null,
         Value::Bool(value) => Json::from(*value),
-        Value::Int(value) => {
-            i64::try_from(*value).map_or_else(|_| Json::from(value.to_string()), Json::from)
-        }
+        Value::Int(value) => i64::try_from(*value).map_or_else(|_| Json::from(value.to_string()), Json::from),
         Value::Float(value) => Json::from(*value),
         Value::Text(text) => Json::from(text.as_str()),
         Value::Seq(items) => Json::Array(items.iter().map(raw).collect()),
-        Value::Map(entries) => Json::Object(
-            entries
-                .iter()
-                .map(|(key, value)| (key.name.clone(), raw(value)))
-                .collect(),
-        ),
+        Value::Map(entries) => {
+            Json::Object(entries.iter().map(|(key, value)| (key.name.clone(), raw(value))).collect())
+        }
     }
 }
 
 /// A sentence about a name that is not among those known, with the nearest one if there is a near one.
-pub(crate) fn unknown_field<'a>(
-    name: &str,
-    known: impl Iterator<Item = &'a str> + Clone,
-) -> String {
+pub(crate) fn unknown_field<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
     let near = known
         .clone()
-        .map(|candidate| {
-            (
-                distance(&name.to_lowercase(), &candidate.to_lowercase()),
-                candidate,
-            )
-        })
+        .map(|candidate| (distance(&name.to_lowercase(), &candidate.to_lowercase()), candidate))
         .filter(|(distance, candidate)| *distance <= 1.max(candidate.len().min(name.len()) / 3))
         .min();
     match near {
         Some((_, candidate)) => format!("unknown field \"{name}\": did you mean \"{candidate}\"?"),
         None => {
             let names: Vec<_> = known.collect();
-            format!(
-                "unknown field \"{name}\": remove it; known here are {}",
-                names.join(", ")
-            )
+            format!("unknown field \"{name}\": remove it; known here are {}", names.join(", "))
         }
     }
 }

@@ -9,14 +9,8 @@ use serde_json::{Value as Json, json};
 
 /// Lets the schema of a neighbour accept `passwordFile`.
 pub(crate) fn allow(neighbor_schema: &mut Json) {
-    if let Some(properties) = neighbor_schema
-        .get_mut("properties")
-        .and_then(Json::as_object_mut)
-    {
-        properties.insert(
-            "passwordFile".into(),
-            json!({ "type": "string", "minLength": 1 }),
-        );
+    if let Some(properties) = neighbor_schema.get_mut("properties").and_then(Json::as_object_mut) {
+        properties.insert("passwordFile".into(), json!({ "type": "string", "minLength": 1 }));
     }
 }
 

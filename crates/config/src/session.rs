@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use engine::intent::{PeerIntent, RemoteAs, Role, Secret, Ttl};
-use wire::Family;
+use engine::Family;
 
 use crate::types::{AddressFamily, AddressFamilyKind, Neighbor, PeerType};
 
@@ -39,49 +39,30 @@ pub(crate) enum Built {
 }
 
 /// Makes a peer of a neighbour. `name` is its address when not given.
-pub(crate) fn build(
-    neighbor: &Neighbor,
-    name: Option<&str>,
-    role: Role,
-    around: &Surroundings,
-) -> Built {
+pub(crate) fn build(neighbor: &Neighbor, name: Option<&str>, role: Role, around: &Surroundings) -> Built {
     let not_served = |field, what: &str| {
-        Built::NotServed((
-            field,
-            format!("{what}: this neighbor is left out, the others are not concerned"),
-        ))
+        Built::NotServed((field, format!("{what}: this neighbor is left out, the others are not concerned")))
     };
     if let Some(interface) = &neighbor.interface {
-        let what =
-            format!("unnumbered neighbors (interface {interface}) are not served by this version");
+        let what = format!("unnumbered neighbors (interface {interface}) are not served by this version");
         return not_served("interface", &what);
     }
     if let Some(range) = &neighbor.listen_range {
         let what = format!("listen ranges ({range}) are not served by this version");
         return not_served("listenRange", &what);
     }
-    if let Some(secret) = neighbor
-        .password_secret
-        .as_ref()
-        .filter(|_| neighbor.password.is_none())
-    {
-        let what = format!(
-            "the Secret \"{secret}\" is not read by this version, use password or passwordFile"
-        );
+    if let Some(secret) = neighbor.password_secret.as_ref().filter(|_| neighbor.password.is_none()) {
+        let what = format!("the Secret \"{secret}\" is not read by this version, use password or passwordFile");
         return not_served("passwordSecret", &what);
     }
     let Some(text) = neighbor.address.as_deref() else {
         return Built::Invalid((
             "",
-            "Either a valid Address, Interface name or ListenRange must be provided for Neighbor"
-                .into(),
+            "Either a valid Address, Interface name or ListenRange must be provided for Neighbor".into(),
         ));
     };
     let Ok(address) = text.parse::<IpAddr>() else {
-        return Built::Invalid((
-            "address",
-            format!("Address must be a valid IPv4 or IPv6 address, got \"{text}\""),
-        ));
+        return Built::Invalid(("address", format!("Address must be a valid IPv4 or IPv6 address, got \"{text}\"")));
     };
     if let Some(remark) = useless(address) {
         return Built::Invalid(("address", remark));
@@ -119,27 +100,17 @@ pub(crate) fn build(
     };
     peer.password = neighbor.password.clone().map(Secret);
     peer.ttl = ttl(neighbor, role, internal);
-    peer.allow_own_as = if role == Role::Fabric && !internal {
-        3
-    } else {
-        0
-    };
+    peer.allow_own_as = if role == Role::Fabric && !internal { 3 } else { 0 };
     peer.reflector_client = is_client(neighbor);
     if peer.reflector_client && some_family_is_no_client(neighbor) {
         let what = "this version reflects all families of a session or none: all are reflected";
         remarks.push(("addressFamilies", what.into()));
     }
     if neighbor.bfd.is_some() {
-        remarks.push((
-            "bfd",
-            "BFD is not active in this version: the session relies on its hold time".into(),
-        ));
+        remarks.push(("bfd", "BFD is not active in this version: the session relies on its hold time".into()));
     }
     if neighbor.password_secret.is_some() {
-        remarks.push((
-            "passwordSecret",
-            "the Secret is not read by this version: password is used".into(),
-        ));
+        remarks.push(("passwordSecret", "the Secret is not read by this version: password is used".into()));
     }
     Built::Peer(address, Box::new(peer), remarks)
 }
@@ -165,9 +136,7 @@ fn useless(address: IpAddr) -> Option<String> {
         }
         IpAddr::V4(_) | IpAddr::V6(_) => return None,
     };
-    Some(format!(
-        "{address} is {what}: write the neighbor's own address"
-    ))
+    Some(format!("{address} is {what}: write the neighbor's own address"))
 }
 
 fn is_link_local(address: Ipv6Addr) -> bool {
@@ -184,11 +153,7 @@ fn families(
     let mut families = Vec::new();
     match neighbor.address_families.as_deref() {
         None | Some([]) => {
-            families.push(if address.is_ipv4() {
-                Family::Ipv4Unicast
-            } else {
-                Family::Ipv6Unicast
-            });
+            families.push(if address.is_ipv4() { Family::Ipv4Unicast } else { Family::Ipv6Unicast });
             families.extend(around.extra_families.iter().copied());
         }
         Some(listed) => {
@@ -196,23 +161,15 @@ fn families(
                 match family.kind {
                     AddressFamilyKind::Ipv4Unicast => families.push(Family::Ipv4Unicast),
                     AddressFamilyKind::Ipv6Unicast => families.push(Family::Ipv6Unicast),
-                    AddressFamilyKind::Evpn
-                    | AddressFamilyKind::Ipv4Vpn
-                    | AddressFamilyKind::Ipv6Vpn => {
+                    AddressFamilyKind::Evpn | AddressFamilyKind::Ipv4Vpn | AddressFamilyKind::Ipv6Vpn => {
                         let name = family.kind.name();
-                        remarks.push((
-                            "addressFamilies",
-                            format!("{name} is not served by perouter: left out"),
-                        ));
+                        remarks.push(("addressFamilies", format!("{name} is not served by perouter: left out")));
                     }
                 }
             }
             if families.is_empty() {
                 let names: Vec<_> = listed.iter().map(|family| family.kind.name()).collect();
-                return Err(format!(
-                    "none of {} is served by perouter",
-                    names.join(", ")
-                ));
+                return Err(format!("none of {} is served by perouter", names.join(", ")));
             }
         }
     }
@@ -222,19 +179,14 @@ fn families(
 }
 
 fn timers(neighbor: &Neighbor, around: &Surroundings, peer: &mut PeerIntent) -> Result<(), Remark> {
-    let seconds = |value: i64| {
-        u16::try_from(value)
-            .ok()
-            .map(|value| Duration::from_secs(value.into()))
-    };
+    let seconds = |value: i64| u16::try_from(value).ok().map(|value| Duration::from_secs(value.into()));
     match (neighbor.hold_time_seconds, neighbor.keepalive_time_seconds) {
         (None, None) => {}
         (Some(hold), Some(keepalive)) => {
             // Both travel in, or follow from, a field of 16 bits (RFC 4271 4.2).
             let too_big = |value| format!("must be 0 to 65535 seconds, got {value}");
             peer.hold_time = seconds(hold).ok_or(("holdTimeSeconds", too_big(hold)))?;
-            peer.keepalive =
-                seconds(keepalive).ok_or(("keepaliveTimeSeconds", too_big(keepalive)))?;
+            peer.keepalive = seconds(keepalive).ok_or(("keepaliveTimeSeconds", too_big(keepalive)))?;
             if hold == 1 || hold == 2 {
                 return Err(("holdTimeSeconds", "holdTimeSeconds must be 0 or >=3".into()));
             }
@@ -251,9 +203,8 @@ fn timers(neighbor: &Neighbor, around: &Surroundings, peer: &mut PeerIntent) -> 
     match neighbor.connect_time_seconds {
         Some(time) => {
             let what = || format!("connectTimeSeconds must be 1 to 65535, got {time}");
-            peer.connect_retry = seconds(time)
-                .filter(|time| !time.is_zero())
-                .ok_or_else(|| ("connectTimeSeconds", what()))?;
+            peer.connect_retry =
+                seconds(time).filter(|time| !time.is_zero()).ok_or_else(|| ("connectTimeSeconds", what()))?;
         }
         None if around.graceful_restart => peer.connect_retry = QUICK_RETRY,
         None => {}
@@ -268,10 +219,7 @@ fn ttl(neighbor: &Neighbor, role: Role, internal: bool) -> Ttl {
     }
     match neighbor.properties.as_deref().and_then(<[_]>::first) {
         Some(property) => {
-            let hops = property
-                .ebgp_multi_hop
-                .as_ref()
-                .and_then(|parameters| parameters.ttl);
+            let hops = property.ebgp_multi_hop.as_ref().and_then(|parameters| parameters.ttl);
             Ttl::Multihop(hops.and_then(|hops| u8::try_from(hops).ok()).unwrap_or(255))
         }
         None => Ttl::Direct,
@@ -279,24 +227,13 @@ fn ttl(neighbor: &Neighbor, role: Role, internal: bool) -> Ttl {
 }
 
 fn has_client_flag(family: &AddressFamily) -> bool {
-    family
-        .properties
-        .as_deref()
-        .is_some_and(|properties| !properties.is_empty())
+    family.properties.as_deref().is_some_and(|properties| !properties.is_empty())
 }
 
 fn is_client(neighbor: &Neighbor) -> bool {
-    neighbor
-        .address_families
-        .iter()
-        .flatten()
-        .any(has_client_flag)
+    neighbor.address_families.iter().flatten().any(has_client_flag)
 }
 
 fn some_family_is_no_client(neighbor: &Neighbor) -> bool {
-    neighbor
-        .address_families
-        .iter()
-        .flatten()
-        .any(|family| !has_client_flag(family))
+    neighbor.address_families.iter().flatten().any(|family| !has_client_flag(family))
 }

@@ -85,16 +85,11 @@ static SCHEMA: LazyLock<Json> = LazyLock::new(|| {
         if let (Some(own), Some(extra)) = (own, extra.get("properties").and_then(Json::as_object)) {
             own.extend(extra.clone());
             // The cap of 16384 is the cluster API's, not BGP's.
-            own.insert(
-                "port".into(),
-                json!({ "type": "integer", "minimum": 0, "maximum": 65535 }),
-            );
+            own.insert("port".into(), json!({ "type": "integer", "minimum": 0, "maximum": 65535 }));
         }
     }
     // `[ipv4unicast]` is enough here.
-    if let Some(family) =
-        schema.pointer_mut("/properties/neighbors/items/properties/addressFamilies/items")
-    {
+    if let Some(family) = schema.pointer_mut("/properties/neighbors/items/properties/addressFamilies/items") {
         family[schema::SHORT_FOR] = json!("type");
     }
     schema
@@ -103,57 +98,27 @@ static SCHEMA: LazyLock<Json> = LazyLock::new(|| {
 /// Reads the file.
 pub fn load(path: &Path) -> Result<Speak, ConfigError> {
     let text = node::read(path)?;
-    let documents = yaml::parse(&text).map_err(|error| {
-        node::at(
-            path,
-            error.line,
-            &format!("not valid YAML: {}", error.message),
-        )
-    })?;
+    let documents = yaml::parse(&text)
+        .map_err(|error| node::at(path, error.line, &format!("not valid YAML: {}", error.message)))?;
     let document = match documents.as_slice() {
         [document] => document,
         [] => {
-            return Err(node::at(
-                path,
-                0,
-                "the file is empty: write at least asn and routerID",
-            ));
+            return Err(node::at(path, 0, "the file is empty: write at least asn and routerID"));
         }
         [_, second, ..] => {
-            return Err(node::at(
-                path,
-                second.line,
-                "a second document: write everything into one",
-            ));
+            return Err(node::at(path, second.line, "a second document: write everything into one"));
         }
     };
-    let checked =
-        schema::check(&SCHEMA, document, "").map_err(|problems| node::all(path, problems))?;
-    let file: File = serde_json::from_value(checked.json)
-        .map_err(|error| node::at(path, 0, &error.to_string()))?;
-    let mut reading = Reading {
-        path,
-        lines: &checked.lines,
-        problems: Vec::new(),
-        warnings: Vec::new(),
-    };
+    let checked = schema::check(&SCHEMA, document, "").map_err(|problems| node::all(path, problems))?;
+    let file: File = serde_json::from_value(checked.json).map_err(|error| node::at(path, 0, &error.to_string()))?;
+    let mut reading = Reading { path, lines: &checked.lines, problems: Vec::new(), warnings: Vec::new() };
     let (intent, listen) = reading.file(&file);
-    let Reading {
-        problems, warnings, ..
-    } = reading;
+    let Reading { problems, warnings, .. } = reading;
     if !problems.is_empty() {
         return Err(node::all(path, problems));
     }
-    let state_dir = file
-        .state_dir
-        .unwrap_or_else(|| DEFAULT_STATE_DIR.into())
-        .into();
-    Ok(Speak {
-        intent,
-        listen,
-        state_dir,
-        warnings,
-    })
+    let state_dir = file.state_dir.unwrap_or_else(|| DEFAULT_STATE_DIR.into()).into();
+    Ok(Speak { intent, listen, state_dir, warnings })
 }
 
 struct Reading<'a> {
@@ -166,21 +131,14 @@ struct Reading<'a> {
 impl Reading<'_> {
     fn problem(&mut self, field: &str, message: impl Into<String>) {
         let line = schema::line_of(self.lines, field);
-        self.problems.push(Problem {
-            path: field.to_owned(),
-            line,
-            message: message.into(),
-        });
+        self.problems.push(Problem { path: field.to_owned(), line, message: message.into() });
     }
 
     fn file(&mut self, file: &File) -> (Intent, Vec<SocketAddr>) {
         let router_id = match file.router_id.parse::<Ipv4Addr>() {
             Ok(id) if !id.is_unspecified() => id,
             Ok(_) | Err(_) => {
-                let message = format!(
-                    "got \"{}\": write four numbers such as 10.0.0.1, not 0.0.0.0",
-                    file.router_id
-                );
+                let message = format!("got \"{}\": write four numbers such as 10.0.0.1, not 0.0.0.0", file.router_id);
                 self.problem("routerID", message);
                 Ipv4Addr::UNSPECIFIED
             }
@@ -207,19 +165,15 @@ impl Reading<'_> {
 
     fn listen(&mut self, written: Option<&[String]>) -> Vec<SocketAddr> {
         let Some(written) = written else {
-            return vec![
-                (Ipv4Addr::UNSPECIFIED, 179).into(),
-                (Ipv6Addr::UNSPECIFIED, 179).into(),
-            ];
+            return vec![(Ipv4Addr::UNSPECIFIED, 179).into(), (Ipv6Addr::UNSPECIFIED, 179).into()];
         };
         let mut listen = Vec::new();
         for (index, text) in written.iter().enumerate() {
             match text.parse::<SocketAddr>() {
                 Ok(address) => listen.push(address),
                 Err(_) => {
-                    let message = format!(
-                        "got \"{text}\": write address:port, such as \"0.0.0.0:179\" or \"[::]:179\""
-                    );
+                    let message =
+                        format!("got \"{text}\": write address:port, such as \"0.0.0.0:179\" or \"[::]:179\"");
                     self.problem(&format!("listen[{index}]"), message);
                 }
             }
@@ -233,23 +187,14 @@ impl Reading<'_> {
             let field = format!("networks[{index}]");
             match text.parse::<IpNet>() {
                 Ok(prefix) if prefix.trunc() != prefix => {
-                    let message = format!(
-                        "{text} has host bits set: write {} or {}",
-                        prefix.trunc(),
-                        IpNet::from(prefix.addr())
-                    );
+                    let message =
+                        format!("{text} has host bits set: write {} or {}", prefix.trunc(), IpNet::from(prefix.addr()));
                     self.problem(&field, message);
                 }
                 Ok(prefix) => {
-                    networks.insert(Network {
-                        prefix,
-                        while_link_up: None,
-                    });
+                    networks.insert(Network { prefix, while_link_up: None });
                 }
-                Err(_) => self.problem(
-                    &field,
-                    format!("got \"{text}\": write address/length, such as 192.0.2.0/24"),
-                ),
+                Err(_) => self.problem(&field, format!("got \"{text}\": write address/length, such as 192.0.2.0/24")),
             }
         }
         networks.into_iter().collect()
@@ -261,9 +206,7 @@ impl Reading<'_> {
             graceful_restart: file.graceful_restart.is_some(),
             extra_families: Vec::new(),
         };
-        let longest_retry = file
-            .connect_retry_seconds
-            .map(|seconds| Duration::from_secs(seconds.into()));
+        let longest_retry = file.connect_retry_seconds.map(|seconds| Duration::from_secs(seconds.into()));
         let mut peers = BTreeMap::new();
         let mut names = BTreeSet::new();
         for (index, written) in file.neighbors.iter().enumerate() {
@@ -274,10 +217,7 @@ impl Reading<'_> {
                 peer.connect_retry = peer.connect_retry.min(longest);
             }
             if !names.insert(peer.name.clone()) {
-                let message = format!(
-                    "\"{}\" is taken by another neighbor: choose another name",
-                    peer.name
-                );
+                let message = format!("\"{}\" is taken by another neighbor: choose another name", peer.name);
                 self.problem(&format!("neighbors[{index}].name"), message);
             }
             if peers.insert(address, peer).is_some() {
@@ -288,12 +228,7 @@ impl Reading<'_> {
         peers
     }
 
-    fn peer(
-        &mut self,
-        index: usize,
-        written: &Json,
-        around: &Surroundings,
-    ) -> Option<(IpAddr, PeerIntent)> {
+    fn peer(&mut self, index: usize, written: &Json, around: &Surroundings) -> Option<(IpAddr, PeerIntent)> {
         let field = |name: &str| match name {
             "" => format!("neighbors[{index}]"),
             name => format!("neighbors[{index}].{name}"),
@@ -303,8 +238,7 @@ impl Reading<'_> {
             self.problem(&field("passwordFile"), message);
             return None;
         }
-        let parsed = Extra::deserialize(&written)
-            .and_then(|extra| Ok((extra, Neighbor::deserialize(&written)?)));
+        let parsed = Extra::deserialize(&written).and_then(|extra| Ok((extra, Neighbor::deserialize(&written)?)));
         let (extra, neighbor) = match parsed {
             Ok(parsed) => parsed,
             Err(error) => {
@@ -328,22 +262,14 @@ impl Reading<'_> {
                 if role == Role::Host {
                     peer.reflector_client |= session::is_internal(peer.remote_as, around.asn);
                 }
-                let remarks = remarks
-                    .into_iter()
-                    .map(|(name, message)| format!("{}: {message}", field(name)));
+                let remarks = remarks.into_iter().map(|(name, message)| format!("{}: {message}", field(name)));
                 self.warnings.extend(remarks);
                 Some((address, *peer))
             }
             Built::NotServed((name, message)) => {
                 // Nobody looks at verdicts of a speaker: what it cannot do is an error.
-                let message = message
-                    .split(": this neighbor is left out")
-                    .next()
-                    .unwrap_or_default();
-                self.problem(
-                    &field(name),
-                    format!("{message}: remove this neighbor, or give it what is served"),
-                );
+                let message = message.split(": this neighbor is left out").next().unwrap_or_default();
+                self.problem(&field(name), format!("{message}: remove this neighbor, or give it what is served"));
                 None
             }
             Built::Invalid((name, message)) => {

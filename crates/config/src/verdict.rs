@@ -77,29 +77,12 @@ impl fmt::Display for Verdict {
                 write!(f, "{}: applied", self.object)
             }
             Outcome::Applied { warnings } => {
-                write!(
-                    f,
-                    "{}: applied, with remarks: {}",
-                    self.object,
-                    warnings.join("; ")
-                )
+                write!(f, "{}: applied, with remarks: {}", self.object, warnings.join("; "))
             }
-            Outcome::Rejected {
-                reason,
-                field: Some(field),
-                message,
-            } => {
-                write!(
-                    f,
-                    "{}: rejected ({reason}): {field}: {message}",
-                    self.object
-                )
+            Outcome::Rejected { reason, field: Some(field), message } => {
+                write!(f, "{}: rejected ({reason}): {field}: {message}", self.object)
             }
-            Outcome::Rejected {
-                reason,
-                field: None,
-                message,
-            } => {
+            Outcome::Rejected { reason, field: None, message } => {
                 write!(f, "{}: rejected ({reason}): {message}", self.object)
             }
         }

@@ -51,20 +51,11 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Yaml>, SyntaxError> {
         budget: serde_saphyr::budget! { max_depth: 64, flow_nesting_limit: 64, max_aliases: 1000 },
     };
     serde_saphyr::from_multiple_with_options::<Yaml>(text, options).map_err(|error| {
-        let line = error
-            .location()
-            .map_or(0, |location| usize::try_from(location.line()).unwrap_or(0));
-        let mut message = error
-            .to_string()
-            .lines()
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .to_owned();
-        if let Some(source) = line
-            .checked_sub(1)
-            .and_then(|index| text.lines().nth(index))
-        {
+        let line = error.location().map_or(0, |location| usize::try_from(location.line()).unwrap_or(0));
+        let mut message = error.to_string().lines().next().unwrap_or_default().trim().to_owned();
+        let source = line.checked_sub(1).and_then(|index| text.lines().nth(index));
+        // Keys do not go into logs.
+        if let Some(source) = source.filter(|source| !source.contains("password")) {
             let near: String = source.trim().chars().take(60).collect();
             message = format!("{message}, near \"{near}\"");
         }
@@ -89,16 +80,8 @@ impl Yaml {
     /// The value of a key, when this is a mapping that has it.
     pub(crate) fn get(&self, name: &str) -> Option<&Yaml> {
         match &self.value {
-            Value::Map(entries) => entries
-                .iter()
-                .find(|(key, _)| key.name == name)
-                .map(|(_, value)| value),
-            Value::Null
-            | Value::Bool(_)
-            | Value::Int(_)
-            | Value::Float(_)
-            | Value::Text(_)
-            | Value::Seq(_) => None,
+            Value::Map(entries) => entries.iter().find(|(key, _)| key.name == name).map(|(_, value)| value),
+            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::Seq(_) => None,
         }
     }
 
@@ -106,12 +89,7 @@ impl Yaml {
     pub(crate) fn text(&self) -> Option<&str> {
         match &self.value {
             Value::Text(text) => Some(text),
-            Value::Null
-            | Value::Bool(_)
-            | Value::Int(_)
-            | Value::Float(_)
-            | Value::Seq(_)
-            | Value::Map(_) => None,
+            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Seq(_) | Value::Map(_) => None,
         }
     }
 }
@@ -119,10 +97,7 @@ impl Yaml {
 impl<'de> Deserialize<'de> for Yaml {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let spanned = Spanned::<Value>::deserialize(deserializer)?;
-        Ok(Self {
-            line: line(spanned.referenced),
-            value: spanned.value,
-        })
+        Ok(Self { line: line(spanned.referenced), value: spanned.value })
     }
 }
 
@@ -192,10 +167,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut entries = Vec::new();
         while let Some(key) = access.next_key::<Spanned<String>>()? {
-            let key = Key {
-                line: line(key.referenced),
-                name: key.value,
-            };
+            let key = Key { line: line(key.referenced), name: key.value };
             entries.push((key, access.next_value::<Yaml>()?));
         }
         Ok(Value::Map(entries))
@@ -208,23 +180,15 @@ mod tests {
 
     #[test]
     fn every_value_and_key_knows_its_line_across_documents() {
-        let docs =
-            parse("a: 1\nb:\n  - {c: 10.0.0.1, d: \"2001:db8::1\"}\n---\ne: {f: on}\n").unwrap();
+        let docs = parse("a: 1\nb:\n  - {c: 10.0.0.1, d: \"2001:db8::1\"}\n---\ne: {f: on}\n").unwrap();
         assert_eq!(docs.len(), 2);
-        let Value::Map(entries) = &docs[0].value else {
-            panic!("{docs:?}")
-        };
+        let Value::Map(entries) = &docs[0].value else { panic!("{docs:?}") };
         assert_eq!(entries[1].0.line, 2);
         assert_eq!(entries[1].1.line, 3);
-        let Value::Seq(items) = &entries[1].1.value else {
-            panic!("{docs:?}")
-        };
+        let Value::Seq(items) = &entries[1].1.value else { panic!("{docs:?}") };
         assert_eq!(items[0].get("c").unwrap().text(), Some("10.0.0.1"));
         assert_eq!(docs[1].get("e").unwrap().line, 5);
-        assert_eq!(
-            docs[1].get("e").unwrap().get("f").unwrap().text(),
-            Some("on")
-        );
+        assert_eq!(docs[1].get("e").unwrap().get("f").unwrap().text(), Some("on"));
     }
 
     #[test]
@@ -232,6 +196,12 @@ mod tests {
         let error = parse("a: 1\nb: [1, 2\nc: }\n").unwrap_err();
         assert!(error.line >= 2, "{error:?}");
         assert!(error.message.contains("near"), "{error:?}");
+    }
+
+    #[test]
+    fn a_syntax_error_does_not_show_a_password() {
+        let error = parse("a: {password: s3cret ]\n").unwrap_err();
+        assert!(!error.message.contains("s3cret"), "{error:?}");
     }
 
     #[test]

@@ -35,6 +35,9 @@ pub use fib::{FibBatch, GroupChange, GroupId, Hop, RouteChange};
 pub use intent::Intent;
 pub use snapshot::{RouteQuery, RouteView, Select, Snapshot};
 
+/// Families are part of the configuration, which others make.
+pub use wire::Family;
+
 use intent::{Network, PeerIntent, Role};
 use peer::Peer;
 use policy::Own;

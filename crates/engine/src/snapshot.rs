@@ -170,6 +170,8 @@ pub struct RouteView {
 pub struct PathView {
     /// The peer it came from, `None` for our own.
     pub peer: Option<IpAddr>,
+    /// Takes part in the decision: not refused by import policy, next hop reachable.
+    pub usable: bool,
     /// Selected as best.
     pub best: bool,
     /// Used for forwarding together with the best.

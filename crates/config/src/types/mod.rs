@@ -16,14 +16,14 @@ mod selector;
 mod underlay;
 
 pub use neighbor::{
-    AddressFamily, AddressFamilyKind, AddressFamilyProperty, AddressFamilyPropertyKind, Bfd,
-    BfdMode, EbgpMultiHop, Neighbor, NeighborProperty, NeighborPropertyKind, PeerType,
+    AddressFamily, AddressFamilyKind, AddressFamilyProperty, AddressFamilyPropertyKind, Bfd, BfdMode, EbgpMultiHop,
+    Neighbor, NeighborProperty, NeighborPropertyKind, PeerType,
 };
 pub use passthrough::{HostSession, L3Passthrough, L3PassthroughSpec, LocalCidr};
 pub use selector::{BadOperator, LabelSelector, Requirement};
 pub use underlay::{
-    CniDevice, CniKind, EncapBehavior, GracefulRestart, InterfaceKind, Locator, NetworkDevice,
-    RouteReflector, Srv6, TunnelEndpoint, Underlay, UnderlayInterface, UnderlaySpec,
+    CniDevice, CniKind, EncapBehavior, GracefulRestart, InterfaceKind, Locator, NetworkDevice, RouteReflector, Srv6,
+    TunnelEndpoint, Underlay, UnderlayInterface, UnderlaySpec,
 };
 
 /// Upstream's status of these kinds: nothing is ever written there.

@@ -162,11 +162,7 @@ pub struct Bfd {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_mode: Option<BfdMode>,
     /// Least TTL of received packets, for neighbours several hops away.
-    #[serde(
-        default,
-        rename = "minimumTTL",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, rename = "minimumTTL", skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 254))]
     pub minimum_ttl: Option<i32>,
 }

@@ -38,11 +38,7 @@ pub struct BadOperator(pub String);
 impl LabelSelector {
     /// Whether it selects something with these labels.
     pub fn matches(&self, labels: &BTreeMap<String, String>) -> Result<bool, BadOperator> {
-        let mut all = self
-            .match_labels
-            .iter()
-            .flatten()
-            .all(|(key, value)| labels.get(key) == Some(value));
+        let mut all = self.match_labels.iter().flatten().all(|(key, value)| labels.get(key) == Some(value));
         for requirement in self.match_expressions.iter().flatten() {
             all &= requirement.met(labels)?;
         }
@@ -53,8 +49,7 @@ impl LabelSelector {
 impl Requirement {
     fn met(&self, labels: &BTreeMap<String, String>) -> Result<bool, BadOperator> {
         let value = labels.get(&self.key);
-        let listed =
-            value.is_some_and(|value| self.values.iter().flatten().any(|wanted| wanted == value));
+        let listed = value.is_some_and(|value| self.values.iter().flatten().any(|wanted| wanted == value));
         match self.operator.as_str() {
             "In" => Ok(listed),
             // A node without the label meets NotIn, as everywhere in Kubernetes.

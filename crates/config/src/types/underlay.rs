@@ -103,10 +103,7 @@ pub enum InterfaceKind {
 #[serde(rename_all = "camelCase")]
 pub struct NetworkDevice {
     /// Its name.
-    #[schemars(
-        length(min = 1, max = 15),
-        regex(pattern = r"^[a-zA-Z][a-zA-Z0-9._-]*$")
-    )]
+    #[schemars(length(min = 1, max = 15), regex(pattern = r"^[a-zA-Z][a-zA-Z0-9._-]*$"))]
     pub interface_name: String,
 }
 
@@ -129,10 +126,7 @@ pub struct CniDevice {
     pub runtime_config: Option<serde_json::Value>,
     /// Name of the link.
     #[serde(default = "default_cni_interface")]
-    #[schemars(
-        length(min = 1, max = 15),
-        regex(pattern = r"^[a-zA-Z][a-zA-Z0-9._-]*$")
-    )]
+    #[schemars(length(min = 1, max = 15), regex(pattern = r"^[a-zA-Z][a-zA-Z0-9._-]*$"))]
     pub interface_name: String,
 }
 

@@ -126,8 +126,9 @@ impl Rib {
                 (false, Some(reason)) => reason.lost().to_string(),
                 (false, None) => self.unusable(path),
             };
+            let usable = best || lost.is_some();
             let multipath = dest.ways > 1 && index < usize::from(dest.ways);
-            PathView { best, multipath, reason, ..self.path_view(path) }
+            PathView { usable, best, multipath, reason, ..self.path_view(path) }
         });
         let told = |(index, peer): (usize, &Option<super::RibPeer>)| {
             let peer = peer.as_ref()?;
@@ -187,6 +188,7 @@ impl Rib {
         let sent = AttrSet::detached(&bytes, set.next_hop);
         let view = PathView {
             peer: self.peer(best.peer).map(|peer| peer.facts.address),
+            usable: true,
             best: true,
             next_hop: Some(next_hop.address()),
             ..PathView::default()
