@@ -10,11 +10,11 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use engine::Family;
 use engine::Intent;
 use engine::intent::{GracefulRestart, Multipath, Network, PeerIntent, RemoteAs, Role, Ttl};
 use ipnet::IpNet;
 use kernel::host::{DesiredHost, DesiredVeth};
-use engine::Family;
 
 use crate::addresses::{self, Plan};
 use crate::files::{Object, Objects};
@@ -362,6 +362,7 @@ fn host(spec: &UnderlaySpec, joint: Option<&Joint>) -> DesiredHost {
             host_addresses: joint.plans.iter().map(|plan| plan.host).collect(),
             ns_addresses: joint.plans.iter().map(|plan| plan.router).collect(),
         }),
+        state_dir: crate::speak::DEFAULT_STATE_DIR.into(),
     }
 }
 

@@ -91,8 +91,7 @@ pub(crate) fn parse(body: &[u8]) -> Option<Link> {
             IFLA_LINK => link.peer = value.number().filter(|index| *index != 0),
             IFLA_LINK_NETNSID => link.peer_nsid = value.number(),
             IFLA_LINKINFO => {
-                if let Some((_, kind)) = attributes(value).find(|(kind, _)| *kind == IFLA_INFO_KIND)
-                {
+                if let Some((_, kind)) = attributes(value).find(|(kind, _)| *kind == IFLA_INFO_KIND) {
                     link.kind = kind.text();
                 }
             }
@@ -117,12 +116,7 @@ pub(crate) fn parse_address(body: &[u8]) -> Option<Address> {
     }
     // With a peer address the local one is in IFA_LOCAL; IPv6 without one has only IFA_ADDRESS.
     let net = IpNet::new(local.or(address)?, length).ok()?;
-    Some(Address {
-        link: body.u32_at(4)?,
-        net,
-        scope: body.u8_at(3)?,
-        flags,
-    })
+    Some(Address { link: body.u32_at(4)?, net, scope: body.u8_at(3)?, flags })
 }
 
 /// All links of the socket's namespace.
@@ -144,9 +138,7 @@ pub(crate) fn find(socket: &mut Socket, name: &str) -> Result<Option<Link>, Refu
         a.raw(&header(0, 0, 0));
         a.text(IFLA_IFNAME, name);
     };
-    match socket.get(RTM_GETLINK, request, |kind, body| {
-        (kind == RTM_NEWLINK).then(|| parse(body))?
-    }) {
+    match socket.get(RTM_GETLINK, request, |kind, body| (kind == RTM_NEWLINK).then(|| parse(body))?) {
         Err(refusal) if refusal.errno == Errno::NODEV => Ok(None),
         result => result,
     }
@@ -169,18 +161,12 @@ pub(crate) fn set(
 /// Sets a link up by name.
 pub(crate) fn set_up(socket: &mut Socket, name: &str) -> io::Result<()> {
     let link = find(socket, name)?.ok_or_else(|| io::Error::from(Errno::NODEV))?;
-    if link.up() {
-        Ok(())
-    } else {
-        Ok(set(socket, link.index, IFF_UP, IFF_UP, |_| {})?)
-    }
+    if link.up() { Ok(()) } else { Ok(set(socket, link.index, IFF_UP, IFF_UP, |_| {})?) }
 }
 
 /// Moves a link into another namespace. It arrives down and without addresses.
 pub(crate) fn move_to(socket: &mut Socket, index: u32, target: &Namespace) -> Result<(), Refusal> {
-    set(socket, index, 0, 0, |a| {
-        a.u32(IFLA_NET_NS_FD, descriptor(target))
-    })
+    set(socket, index, 0, 0, |a| a.u32(IFLA_NET_NS_FD, descriptor(target)))
 }
 
 /// Removes a link.
@@ -220,9 +206,7 @@ pub(crate) fn add_address(socket: &mut Socket, index: u32, net: IpNet) -> Result
         address_request(a, index, net);
         match net {
             // The broadcast address is what `ip address add` and network managers give as well.
-            IpNet::V4(net) if net.prefix_len() < 31 => {
-                a.address(IFA_BROADCAST, IpAddr::V4(net.broadcast()))
-            }
+            IpNet::V4(net) if net.prefix_len() < 31 => a.address(IFA_BROADCAST, IpAddr::V4(net.broadcast())),
             IpNet::V4(_) => {}
             IpNet::V6(_) => a.u32(IFA_FLAGS, IFA_F_NODAD),
         }
@@ -246,19 +230,13 @@ fn address_request(a: &mut Attributes<'_>, index: u32, net: IpNet) {
 
 /// The number that the socket's namespace gives to `other`, by which links name the namespace of their peer.
 /// `None` when it has given none.
-pub(crate) fn namespace_number(
-    socket: &mut Socket,
-    other: &Namespace,
-) -> Result<Option<u32>, Refusal> {
+pub(crate) fn namespace_number(socket: &mut Socket, other: &Namespace) -> Result<Option<u32>, Refusal> {
     let request = |a: &mut Attributes<'_>| {
         a.raw(&[AF_UNSPEC, 0, 0, 0]);
         a.u32(NETNSA_FD, descriptor(other));
     };
     let parse = |kind: u16, body: &[u8]| {
-        let value = attributes(body.tail(4))
-            .find(|(kind, _)| *kind == NETNSA_NSID)?
-            .1
-            .number()?;
+        let value = attributes(body.tail(4)).find(|(kind, _)| *kind == NETNSA_NSID)?.1.number()?;
         // NETNSA_NSID_NOT_ASSIGNED is -1.
         (kind == RTM_NEWNSID && value != u32::MAX).then_some(value)
     };

@@ -92,14 +92,8 @@ pub fn foreign_routes(ns: &Namespace) -> io::Result<Vec<RouteInfo>> {
     let mut socket = ns.socket()?;
     let mut routes = route::routes(&mut socket, 0)?;
     routes.retain(|route| route.protocol != PROTOCOL);
-    let unresolved = routes
-        .iter()
-        .any(|route| route.exits.is_empty() && route.object.is_some());
-    let objects = if unresolved {
-        Objects::new(route::next_hops(&mut socket)?)
-    } else {
-        Objects::default()
-    };
+    let unresolved = routes.iter().any(|route| route.exits.is_empty() && route.object.is_some());
+    let objects = if unresolved { Objects::new(route::next_hops(&mut socket)?) } else { Objects::default() };
     let mut found = Vec::with_capacity(routes.len());
     for route in routes {
         let exits = match route.object {
@@ -107,11 +101,7 @@ pub fn foreign_routes(ns: &Namespace) -> io::Result<Vec<RouteInfo>> {
             Some(_) | None => route.exits,
         };
         let prefix = route.prefix;
-        found.extend(exits.into_iter().map(|Exit { gateway, link }| RouteInfo {
-            prefix,
-            gateway,
-            link,
-        }));
+        found.extend(exits.into_iter().map(|Exit { gateway, link }| RouteInfo { prefix, gateway, link }));
     }
     Ok(found)
 }
@@ -130,11 +120,7 @@ pub struct Changes {
 
 impl Changes {
     /// Notifications were lost: anything can have changed.
-    const EVERYTHING: Self = Self {
-        links: true,
-        routes: true,
-        resync: true,
-    };
+    const EVERYTHING: Self = Self { links: true, routes: true, resync: true };
 
     fn any(self) -> bool {
         self.links || self.routes || self.resync
@@ -177,19 +163,12 @@ impl Monitor {
             RTNLGRP_IPV6_ROUTE,
             RTNLGRP_NEXTHOP,
         ];
-        let mask = groups
-            .into_iter()
-            .fold(0, |mask, group| mask | 1 << (group - 1));
+        let mask = groups.into_iter().fold(0, |mask, group| mask | 1 << (group - 1));
         let socket = ns.run(move || Socket::bound(mask))??;
         SockRef::from(&socket).attach_filter(&own_routes_filter())?;
         let holding = holding(ns)?;
         let stop = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Self {
-            namespace: ns.clone(),
-            socket,
-            stop: Arc::new(stop),
-            holding,
-        })
+        Ok(Self { namespace: ns.clone(), socket, stop: Arc::new(stop), holding })
     }
 
     /// A handle that ends [`Self::wait`].
@@ -202,10 +181,7 @@ impl Monitor {
     /// (`Changes::default()`) means that it was stopped.
     pub fn wait(&mut self) -> io::Result<Changes> {
         loop {
-            let mut polled = [
-                PollFd::new(&self.stop, PollFlags::IN),
-                PollFd::new(&self.socket, PollFlags::IN),
-            ];
+            let mut polled = [PollFd::new(&self.stop, PollFlags::IN), PollFd::new(&self.socket, PollFlags::IN)];
             rustix::io::retry_on_intr(|| rustix::event::poll(&mut polled, None))?;
             if !polled[0].revents().is_empty() {
                 return Ok(Changes::default());
@@ -222,9 +198,7 @@ impl Monitor {
         let mut lost = false;
         loop {
             let holding = &mut self.holding;
-            let received = self
-                .socket
-                .try_receive(|message| note(message.kind, message.body, holding, &mut changes));
+            let received = self.socket.try_receive(|message| note(message.kind, message.body, holding, &mut changes));
             match received.map_err(|error| (Errno::from_io_error(&error), error)) {
                 Ok(()) => {}
                 Err((Some(Errno::AGAIN), _)) if lost => {
@@ -242,11 +216,7 @@ impl Monitor {
 /// Links that can hold next hops. Asked on a socket of its own, so that the answer does not mix with notifications.
 fn holding(namespace: &Namespace) -> io::Result<HashSet<u32>> {
     let links = link::links(&mut namespace.socket()?)?;
-    Ok(links
-        .iter()
-        .filter(|link| link.keeps_next_hops())
-        .map(|link| link.index)
-        .collect())
+    Ok(links.iter().filter(|link| link.keeps_next_hops()).map(|link| link.index).collect())
 }
 
 /// Adds one notification to what is known to have changed.
@@ -270,8 +240,7 @@ fn note(kind: u16, body: &[u8], holding: &mut HashSet<u32>, changes: &mut Change
         }
         // A change of somebody else's object changes the routes that use it.
         RTM_NEWNEXTHOP | RTM_DELNEXTHOP => {
-            changes.routes |=
-                route::parse_next_hop(body).is_some_and(|object| object.protocol != PROTOCOL);
+            changes.routes |= route::parse_next_hop(body).is_some_and(|object| object.protocol != PROTOCOL);
         }
         _ => {}
     }

@@ -41,9 +41,7 @@ pub struct Namespace {
 impl Namespace {
     /// The namespace of the calling thread.
     pub fn current() -> io::Result<Self> {
-        Ok(Self {
-            fd: Arc::new(File::open(OWN)?.into()),
-        })
+        Ok(Self { fd: Arc::new(File::open(OWN)?.into()) })
     }
 
     /// A new one without a name; it ends with the last clone and the last socket in it. `lo` is up.
@@ -57,9 +55,7 @@ impl Namespace {
                     Ok(namespace)
                 })
                 .join()
-                .unwrap_or_else(|_| {
-                    Err(io::Error::other("the thread that makes the namespace died"))
-                })
+                .unwrap_or_else(|_| Err(io::Error::other("the thread that makes the namespace died")))
         })
     }
 
@@ -72,9 +68,7 @@ impl Namespace {
         };
         // The leftover of a crash, or of an unmount by hand, is a plain file.
         let is_namespace = rustix::fs::fstatfs(&file)?.f_type == NSFS_MAGIC;
-        Ok(is_namespace.then(|| Self {
-            fd: Arc::new(file.into()),
-        }))
+        Ok(is_namespace.then(|| Self { fd: Arc::new(file.into()) }))
     }
 
     /// Opens it, or creates and binds it with `lo` up. The flag says whether it was created.
@@ -122,10 +116,7 @@ impl Namespace {
         thread::Builder::new()
             .name("netns".to_owned())
             .spawn(move || {
-                rustix::thread::move_into_link_name_space(
-                    fd.as_fd(),
-                    Some(LinkNameSpaceType::Network),
-                )?;
+                rustix::thread::move_into_link_name_space(fd.as_fd(), Some(LinkNameSpaceType::Network))?;
                 Ok(f())
             })?
             .join()
@@ -161,17 +152,10 @@ impl AsFd for Namespace {
 
 /// The file of a name. A name is one path component, as for `ip netns`.
 fn path(name: &str) -> io::Result<PathBuf> {
-    if name.is_empty()
-        || name == "."
-        || name == ".."
-        || name.contains(['/', '\0'])
-        || name.len() > 255
-    {
+    if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']) || name.len() > 255 {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
-            format!(
-                "\"{name}\" is no name for a network namespace: it must be one file name without a slash"
-            ),
+            format!("\"{name}\" is no name for a network namespace: it must be one file name without a slash"),
         ));
     }
     Ok(Path::new(DIRECTORY).join(name))
@@ -202,9 +186,6 @@ mod tests {
         for bad in ["", ".", "..", "a/b", "/etc", "a\0b"] {
             assert!(path(bad).is_err(), "{bad:?}");
         }
-        assert_eq!(
-            path("perouter").unwrap(),
-            Path::new("/var/run/netns/perouter")
-        );
+        assert_eq!(path("perouter").unwrap(), Path::new("/var/run/netns/perouter"));
     }
 }

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use rustix::io::Errno;
 
 use crate::netlink::constants::*;
-use crate::netlink::{Fields, Refusal, Socket, attributes, prefix};
+use crate::netlink::{Attributes, Fields, Refusal, Socket, attributes, prefix};
 
 /// The `rtm_protocol` and `nhm_protocol` of everything that we put into the kernel. Free in `linux/rtnetlink.h`
 /// and in iproute2's `rt_protos`, whose daemons end at 192 with gaps; `ip route show proto 168` lists ours.
@@ -118,16 +118,20 @@ pub(crate) fn parse_next_hop(body: &[u8]) -> Option<NextHop> {
             _ => {}
         }
     }
-    Some(NextHop {
-        id: id?,
-        protocol: body.u8_at(2)?,
-        exit: link.map(|link| Exit { gateway, link }),
-        members,
-    })
+    Some(NextHop { id: id?, protocol: body.u8_at(2)?, exit: link.map(|link| Exit { gateway, link }), members })
 }
 
 /// Unicast routes of the main table, of one protocol or (0) of all.
 pub(crate) fn routes(socket: &mut Socket, protocol: u8) -> Result<Vec<Route>, Refusal> {
+    filtered(socket, protocol, None)
+}
+
+/// Unicast routes of the main table over one link. The kernel filters, so a large table costs little.
+pub(crate) fn routes_over(socket: &mut Socket, link: u32) -> Result<Vec<Route>, Refusal> {
+    filtered(socket, 0, Some(link))
+}
+
+fn filtered(socket: &mut Socket, protocol: u8, link: Option<u32>) -> Result<Vec<Route>, Refusal> {
     let mut all = Vec::new();
     for family in [AF_INET, AF_INET6] {
         let mut header = [0; 12];
@@ -144,7 +148,13 @@ pub(crate) fn routes(socket: &mut Socket, protocol: u8) -> Result<Vec<Route>, Re
                     && (protocol == 0 || route.protocol == protocol)
             })
         };
-        match socket.dump(RTM_GETROUTE, |a| a.raw(&header), wanted) {
+        let request = |a: &mut Attributes<'_>| {
+            a.raw(&header);
+            if let Some(link) = link {
+                a.u32(RTA_OIF, link);
+            }
+        };
+        match socket.dump(RTM_GETROUTE, request, wanted) {
             Ok(routes) => all.extend(routes),
             // A table without routes need not exist yet.
             Err(refusal) if refusal.errno == Errno::NOENT => {}
@@ -165,12 +175,7 @@ pub(crate) struct Objects(HashMap<u32, NextHop>);
 
 impl Objects {
     pub(crate) fn new(objects: Vec<NextHop>) -> Self {
-        Self(
-            objects
-                .into_iter()
-                .map(|object| (object.id, object))
-                .collect(),
-        )
+        Self(objects.into_iter().map(|object| (object.id, object)).collect())
     }
 
     pub(crate) fn contains(&self, id: u32) -> bool {
@@ -182,10 +187,7 @@ impl Objects {
             return Vec::new();
         };
         // Groups hold no groups.
-        let members = object
-            .members
-            .iter()
-            .filter_map(|member| self.0.get(member)?.exit);
+        let members = object.members.iter().filter_map(|member| self.0.get(member)?.exit);
         object.exit.into_iter().chain(members).collect()
     }
 }

@@ -74,11 +74,7 @@ pub fn listen(ns: &Namespace, address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// As [`listen`], but hears only what arrives over the link with this name (SO_BINDTODEVICE).
-pub fn listen_on(
-    ns: &Namespace,
-    address: SocketAddr,
-    link: Option<&str>,
-) -> io::Result<TcpListener> {
+pub fn listen_on(ns: &Namespace, address: SocketAddr, link: Option<&str>) -> io::Result<TcpListener> {
     let link = link.map(str::to_owned);
     ns.run(move || {
         let socket = new_socket(address, link.as_deref())?;
@@ -121,11 +117,7 @@ fn is_ipv6(stream: &TcpStream) -> io::Result<bool> {
 }
 
 fn new_socket(address: SocketAddr, link: Option<&str>) -> io::Result<Socket> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;

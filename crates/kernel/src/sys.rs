@@ -25,47 +25,21 @@ struct TcpMd5Sig {
     key: [u8; MD5_KEY_MAX],
 }
 
-fn set_option<T>(
-    fd: impl AsFd,
-    level: libc::c_int,
-    name: libc::c_int,
-    value: &T,
-) -> io::Result<()> {
+fn set_option<T>(fd: impl AsFd, level: libc::c_int, name: libc::c_int, value: &T) -> io::Result<()> {
     let length = libc::socklen_t::try_from(size_of::<T>()).expect("socket options are small");
     // SAFETY: the pointer and the length describe `value`, which outlives the call; the kernel only reads it.
-    let result = unsafe {
-        libc::setsockopt(
-            fd.as_fd().as_raw_fd(),
-            level,
-            name,
-            std::ptr::from_ref(value).cast(),
-            length,
-        )
-    };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    let result =
+        unsafe { libc::setsockopt(fd.as_fd().as_raw_fd(), level, name, std::ptr::from_ref(value).cast(), length) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// An option whose value is an `int`.
-pub(crate) fn set_int(
-    fd: impl AsFd,
-    level: libc::c_int,
-    name: libc::c_int,
-    value: libc::c_int,
-) -> io::Result<()> {
+pub(crate) fn set_int(fd: impl AsFd, level: libc::c_int, name: libc::c_int, value: libc::c_int) -> io::Result<()> {
     set_option(fd, level, name, &value)
 }
 
 /// Installs or removes (`None`) the TCP-MD5 key for all peers within `address/length`.
-pub(crate) fn set_md5(
-    fd: impl AsFd,
-    address: IpAddr,
-    length: u8,
-    key: Option<&str>,
-) -> io::Result<()> {
+pub(crate) fn set_md5(fd: impl AsFd, address: IpAddr, length: u8, key: Option<&str>) -> io::Result<()> {
     let key = key.unwrap_or_default().as_bytes();
     let mut option = TcpMd5Sig {
         // SAFETY: all-zero bytes are a valid sockaddr_storage (family AF_UNSPEC).
@@ -79,12 +53,7 @@ pub(crate) fn set_md5(
     option
         .key
         .get_mut(..key.len())
-        .ok_or_else(|| {
-            io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "a TCP-MD5 key has at most 80 bytes",
-            )
-        })?
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "a TCP-MD5 key has at most 80 bytes"))?
         .copy_from_slice(key);
     option.key_length = u16::try_from(key.len()).expect("at most 80");
     let target = std::ptr::from_mut(&mut option.address);

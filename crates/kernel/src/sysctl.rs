@@ -13,11 +13,7 @@ fn path(key: &str) -> PathBuf {
 
 /// Reads the values of `keys` inside a namespace; `None` is one that this kernel does not have.
 pub(crate) fn read(ns: &Namespace, keys: Vec<String>) -> io::Result<Vec<(String, Option<String>)>> {
-    ns.run(move || {
-        keys.into_iter()
-            .map(|key| Ok((key.clone(), read_here(&key)?)))
-            .collect()
-    })?
+    ns.run(move || keys.into_iter().map(|key| Ok((key.clone(), read_here(&key)?))).collect())?
 }
 
 /// Sets one inside a namespace. A setting that has the value already is not written: some start work even then.

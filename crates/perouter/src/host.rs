@@ -180,7 +180,7 @@ fn attempt(desired: &DesiredHost, skip: &[Op]) -> Attempt {
 }
 
 fn sentence(step: &Op) -> String {
-    format!("{step:?}")
+    step.to_string()
 }
 
 #[cfg(test)]

@@ -215,7 +215,11 @@ impl Router {
 
     /// Host first: sessions over a NIC that arrives a moment later would only begin at the next retry.
     async fn apply(&mut self, intent: Intent, host: DesiredHost) {
-        self.keeper.set(DesiredHost { namespace: self.name.clone(), ..host });
+        self.keeper.set(DesiredHost {
+            namespace: self.name.clone(),
+            state_dir: self.options.state_dir.clone(),
+            ..host
+        });
         self.converge().await;
         if self.intent.as_ref() != Some(&intent) {
             self.intent = Some(intent.clone());
@@ -237,7 +241,12 @@ impl Router {
                 tracing::debug!("some connections did not end in time");
             }
         }
-        self.keeper.set(DesiredHost { namespace: self.name.clone(), nics: Vec::new(), veth: None });
+        self.keeper.set(DesiredHost {
+            namespace: self.name.clone(),
+            nics: Vec::new(),
+            veth: None,
+            state_dir: self.options.state_dir.clone(),
+        });
         self.converge().await;
     }
 

@@ -18,7 +18,7 @@ use crate::views::Out;
 pub(crate) async fn run(state_dir: &Path, namespace: &str, out: &mut Out<'_>) -> Result<Exit, Failure> {
     refuse_while_a_daemon_runs(state_dir).await?;
     let before = Seen::now(namespace);
-    let errors = kernel::host::teardown(namespace);
+    let errors = kernel::host::teardown(namespace, state_dir);
     let after = Seen::now(namespace);
     for line in report(namespace, &before, &after, &errors) {
         out.line(&line)?;

@@ -20,6 +20,9 @@ use crate::views::{Out, verdicts};
 /// # Errors
 /// [`Failure::Usage`] when a named file cannot be read.
 pub(crate) fn run(args: &ValidateArgs, format: Format, out: &mut Out<'_>) -> Result<Exit, Failure> {
+    if let Some(dir) = args.config_dir.as_deref().filter(|dir| !dir.is_dir()) {
+        return Err(Failure::Usage(format!("--config-dir {}: there is no such directory", dir.display())));
+    }
     let mut remarks = Vec::new();
     let mut found = Vec::new();
     let node = match node(args.node_config.as_deref(), Path::new(NODE_CONFIG)) {
@@ -124,8 +127,11 @@ impl Staged {
     /// Speaks of the files that were typed, not of the copies.
     fn restore(&self, verdict: &mut Verdict) {
         let Source::File { path, .. } = &mut verdict.object.source;
-        if let Some((_, typed)) = self.names.iter().find(|(copy, _)| copy == path) {
+        if let Some((copy, typed)) = self.names.iter().find(|(copy, _)| copy == path) {
             path.clone_from(typed);
+            if copy.file_name().is_some_and(|name| *name == *verdict.object.name) {
+                verdict.object.name = typed.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            }
         }
         let texts: Vec<&mut String> = match &mut verdict.outcome {
             Outcome::Applied { warnings } => warnings.iter_mut().collect(),

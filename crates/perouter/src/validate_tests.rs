@@ -40,6 +40,11 @@ fn copies_speak_of_the_files_that_were_typed_and_vanish() {
     assert_eq!(path, &typed);
     assert_eq!(verdict.outcome, rejected(&format!("{}:2: bad", typed.display())));
 
+    verdict.object.name = copy.file_name().unwrap().to_str().unwrap().into();
+    verdict.object.source = Source::File { path: copy, line: 0 };
+    staged.restore(&mut verdict);
+    assert_eq!(verdict.object.name, "mine.yaml", "a file that is no object is named after itself");
+
     let made = staged.dir.clone();
     drop(staged);
     assert!(!made.exists());
@@ -88,4 +93,31 @@ fn json_is_the_list_of_verdicts() {
     let (text, _) = checked(Format::Json, &found, &["ignored by programs".into()]);
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!((json[0]["outcome"].as_str(), json[0]["line"].as_u64()), (Some("rejected"), Some(2)));
+}
+
+fn run_with(config_dir: Option<PathBuf>, node_config: Option<PathBuf>) -> Result<(String, Exit), Failure> {
+    let mut bytes = Vec::new();
+    let args = ValidateArgs { config_dir, node_config, files: vec![] };
+    let exit = run(&args, Format::Table, &mut Out::plain(&mut bytes))?;
+    Ok((String::from_utf8(bytes).unwrap(), exit))
+}
+
+#[test]
+fn a_typed_directory_must_exist() {
+    let dir = tempfile::tempdir().unwrap();
+    let missing = dir.path().join("none");
+    assert!(matches!(run_with(Some(missing), None), Err(Failure::Usage(text)) if text.contains("no such directory")));
+}
+
+#[test]
+fn an_unknown_field_and_a_bad_node_file_are_rejected_with_their_places() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = dir.path().join("node.yaml");
+    fs::write(&node, "nodeIndex: minus one\n").unwrap();
+    let file = dir.path().join("openpe_x.yaml");
+    fs::write(&file, "underlays:\n  - asn: 64514\n    nosuchfield: 1\n").unwrap();
+    let (text, exit) = run_with(Some(dir.path().to_owned()), Some(node.clone())).unwrap();
+    assert_eq!(exit, Exit::Unhealthy, "{text}");
+    assert!(text.contains(&format!("{}: NodeConfig: rejected", node.display())), "{text}");
+    assert!(text.contains(&format!("{}:", file.display())) && text.contains("nosuchfield"), "{text}");
 }

@@ -102,11 +102,7 @@ impl Fib {
             .filter(|route| route.metric == METRIC)
             .map(|route| (route.prefix, route.object))
             .collect();
-        Ok(Self {
-            socket,
-            groups,
-            adopted,
-        })
+        Ok(Self { socket, groups, adopted })
     }
 
     /// Carries a batch out. Blocks as long as the kernel needs. `Err` only when the kernel cannot be talked to.
@@ -145,34 +141,22 @@ impl Fib {
         }
     }
 
-    fn set_routes(
-        &mut self,
-        routes: &[(IpNet, Option<u32>)],
-        outcome: &mut Outcome,
-    ) -> io::Result<()> {
+    fn set_routes(&mut self, routes: &[(IpNet, Option<u32>)], outcome: &mut Outcome) -> io::Result<()> {
         let mut batch = self.socket.batch();
         let mut sent: Vec<usize> = Vec::new();
         for (position, (prefix, group)) in routes.iter().enumerate() {
             let prefix = prefix.trunc();
-            let adopted = if self.adopted.is_empty() {
-                None
-            } else {
-                self.adopted.remove(&prefix)
-            };
+            let adopted = if self.adopted.is_empty() { None } else { self.adopted.remove(&prefix) };
             let Some(number) = group else {
                 batch.push(RTM_DELROUTE, 0, |a| route_request(a, prefix, None))?;
                 sent.push(position);
                 continue;
             };
             let Some(id) = self.groups.id(*number) else {
-                let why = outcome
-                    .failed_groups
-                    .iter()
-                    .find(|(failed, _)| failed == number);
+                let why = outcome.failed_groups.iter().find(|(failed, _)| failed == number);
                 let why = why.map_or("it was never set", |(_, why)| why.as_str());
-                let text = format!(
-                    "cannot install route {prefix}: next-hop group {number} is not in the kernel: {why}"
-                );
+                let text =
+                    format!("cannot install route {prefix}: next-hop group {number} is not in the kernel: {why}");
                 outcome.failed_routes.push((prefix, text));
                 // What an earlier process left for this prefix is swept like any other.
                 if let Some(object) = adopted {
@@ -183,9 +167,7 @@ impl Fib {
             if adopted == Some(Some(id)) {
                 continue;
             }
-            batch.push(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, |a| {
-                route_request(a, prefix, Some(id))
-            })?;
+            batch.push(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, |a| route_request(a, prefix, Some(id)))?;
             sent.push(position);
         }
         let refusals = batch.finish()?;
@@ -201,8 +183,7 @@ impl Fib {
     ) -> io::Result<()> {
         let mut present = None;
         for (at, refusal) in refusals {
-            let Some((prefix, group)) = sent.get(*at).and_then(|position| routes.get(*position))
-            else {
+            let Some((prefix, group)) = sent.get(*at).and_then(|position| routes.get(*position)) else {
                 continue;
             };
             let Some(number) = group else {
@@ -215,20 +196,12 @@ impl Fib {
             };
             let present = match &mut present {
                 Some(present) => present,
-                none @ None => {
-                    none.insert(route::Objects::new(route::next_hops(&mut self.socket)?))
-                }
+                none @ None => none.insert(route::Objects::new(route::next_hops(&mut self.socket)?)),
             };
-            let there = self
-                .groups
-                .id(*number)
-                .is_some_and(|id| present.contains(id));
+            let there = self.groups.id(*number).is_some_and(|id| present.contains(id));
             let text = if there {
                 let hops = self.groups.describe(*number);
-                explain(
-                    &format!("cannot install route {prefix} via {hops}"),
-                    refusal,
-                )
+                explain(&format!("cannot install route {prefix} via {hops}"), refusal)
             } else {
                 format!(
                     "cannot install route {prefix}: the kernel has dropped its next-hop group {number} ({}), because \
@@ -292,12 +265,7 @@ impl Fib {
     pub fn routes(&mut self) -> io::Result<Vec<(IpNet, Vec<Hop>)>> {
         let routes = route::routes(&mut self.socket, PROTOCOL)?;
         let objects = route::Objects::new(route::next_hops(&mut self.socket)?);
-        let hop = |Exit { gateway, link }| {
-            Some(Hop {
-                gateway: gateway?,
-                link,
-            })
-        };
+        let hop = |Exit { gateway, link }| Some(Hop { gateway: gateway?, link });
         Ok(routes
             .into_iter()
             .map(|route| {
@@ -325,19 +293,6 @@ fn route_request(a: &mut Attributes<'_>, prefix: IpNet, group: Option<u32>) {
 
 fn route_header(a: &mut Attributes<'_>, prefix: IpNet) {
     let family = family(prefix.addr());
-    a.raw(&[
-        family,
-        prefix.prefix_len(),
-        0,
-        0,
-        RT_TABLE_MAIN,
-        PROTOCOL,
-        RT_SCOPE_UNIVERSE,
-        RTN_UNICAST,
-        0,
-        0,
-        0,
-        0,
-    ]);
+    a.raw(&[family, prefix.prefix_len(), 0, 0, RT_TABLE_MAIN, PROTOCOL, RT_SCOPE_UNIVERSE, RTN_UNICAST, 0, 0, 0, 0]);
     a.address(RTA_DST, prefix.network());
 }

@@ -38,21 +38,13 @@ struct Ids {
 
 impl Ids {
     fn new(range: Range<u32>) -> Self {
-        Self {
-            next: range.start,
-            range,
-            used: HashSet::new(),
-        }
+        Self { next: range.start, range, used: HashSet::new() }
     }
 
     fn take(&mut self) -> u32 {
         loop {
             let id = self.next;
-            self.next = if id + 1 < self.range.end {
-                id + 1
-            } else {
-                self.range.start
-            };
+            self.next = if id + 1 < self.range.end { id + 1 } else { self.range.start };
             if self.used.insert(id) {
                 return id;
             }
@@ -106,46 +98,22 @@ impl Groups {
             all.hop_ids.used.insert(object.id);
             all.group_ids.used.insert(object.id);
         }
-        for object in objects
-            .iter()
-            .filter(|object| object.protocol == PROTOCOL && object.members.is_empty())
-        {
-            let hop = object.exit.and_then(|exit| {
-                Some(Hop {
-                    gateway: exit.gateway?,
-                    link: exit.link,
-                })
-            });
+        for object in objects.iter().filter(|object| object.protocol == PROTOCOL && object.members.is_empty()) {
+            let hop = object.exit.and_then(|exit| Some(Hop { gateway: exit.gateway?, link: exit.link }));
             match hop.filter(|hop| HOP_IDS.contains(&object.id) && !all.hops.contains_key(hop)) {
                 Some(hop) => {
                     by_id.insert(object.id, hop);
-                    all.hops.insert(
-                        hop,
-                        Object {
-                            id: object.id,
-                            users: 0,
-                        },
-                    );
+                    all.hops.insert(hop, Object { id: object.id, users: 0 });
                 }
                 None => orphaned_hops.push(object.id),
             }
         }
-        for object in objects
-            .iter()
-            .filter(|object| object.protocol == PROTOCOL && !object.members.is_empty())
-        {
-            let members: Option<Vec<Hop>> = object
-                .members
-                .iter()
-                .map(|id| by_id.get(id).copied())
-                .collect();
+        for object in objects.iter().filter(|object| object.protocol == PROTOCOL && !object.members.is_empty()) {
+            let members: Option<Vec<Hop>> = object.members.iter().map(|id| by_id.get(id).copied()).collect();
             match members.filter(|_| GROUP_IDS.contains(&object.id)) {
                 Some(members) => {
                     all.use_hops(&members);
-                    all.adopted.push(Group {
-                        id: object.id,
-                        members,
-                    });
+                    all.adopted.push(Group { id: object.id, members });
                 }
                 None => orphaned_groups.push(object.id),
             }
@@ -162,21 +130,12 @@ impl Groups {
 
     /// The next hops of a group, for people.
     pub(super) fn describe(&self, number: u32) -> String {
-        let members = self
-            .groups
-            .get(&number)
-            .map(|group| group.members.as_slice())
-            .unwrap_or_default();
+        let members = self.groups.get(&number).map(|group| group.members.as_slice()).unwrap_or_default();
         members.iter().map(describe).collect::<Vec<_>>().join(", ")
     }
 
     /// Makes the group be there with these members: by adoption, by replacement in place, or anew.
-    pub(super) fn set(
-        &mut self,
-        socket: &mut Socket,
-        number: u32,
-        hops: &[Hop],
-    ) -> io::Result<SetGroup> {
+    pub(super) fn set(&mut self, socket: &mut Socket, number: u32, hops: &[Hop]) -> io::Result<SetGroup> {
         let mut members: Vec<Hop> = Vec::with_capacity(hops.len());
         for hop in hops {
             if !members.contains(hop) {
@@ -202,10 +161,7 @@ impl Groups {
         if let Err(refusal) = &told
             && !usable.is_empty()
         {
-            problems.push(explain(
-                &format!("cannot make next-hop group {number}"),
-                refusal,
-            ));
+            problems.push(explain(&format!("cannot make next-hop group {number}"), refusal));
         }
         if usable.is_empty() || told.is_err() {
             self.release_hops(&usable);
@@ -216,40 +172,20 @@ impl Groups {
                 problems.push(format!("next-hop group {number} has no members"));
             }
         } else {
-            self.groups.insert(
-                number,
-                Group {
-                    id,
-                    members: usable,
-                },
-            );
+            self.groups.insert(number, Group { id, members: usable });
         }
         let problem = (!problems.is_empty()).then(|| problems.join("; "));
-        Ok(SetGroup {
-            resent: Some(id),
-            problem,
-        })
+        Ok(SetGroup { resent: Some(id), problem })
     }
 
     /// Takes a group with these members over from an earlier process, if the kernel still has it so.
-    fn take_adopted(
-        &mut self,
-        socket: &mut Socket,
-        number: u32,
-        members: &[Hop],
-    ) -> io::Result<bool> {
+    fn take_adopted(&mut self, socket: &mut Socket, number: u32, members: &[Hop]) -> io::Result<bool> {
         let wanted = sorted(members);
-        let Some(at) = self
-            .adopted
-            .iter()
-            .position(|group| sorted(&group.members) == wanted)
-        else {
+        let Some(at) = self.adopted.iter().position(|group| sorted(&group.members) == wanted) else {
             return Ok(false);
         };
         let group = self.adopted.swap_remove(at);
-        let parse = |kind: u16, body: &[u8]| {
-            (kind == RTM_NEWNEXTHOP).then(|| route::parse_next_hop(body))?
-        };
+        let parse = |kind: u16, body: &[u8]| (kind == RTM_NEWNEXTHOP).then(|| route::parse_next_hop(body))?;
         let now = match socket.get(RTM_GETNEXTHOP, |a| delete_request(a, group.id), parse) {
             Ok(now) => now,
             Err(refusal) if refusal.errno == Errno::NOENT => None,
@@ -263,17 +199,8 @@ impl Groups {
 
     /// Makes the next hops be there; `again` also those that should be. Says which are, and what is wrong with the
     /// others.
-    fn ensure_hops(
-        &mut self,
-        socket: &mut Socket,
-        hops: &[Hop],
-        again: bool,
-    ) -> io::Result<(Vec<Hop>, Vec<String>)> {
-        let missing: Vec<Hop> = hops
-            .iter()
-            .filter(|hop| again || !self.hops.contains_key(hop))
-            .copied()
-            .collect();
+    fn ensure_hops(&mut self, socket: &mut Socket, hops: &[Hop], again: bool) -> io::Result<(Vec<Hop>, Vec<String>)> {
+        let missing: Vec<Hop> = hops.iter().filter(|hop| again || !self.hops.contains_key(hop)).copied().collect();
         let mut batch = socket.batch();
         for hop in &missing {
             let id = match self.hops.get(hop) {
@@ -281,18 +208,13 @@ impl Groups {
                 None => self.hop_ids.take(),
             };
             self.hops.entry(*hop).or_insert(Object { id, users: 0 });
-            batch.push(RTM_NEWNEXTHOP, NLM_F_CREATE | NLM_F_REPLACE, |a| {
-                hop_request(a, id, *hop)
-            })?;
+            batch.push(RTM_NEWNEXTHOP, NLM_F_CREATE | NLM_F_REPLACE, |a| hop_request(a, id, *hop))?;
         }
         let mut usable = hops.to_vec();
         let mut problems = Vec::new();
         for (at, refusal) in batch.finish()? {
             let Some(hop) = missing.get(at) else { continue };
-            problems.push(explain(
-                &format!("cannot use next hop {}", describe(hop)),
-                &refusal,
-            ));
+            problems.push(explain(&format!("cannot use next hop {}", describe(hop)), &refusal));
             usable.retain(|other| other != hop);
             // Other groups may count on it; without users it was never there.
             if self.hops.get(hop).is_some_and(|object| object.users == 0)
@@ -344,9 +266,7 @@ impl Groups {
     }
 
     fn ids(&self, hops: &[Hop]) -> Vec<u32> {
-        hops.iter()
-            .filter_map(|hop| Some(self.hops.get(hop)?.id))
-            .collect()
+        hops.iter().filter_map(|hop| Some(self.hops.get(hop)?.id)).collect()
     }
 
     fn use_hops(&mut self, hops: &[Hop]) {
@@ -378,20 +298,14 @@ fn describe(hop: &Hop) -> String {
 
 fn send_group(socket: &mut Socket, id: u32, members: &[u32]) -> Result<(), Refusal> {
     if members.is_empty() {
-        return Err(Refusal {
-            errno: Errno::INVAL,
-            text: None,
-        });
+        return Err(Refusal { errno: Errno::INVAL, text: None });
     }
     socket.change(RTM_NEWNEXTHOP, NLM_F_CREATE | NLM_F_REPLACE, |a| {
         a.raw(&[AF_UNSPEC, 0, PROTOCOL, 0, 0, 0, 0, 0]);
         a.u32(NHA_ID, id);
         // struct nexthop_grp: id, weight - 1, three reserved bytes.
         let row = |id: &u32| id.to_ne_bytes().into_iter().chain([0; 4]);
-        a.bytes(
-            NHA_GROUP,
-            &members.iter().flat_map(row).collect::<Vec<u8>>(),
-        );
+        a.bytes(NHA_GROUP, &members.iter().flat_map(row).collect::<Vec<u8>>());
     })
 }
 

@@ -80,7 +80,6 @@ pub(crate) const NETNSA_FD: u16 = 3;
 // linux/rtnetlink.h: routes
 pub(crate) const RTN_UNICAST: u8 = 1;
 pub(crate) const RT_SCOPE_UNIVERSE: u8 = 0;
-pub(crate) const RT_SCOPE_NOWHERE: u8 = 255;
 pub(crate) const RT_TABLE_MAIN: u8 = 254;
 pub(crate) const RTM_F_CLONED: u32 = 0x200;
 pub(crate) const RTA_DST: u16 = 1;

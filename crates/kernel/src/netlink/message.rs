@@ -16,20 +16,14 @@ fn aligned(length: usize) -> usize {
 
 /// Appends one message to `out`; its length is filled in when `body` has run. The sequence number and the port
 /// stay zero: the socket sets them.
-pub(super) fn encode(
-    out: &mut Vec<u8>,
-    kind: u16,
-    flags: u16,
-    body: impl FnOnce(&mut Attributes<'_>),
-) {
+pub(super) fn encode(out: &mut Vec<u8>, kind: u16, flags: u16, body: impl FnOnce(&mut Attributes<'_>)) {
     let start = out.len();
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(&kind.to_ne_bytes());
     out.extend_from_slice(&flags.to_ne_bytes());
     out.extend_from_slice(&[0; 8]);
     body(&mut Attributes { out });
-    let length =
-        u32::try_from(out.len() - start).expect("a message is built from a few attributes");
+    let length = u32::try_from(out.len() - start).expect("a message is built from a few attributes");
     patch(out, start, &length.to_ne_bytes());
     out.resize(start + aligned(out.len() - start), 0);
 }
@@ -162,9 +156,7 @@ impl Fields for [u8] {
         if let Ok(octets) = <[u8; 4]>::try_from(self) {
             return Some(Ipv4Addr::from(octets).into());
         }
-        <[u8; 16]>::try_from(self)
-            .ok()
-            .map(|octets| Ipv6Addr::from(octets).into())
+        <[u8; 16]>::try_from(self).ok().map(|octets| Ipv6Addr::from(octets).into())
     }
 }
 

@@ -51,10 +51,7 @@ impl std::error::Error for Refusal {}
 impl From<io::Error> for Refusal {
     fn from(error: io::Error) -> Self {
         let errno = Errno::from_io_error(&error);
-        Self {
-            errno: errno.unwrap_or(Errno::IO),
-            text: errno.is_none().then(|| error.to_string()),
-        }
+        Self { errno: errno.unwrap_or(Errno::IO), text: errno.is_none().then(|| error.to_string()) }
     }
 }
 
@@ -81,12 +78,7 @@ impl Socket {
 
     /// Opens one that hears these multicast groups, a mask with bit `n - 1` for group `n`.
     pub(crate) fn bound(groups: u32) -> io::Result<Self> {
-        let fd = rustix::net::socket_with(
-            AddressFamily::NETLINK,
-            SocketType::RAW,
-            SocketFlags::CLOEXEC,
-            None,
-        )?;
+        let fd = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
         // Without CAP_NET_ADMIN the ordinary size has to do; such a process can only read.
         if sockopt::set_socket_recv_buffer_size_force(&fd, BUFFER).is_err() {
             sockopt::set_socket_recv_buffer_size(&fd, BUFFER)?;
@@ -98,12 +90,7 @@ impl Socket {
             sys::set_int(&fd, SOL_NETLINK, option, 1)?;
         }
         rustix::net::bind(&fd, &SocketAddrNetlink::new(0, groups))?;
-        Ok(Self {
-            fd,
-            sequence: 0,
-            changes: 0,
-            receive: vec![0; RECEIVE],
-        })
+        Ok(Self { fd, sequence: 0, changes: 0, receive: vec![0; RECEIVE] })
     }
 
     /// Requests that change something, sent since the socket was opened.
@@ -207,13 +194,7 @@ impl Socket {
 
     /// Starts a batch.
     pub(crate) fn batch(&mut self) -> Batch<'_> {
-        Batch {
-            socket: self,
-            out: Vec::new(),
-            starts: Vec::new(),
-            done: 0,
-            refusals: Vec::new(),
-        }
+        Batch { socket: self, out: Vec::new(), starts: Vec::new(), done: 0, refusals: Vec::new() }
     }
 
     /// Receives one datagram and gives its messages to `each`.
@@ -228,15 +209,12 @@ impl Socket {
 
     fn receive_flags(&mut self, flags: RecvFlags, each: impl FnMut(Message<'_>)) -> io::Result<()> {
         let (_, length) = rustix::io::retry_on_intr(|| {
-            rustix::net::recv(
-                &self.fd,
-                self.receive.as_mut_slice(),
-                flags | RecvFlags::TRUNC,
-            )
+            rustix::net::recv(&self.fd, self.receive.as_mut_slice(), flags | RecvFlags::TRUNC)
         })?;
-        let datagram = self.receive.get(..length).ok_or_else(|| {
-            io::Error::other(format!("netlink message of {length} bytes is too long"))
-        })?;
+        let datagram = self
+            .receive
+            .get(..length)
+            .ok_or_else(|| io::Error::other(format!("netlink message of {length} bytes is too long")))?;
         messages(datagram).for_each(each);
         Ok(())
     }
@@ -275,12 +253,7 @@ pub(crate) struct Batch<'a> {
 
 impl Batch<'_> {
     /// Adds a change. The error is one of the socket; refusals come from [`Self::finish`].
-    pub(crate) fn push(
-        &mut self,
-        kind: u16,
-        flags: u16,
-        body: impl FnOnce(&mut Attributes<'_>),
-    ) -> io::Result<()> {
+    pub(crate) fn push(&mut self, kind: u16, flags: u16, body: impl FnOnce(&mut Attributes<'_>)) -> io::Result<()> {
         if self.starts.len() >= PER_SEND || self.out.len() >= BYTES_PER_SEND {
             self.flush()?;
         }
@@ -300,11 +273,7 @@ impl Batch<'_> {
             return Ok(());
         };
         let flags = self.out.u16_at(last_start + 6).unwrap_or(NLM_F_REQUEST);
-        patch(
-            &mut self.out,
-            last_start + 6,
-            &(flags | NLM_F_ACK).to_ne_bytes(),
-        );
+        patch(&mut self.out, last_start + 6, &(flags | NLM_F_ACK).to_ne_bytes());
         let last = self.socket.number(&mut self.out, &self.starts);
         let count = self.starts.len();
         let first = last.wrapping_sub(u32::try_from(count - 1).expect("a send has few messages"));
@@ -339,17 +308,10 @@ fn verdict(message: &Message<'_>) -> Result<(), Refusal> {
     let quoted = if message.flags & NLM_F_CAPPED != 0 {
         HEADER
     } else {
-        message
-            .body
-            .u32_at(4)
-            .and_then(|length| usize::try_from(length).ok())
-            .unwrap_or(HEADER)
-            .next_multiple_of(4)
+        message.body.u32_at(4).and_then(|length| usize::try_from(length).ok()).unwrap_or(HEADER).next_multiple_of(4)
     };
     let text = (message.flags & NLM_F_ACK_TLVS != 0)
-        .then(|| {
-            attributes(message.body.tail(4 + quoted)).find(|(kind, _)| *kind == NLMSGERR_ATTR_MSG)
-        })
+        .then(|| attributes(message.body.tail(4 + quoted)).find(|(kind, _)| *kind == NLMSGERR_ATTR_MSG))
         .flatten()
         .map(|(_, text)| text.text());
     Err(Refusal { errno, text })
@@ -373,10 +335,7 @@ fn done(message: &Message<'_>) -> Result<(), Refusal> {
 
 /// The error number at the start of a body; zero is none.
 fn refused(body: &[u8]) -> Result<Option<Errno>, Refusal> {
-    let number = body
-        .u32_at(0)
-        .ok_or_else(|| io::Error::other("short netlink reply"))?
-        .cast_signed();
+    let number = body.u32_at(0).ok_or_else(|| io::Error::other("short netlink reply"))?.cast_signed();
     Ok((number != 0).then(|| Errno::from_raw_os_error(number.saturating_abs())))
 }
 

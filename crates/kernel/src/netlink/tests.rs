@@ -50,12 +50,7 @@ fn nested_attributes_come_back_nested() {
 fn two_messages_in_a_datagram_are_two() {
     let mut bytes = reply(RTM_NEWLINK, 0, &[9]);
     bytes.extend(reply(NLMSG_DONE, 0, &[0; 4]));
-    assert_eq!(
-        messages(&bytes)
-            .map(|message| message.kind)
-            .collect::<Vec<_>>(),
-        [RTM_NEWLINK, NLMSG_DONE]
-    );
+    assert_eq!(messages(&bytes).map(|message| message.kind).collect::<Vec<_>>(), [RTM_NEWLINK, NLMSG_DONE]);
 }
 
 #[test]
@@ -75,10 +70,7 @@ fn torn_bytes_end_the_iteration() {
 
 #[test]
 fn addresses_and_prefixes_follow_their_family() {
-    assert_eq!(
-        [10, 0, 0, 1].ip(),
-        Some("10.0.0.1".parse::<IpAddr>().unwrap())
-    );
+    assert_eq!([10, 0, 0, 1].ip(), Some("10.0.0.1".parse::<IpAddr>().unwrap()));
     assert_eq!([0u8; 16].ip(), Some("::".parse::<IpAddr>().unwrap()));
     assert_eq!([0u8; 5].ip(), None);
     assert_eq!(prefix(AF_INET, None, 0), Some("0.0.0.0/0".parse().unwrap()));
@@ -96,27 +88,16 @@ fn a_zero_error_is_an_acknowledgement() {
 #[test]
 fn a_refusal_carries_the_kernels_text_behind_the_quoted_request() {
     let number = (-22i32).to_ne_bytes();
-    for (flags, quoted) in [
-        (NLM_F_CAPPED | NLM_F_ACK_TLVS, 16usize),
-        (NLM_F_ACK_TLVS, 24),
-    ] {
+    for (flags, quoted) in [(NLM_F_CAPPED | NLM_F_ACK_TLVS, 16usize), (NLM_F_ACK_TLVS, 24)] {
         let mut body = number.to_vec();
         body.extend(u32::try_from(quoted).unwrap().to_ne_bytes());
         body.resize(4 + quoted, 0);
         let mut attribute = Vec::new();
-        encode(&mut attribute, 0, 0, |a| {
-            a.text(NLMSGERR_ATTR_MSG, "Invalid prefix")
-        });
+        encode(&mut attribute, 0, 0, |a| a.text(NLMSGERR_ATTR_MSG, "Invalid prefix"));
         body.extend(&attribute[16..]);
         let bytes = reply(NLMSG_ERROR, flags, &body);
         let refusal = verdict_of(&messages(&bytes).next().unwrap()).unwrap_err();
-        assert_eq!(
-            refusal,
-            Refusal {
-                errno: Errno::INVAL,
-                text: Some("Invalid prefix".to_owned())
-            }
-        );
+        assert_eq!(refusal, Refusal { errno: Errno::INVAL, text: Some("Invalid prefix".to_owned()) });
     }
 }
 

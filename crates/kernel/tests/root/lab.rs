@@ -26,11 +26,7 @@ pub(crate) struct Name(pub(crate) String);
 impl Name {
     pub(crate) fn new() -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
-        Self(format!(
-            "kernel-test-{}-{}",
-            std::process::id(),
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        ))
+        Self(format!("kernel-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)))
     }
 }
 
@@ -48,11 +44,7 @@ pub(crate) fn run(ns: &Namespace, program: &'static str, arguments: &str) -> Str
         .run(move || Command::new(program).args(arguments).output())
         .expect("threads can enter namespaces")
         .unwrap_or_else(|error| panic!("{shown}: {error}"));
-    assert!(
-        output.status.success(),
-        "{shown}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{shown}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
@@ -82,9 +74,7 @@ impl Pair {
         ip(&right, "link set vb up");
         let link = index(&left, "va");
         let pair = Self { left, right, link };
-        eventually("carrier", || {
-            ip(&pair.left, "-br link show va").contains("LOWER_UP")
-        });
+        eventually("carrier", || ip(&pair.left, "-br link show va").contains("LOWER_UP"));
         pair
     }
 }
@@ -92,11 +82,7 @@ impl Pair {
 /// Index of a link.
 pub(crate) fn index(ns: &Namespace, name: &str) -> u32 {
     let links = kernel::monitor::links(ns).expect("links can be listed");
-    links
-        .iter()
-        .find(|link| link.name == name)
-        .unwrap_or_else(|| panic!("no link {name}"))
-        .index
+    links.iter().find(|link| link.name == name).unwrap_or_else(|| panic!("no link {name}")).index
 }
 
 /// Moves a link from one namespace to another with iproute2, which wants a name or a pid for the target.
@@ -108,10 +94,7 @@ pub(crate) fn move_link(from: &Namespace, link: &str, to: &Namespace) {
     let link = link.to_owned();
     let pid = child.id();
     let moved = from.run(move || {
-        Command::new("ip")
-            .args(["link", "set", &link, "netns", &pid.to_string()])
-            .status()
-            .is_ok_and(|s| s.success())
+        Command::new("ip").args(["link", "set", &link, "netns", &pid.to_string()]).status().is_ok_and(|s| s.success())
     });
     child.kill().expect("our own child");
     child.wait().expect("our own child");

@@ -3,7 +3,11 @@
 //! Every test makes its own namespaces, most of them without a name, so that nothing of the machine is touched
 //! and everything ends with the test. Assertions from outside use `ip -j` of iproute2.
 
+// Clippy takes only the functions marked as tests for tests; here the helpers are as well.
+#![allow(clippy::unwrap_used)]
+
 mod fib;
+mod host;
 mod lab;
 mod monitor;
 mod netns;

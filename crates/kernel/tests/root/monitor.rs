@@ -28,10 +28,7 @@ fn links_show_state_kind_and_addresses() {
     assert!(link.up && link.carrier);
     assert_eq!((link.kind.as_str(), link.mtu), ("veth", 1500));
     for address in ["10.0.0.1/24", "fd00::1/64"] {
-        assert!(
-            link.addresses.contains(&address.parse().unwrap()),
-            "{address}"
-        );
+        assert!(link.addresses.contains(&address.parse().unwrap()), "{address}");
     }
 }
 
@@ -39,26 +36,15 @@ fn links_show_state_kind_and_addresses() {
 fn foreign_routes_are_all_but_ours() {
     let pair = Pair::new();
     ip(&pair.left, "route add default via 10.0.0.2");
-    ip(
-        &pair.left,
-        "route add 10.7.0.0/16 nexthop via 10.0.0.2 nexthop via 10.0.0.3",
-    );
+    ip(&pair.left, "route add 10.7.0.0/16 nexthop via 10.0.0.2 nexthop via 10.0.0.3");
     ip(&pair.left, "-6 route add 2001:db8::/32 via fd00::2");
     ip(&pair.left, "nexthop add id 7 via 10.0.0.9 dev va");
     ip(&pair.left, "route add 10.8.0.0/16 nhid 7");
     ip(&pair.left, "route add 10.9.0.0/16 via inet6 fd00::2 dev va");
     let mut fib = Fib::open(&pair.left).unwrap();
-    let hop = Hop {
-        gateway: "10.0.0.2".parse().unwrap(),
-        link: pair.link,
-    };
+    let hop = Hop { gateway: "10.0.0.2".parse().unwrap(), link: pair.link };
     let ours = "172.16.0.0/12".parse().unwrap();
-    fib.apply(&Batch {
-        set_groups: vec![(1, vec![hop])],
-        routes: vec![(ours, Some(1))],
-        ..Batch::default()
-    })
-    .unwrap();
+    fib.apply(&Batch { set_groups: vec![(1, vec![hop])], routes: vec![(ours, Some(1))], ..Batch::default() }).unwrap();
     let routes = monitor::foreign_routes(&pair.left).unwrap();
     assert!(routes.iter().all(|route| route.prefix != ours));
     for (prefix, gateway) in [
@@ -106,26 +92,11 @@ fn our_own_routes_do_not_wake_it_and_stop_ends_the_wait() {
     let pair = Pair::new();
     let mut monitor = Monitor::open(&pair.left).unwrap();
     let mut fib = Fib::open(&pair.left).unwrap();
-    let hop = Hop {
-        gateway: "10.0.0.2".parse().unwrap(),
-        link: pair.link,
-    };
-    let routes: Vec<_> = (0..200u8)
-        .map(|n| (format!("172.16.{n}.0/24").parse().unwrap(), Some(1)))
-        .collect();
+    let hop = Hop { gateway: "10.0.0.2".parse().unwrap(), link: pair.link };
+    let routes: Vec<_> = (0..200u8).map(|n| (format!("172.16.{n}.0/24").parse().unwrap(), Some(1))).collect();
     let deletions = routes.iter().map(|(prefix, _)| (*prefix, None)).collect();
-    fib.apply(&Batch {
-        set_groups: vec![(1, vec![hop])],
-        routes,
-        ..Batch::default()
-    })
-    .unwrap();
-    fib.apply(&Batch {
-        routes: deletions,
-        delete_groups: vec![1],
-        ..Batch::default()
-    })
-    .unwrap();
+    fib.apply(&Batch { set_groups: vec![(1, vec![hop])], routes, ..Batch::default() }).unwrap();
+    fib.apply(&Batch { routes: deletions, delete_groups: vec![1], ..Batch::default() }).unwrap();
     let stopper = monitor.stopper();
     // Were one of them queued, it would be drained before the wait could be told to stop: the stop is looked at first,
     // so the queue is looked at through a change that must come alone.
@@ -143,25 +114,11 @@ fn lost_notifications_are_everything() {
     let mut monitor = Monitor::open(&pair.left).unwrap();
     // More than the buffer holds: each notification costs about a kilobyte of it.
     let script: String = (0..100_000u32)
-        .map(|n| {
-            format!(
-                "route add 172.{}.{}.{}/32 via 10.0.0.2\n",
-                16 + (n >> 16),
-                (n >> 8) & 255,
-                n & 255
-            )
-        })
+        .map(|n| format!("route add 172.{}.{}.{}/32 via 10.0.0.2\n", 16 + (n >> 16), (n >> 8) & 255, n & 255))
         .collect();
     let file = std::env::temp_dir().join(format!("kernel-test-routes-{}", std::process::id()));
     std::fs::write(&file, script).unwrap();
     ip(&pair.left, &format!("-batch {}", file.display()));
     std::fs::remove_file(&file).unwrap();
-    assert_eq!(
-        monitor.wait().unwrap(),
-        Changes {
-            links: true,
-            routes: true,
-            resync: true
-        }
-    );
+    assert_eq!(monitor.wait().unwrap(), Changes { links: true, routes: true, resync: true });
 }

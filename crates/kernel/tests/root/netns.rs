@@ -18,10 +18,7 @@ fn case_110_ensure_makes_the_namespace_once_with_lo_up() {
     assert!(ip(&first, "-br link show lo").contains("UP"));
     // iproute2 knows it by name.
     let listed = ip(&namespace(), "netns list");
-    assert!(
-        listed.lines().any(|line| line.starts_with(&name.0)),
-        "{listed}"
-    );
+    assert!(listed.lines().any(|line| line.starts_with(&name.0)), "{listed}");
     let seen = ip(&namespace(), &format!("-n {} -br link", name.0));
     assert!(seen.contains("lo"), "{seen}");
 }
@@ -32,16 +29,10 @@ fn case_110_ensure_mounts_over_the_leftover_of_a_crash() {
     let path = Path::new("/var/run/netns").join(&name.0);
     fs::create_dir_all("/var/run/netns").unwrap();
     fs::write(&path, "").unwrap();
-    assert!(
-        Namespace::open(&name.0).unwrap().is_none(),
-        "a plain file is no namespace"
-    );
+    assert!(Namespace::open(&name.0).unwrap().is_none(), "a plain file is no namespace");
     let (made, created) = Namespace::ensure(&name.0).unwrap();
     assert!(created);
-    assert!(
-        made.same_as(&Namespace::open(&name.0).unwrap().unwrap())
-            .unwrap()
-    );
+    assert!(made.same_as(&Namespace::open(&name.0).unwrap().unwrap()).unwrap());
 }
 
 #[test]
@@ -57,9 +48,7 @@ fn case_110_unbind_removes_the_name_and_is_fine_without_one() {
 fn the_caller_stays_where_it_is() {
     let before = Namespace::current().unwrap();
     let other = namespace();
-    let inside = other
-        .run(|| Namespace::current().unwrap().id().unwrap())
-        .unwrap();
+    let inside = other.run(|| Namespace::current().unwrap().id().unwrap()).unwrap();
     assert_eq!(inside, other.id().unwrap());
     assert!(Namespace::current().unwrap().same_as(&before).unwrap());
     assert!(!other.same_as(&before).unwrap());
