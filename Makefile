@@ -16,12 +16,11 @@ lab:
 	$(CARGO) build --quiet --locked --package perouter
 	target/debug/perouter lab $(LAB)
 
-# The tests of all crates first, then each lab with its name: they say which daemons took part.
+# The crates without labs first. Then those with labs, which say which daemons took part.
 test:
 	@scripts/install-peers
 	$(CARGO) test --locked --workspace --exclude testbed --exclude perouter
-	$(CARGO) test --locked --package perouter --bins
-	$(CARGO) test --locked --package testbed --package perouter --lib --tests -- --show-output
+	$(CARGO) test --locked --package testbed --package perouter -- --show-output
 
 build:
 	$(CARGO) build --locked --workspace
@@ -33,7 +32,7 @@ clippy:
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 
 doc:
-	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --document-private-items
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps
 
 layers:
 	@scripts/check-layers

@@ -48,8 +48,8 @@ pub(crate) fn up(options: LabOptions) -> Result<bool, String> {
     draw(&fabric, leaf, host);
     let leaf = fabric.start_leaf(leaf).map_err(sentence)?;
     let host = fabric.start_host(host).map_err(sentence)?;
-    fabric.start_router().map_err(sentence)?;
-    let outcome = watch(&fabric, &leaf, &host);
+    let router = fabric.start_router().map_err(sentence)?;
+    let outcome = watch(&fabric, router, &leaf, &host);
     if outcome.is_err() {
         say(format_args!("\n{}", fabric.lab.diagnostics()));
     }
@@ -78,8 +78,8 @@ pub(crate) fn down() -> Result<(), String> {
 }
 
 /// Sessions, routes, packets: each is said as it is seen, and the first that does not come ends it.
-fn watch(fabric: &Passthrough, leaf: &Peer, host: &Peer) -> Result<String, String> {
-    let sessions = watch_sessions(fabric, leaf, host)?;
+fn watch(fabric: &Passthrough, router: u32, leaf: &Peer, host: &Peer) -> Result<String, String> {
+    let sessions = watch_sessions(fabric, router, leaf, host)?;
     let routes = watch_routes(fabric, leaf, host)?;
     for (peer, add) in
         [(leaf, Passthrough::add_leaf_routes as fn(&Passthrough) -> _), (host, Passthrough::add_host_routes)]
@@ -96,7 +96,7 @@ fn watch(fabric: &Passthrough, leaf: &Peer, host: &Peer) -> Result<String, Strin
     Ok(format!("{sessions} sessions, {routes} routes, {way} both ways over IPv4 and IPv6"))
 }
 
-fn watch_sessions(fabric: &Passthrough, leaf: &Peer, host: &Peer) -> Result<usize, String> {
+fn watch_sessions(fabric: &Passthrough, router: u32, leaf: &Peer, host: &Peer) -> Result<usize, String> {
     say("\nSessions");
     let started = Instant::now();
     let mut missing: Vec<(&Peer, IpAddr)> = [leaf, host]
@@ -113,10 +113,13 @@ fn watch_sessions(fabric: &Passthrough, leaf: &Peer, host: &Peer) -> Result<usiz
             }
             !up
         });
+        if let Some(status) = fabric.lab.exit_status(router) {
+            return Ok(Err(format!("the router has ended: {status}")));
+        }
         let names: Vec<_> = missing.iter().map(|(p, r)| format!("{} with {r}", p.config().name)).collect();
-        if names.is_empty() { Ok(()) } else { Err(names.join(", ")) }
+        if names.is_empty() { Ok(Ok(())) } else { Err(names.join(", ")) }
     });
-    wait.map(|()| count).map_err(|names| format!("no session after {} s: {names}", PATIENCE.as_secs()))
+    wait.map_err(|names| format!("no session after {} s: {names}", PATIENCE.as_secs()))?.map(|()| count)
 }
 
 fn watch_routes(fabric: &Passthrough, leaf: &Peer, host: &Peer) -> Result<usize, String> {
@@ -146,7 +149,7 @@ fn watch_routes(fabric: &Passthrough, leaf: &Peer, host: &Peer) -> Result<usize,
                 .map_err(|missing| format!("the {} does not learn {missing}", peer.config().name))?;
             for r in peer.routes(a.family).map_err(sentence)? {
                 let path: Vec<_> = r.as_path.iter().map(u32::to_string).collect();
-                say(format_args!("  {:<20} via {:<16} AS path {}", r.prefix, r.next_hop, path.join(" ")));
+                say(format_args!("  {:<20} via {:<14} AS path {}", r.prefix.to_string(), r.next_hop, path.join(" ")));
             }
         }
     }
@@ -196,7 +199,7 @@ fn draw(fabric: &Passthrough, leaf: Daemon, host: Daemon) {
     ];
     say("");
     for [left, middle, right] in columns {
-        say(format!("  {left:<22}{middle:<38}{right}").trim_end());
+        say(format!("  {left:<24}{middle:<38}{right}").trim_end());
     }
     say(format_args!("\nWhat the router is given ({}):\n", fabric.config_dir().join("openpe_lab.yaml").display()));
     for line in ROUTER_YAML.lines() {

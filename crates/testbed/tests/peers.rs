@@ -38,6 +38,7 @@ fn config(name: &str, asn: u32, id: u8, neighbors: [&str; 2], remote: u32, netwo
 /// Two namespaces and two daemons: routes appear with the right next hop and path, end up in the kernel where
 /// the daemon installs them, carry packets, and vanish when they are withdrawn.
 fn speak_to_each_other(left: Daemon, right: Daemon) {
+    println!("lab: {left} and {right} without a router between them");
     let lab = Lab::new(Path::new("perouter")).unwrap();
     let (a, b) = (lab.namespace("a").unwrap(), lab.namespace("b").unwrap());
     let end = |ns, addresses: [&str; 2]| End { ns, name: "eth1", addresses: addresses.map(net).to_vec() };
