@@ -10,11 +10,11 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use engine::Family;
 use engine::Intent;
 use engine::intent::{GracefulRestart, Multipath, Network, PeerIntent, RemoteAs, Role, Ttl};
 use ipnet::IpNet;
 use kernel::host::{DesiredHost, DesiredVeth};
-use engine::Family;
 
 use crate::addresses::{self, Plan};
 use crate::files::{Object, Objects};

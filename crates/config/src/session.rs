@@ -6,8 +6,8 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use engine::intent::{PeerIntent, RemoteAs, Role, Secret, Ttl};
 use engine::Family;
+use engine::intent::{PeerIntent, RemoteAs, Role, Secret, Ttl};
 
 use crate::types::{AddressFamily, AddressFamilyKind, Neighbor, PeerType};
 

@@ -1,7 +1,7 @@
 use std::fs;
 
-use engine::intent::{RemoteAs, Secret, Ttl};
 use engine::Family;
+use engine::intent::{RemoteAs, Secret, Ttl};
 
 use super::*;
 
