@@ -1,6 +1,21 @@
 //! The node: who we are.
+//!
+//! `node-config.yaml` gives the index that addresses and router id follow from, outright or as the host part of an
+//! interface's address. The name defaults to the host's own. Reads the file, the host name and, only when the file
+//! names an interface, that interface's addresses.
+
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::Path;
+
+use ipnet::IpNet;
+use kernel::netns::Namespace;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::compile::NAMESPACE;
+use crate::schema::{self, Problem};
+use crate::yaml::{self, Value, Yaml};
 
 /// A file that cannot be used, in words that name file, line, field, value and remedy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,5 +35,173 @@ pub struct Node {
     pub log_level: Option<String>,
 }
 
-/// Reads `node-config.yaml`.
-pub fn load(_path: &Path) -> Result<Node, ConfigError> { todo!() }
+impl Node {
+    /// A node with the one label that every node has, its name.
+    pub fn new(name: impl Into<String>, index: u32) -> Self {
+        let name = name.into();
+        let labels = BTreeMap::from([("kubernetes.io/hostname".to_owned(), name.clone())]);
+        Self { name, labels, index, log_level: None }
+    }
+}
+
+/// `node-config.yaml` as it is written.
+#[derive(Deserialize, JsonSchema, Default)]
+#[serde(rename_all = "camelCase")]
+struct NodeFile {
+    #[serde(default)]
+    node_index: NodeIndex,
+    node_name: Option<String>,
+    log_level: Option<String>,
+}
+
+#[derive(Deserialize, JsonSchema, Default)]
+#[serde(rename_all = "camelCase")]
+struct NodeIndex {
+    #[schemars(range(min = 0, max = 4_294_967_295_i64))]
+    index: Option<i64>,
+    interface_name: Option<String>,
+    cidr: Option<String>,
+}
+
+/// Reads `node-config.yaml`. A named interface is looked up here and, because the router may have taken it, in the
+/// router's namespace.
+pub fn load(path: &Path) -> Result<Node, ConfigError> {
+    load_with(path, &kernel_addresses)
+}
+
+/// As [`load`], with the addresses of interfaces from `lookup`, which says `None` for one that does not exist.
+pub fn load_with(path: &Path, lookup: &dyn Fn(&str) -> Option<Vec<IpNet>>) -> Result<Node, ConfigError> {
+    let text = read(path)?;
+    let wrong = |line, message: String| at(path, line, &message);
+    let documents = yaml::parse(&text).map_err(|error| wrong(error.line, error.message))?;
+    let nothing = Yaml { line: 1, value: Value::Map(Vec::new()) };
+    let checked = schema::check(&schema::plain_schema::<NodeFile>(), documents.first().unwrap_or(&nothing), "")
+        .map_err(|problems| all(path, problems))?;
+    let line = |field: &str| schema::line_of(&checked.lines, field);
+    let file: NodeFile = serde_json::from_value(checked.json).map_err(|error| wrong(0, error.to_string()))?;
+    let NodeIndex { index, interface_name, cidr } = file.node_index;
+    let wanted = match &cidr {
+        Some(cidr) => Some(cidr.parse::<IpNet>().map_err(|_| {
+            let message = format!("invalid cidr \"{cidr}\": write nodeIndex.cidr as address/length");
+            wrong(line("nodeIndex.cidr"), message)
+        })?),
+        None => None,
+    };
+    let index = match (index, interface_name) {
+        (Some(index), Some(interface)) => {
+            let message = format!(
+                "index and interfaceName are mutually exclusive, got index {index} and interface \"{interface}\""
+            );
+            return Err(wrong(line("nodeIndex.interfaceName"), message));
+        }
+        (_, None) if wanted.is_some() => {
+            let message = format!("cidr \"{}\" requires interfaceName to be set", cidr.unwrap_or_default());
+            return Err(wrong(line("nodeIndex.cidr"), message));
+        }
+        (Some(index), None) => u32::try_from(index)
+            .map_err(|_| wrong(line("nodeIndex.index"), format!("index must be 0 or more, got {index}")))?,
+        (None, None) => 0,
+        (None, Some(interface)) => {
+            index_of(&interface, wanted, lookup).map_err(|message| wrong(line("nodeIndex.interfaceName"), message))?
+        }
+    };
+    let name = match file.node_name {
+        Some(name) if !name.is_empty() => name,
+        Some(_) | None => host_name()?,
+    };
+    Ok(Node { log_level: file.log_level, ..Node::new(name, index) })
+}
+
+/// The host part of the interface's address: the first in `wanted`, else the first IPv4 one, else the first global
+/// IPv6 one.
+fn index_of(
+    interface: &str,
+    wanted: Option<IpNet>,
+    lookup: &dyn Fn(&str) -> Option<Vec<IpNet>>,
+) -> Result<u32, String> {
+    let addresses = lookup(interface)
+        .ok_or_else(|| format!("interface {interface} does not exist: name a link of this node, or write index"))?;
+    let address = match wanted {
+        Some(wanted) => addresses
+            .iter()
+            .find(|address| wanted.contains(&address.addr()))
+            .ok_or_else(|| format!("no address matching cidr {wanted} found on interface {interface}"))?,
+        None => addresses
+            .iter()
+            .find(|address| address.addr().is_ipv4())
+            .or_else(|| addresses.iter().find(|address| is_global(address.addr())))
+            .ok_or_else(|| format!("no IP address found on interface {interface}"))?,
+    };
+    u32::try_from(host_part(address)).map_err(|_| {
+        format!("the host part of {address} on interface {interface} is too large for an index: write index")
+    })
+}
+
+fn is_global(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(_) => true,
+        IpAddr::V6(v6) => !v6.is_unicast_link_local(),
+    }
+}
+
+/// What the prefix leaves of an address.
+fn host_part(address: &IpNet) -> u128 {
+    match (address.addr(), address.hostmask()) {
+        (IpAddr::V4(address), IpAddr::V4(mask)) => u128::from(u32::from(address) & u32::from(mask)),
+        (IpAddr::V6(address), IpAddr::V6(mask)) => u128::from(address) & u128::from(mask),
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => 0,
+    }
+}
+
+fn kernel_addresses(interface: &str) -> Option<Vec<IpNet>> {
+    let taken = || Namespace::open(NAMESPACE).ok().flatten();
+    addresses_in(&Namespace::current().ok()?, interface).or_else(|| addresses_in(&taken()?, interface))
+}
+
+fn addresses_in(namespace: &Namespace, interface: &str) -> Option<Vec<IpNet>> {
+    let links = kernel::monitor::links(namespace).ok()?;
+    links.into_iter().find(|link| link.name == interface).map(|link| link.addresses)
+}
+
+fn host_name() -> Result<String, ConfigError> {
+    const PATH: &str = "/proc/sys/kernel/hostname";
+    let name = read(Path::new(PATH))?.trim().to_owned();
+    if name.is_empty() {
+        return Err(ConfigError(format!("{PATH}: this host has no name: write nodeName into node-config.yaml")));
+    }
+    Ok(name)
+}
+
+/// Reads a file of ours.
+pub(crate) fn read(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|error| {
+        if error.kind() == std::io::ErrorKind::NotFound {
+            ConfigError(format!("{}: file does not exist", path.display()))
+        } else {
+            ConfigError(format!("{}: cannot read the file: {error}", path.display()))
+        }
+    })
+}
+
+/// An error at a line; 0 is nowhere in particular.
+pub(crate) fn at(path: &Path, line: usize, message: &str) -> ConfigError {
+    match line {
+        0 => ConfigError(format!("{}: {message}", path.display())),
+        line => ConfigError(format!("{}:{line}: {message}", path.display())),
+    }
+}
+
+/// One line of text per problem.
+pub(crate) fn all(path: &Path, problems: Vec<Problem>) -> ConfigError {
+    let lines: Vec<_> = problems
+        .into_iter()
+        .map(|Problem { path: field, line, message }| {
+            let dot = if field.is_empty() { "" } else { ": " };
+            at(path, line, &format!("{field}{dot}{message}")).0
+        })
+        .collect();
+    ConfigError(lines.join("\n"))
+}
+
+#[cfg(test)]
+mod tests;

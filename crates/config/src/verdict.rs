@@ -1,5 +1,6 @@
 //! What became of each object.
 
+use std::fmt;
 use std::path::PathBuf;
 
 /// Where an object was written.
@@ -51,4 +52,49 @@ pub enum Outcome {
         /// One sentence: value, what is wrong with it, what to do.
         message: String,
     },
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, line: 0 } => write!(f, "{}", path.display()),
+            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+        }
+    }
+}
+
+impl fmt::Display for ObjectRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} {}", self.source, self.kind, self.name)
+    }
+}
+
+/// One line for people.
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.outcome {
+            Outcome::Applied { warnings } if warnings.is_empty() => {
+                write!(f, "{}: applied", self.object)
+            }
+            Outcome::Applied { warnings } => {
+                write!(f, "{}: applied, with remarks: {}", self.object, warnings.join("; "))
+            }
+            Outcome::Rejected { reason, field: Some(field), message } => {
+                write!(f, "{}: rejected ({reason}): {field}: {message}", self.object)
+            }
+            Outcome::Rejected { reason, field: None, message } => {
+                write!(f, "{}: rejected ({reason}): {message}", self.object)
+            }
+        }
+    }
+}
+
+impl Verdict {
+    /// Whether the object is in force.
+    pub fn is_applied(&self) -> bool {
+        match self.outcome {
+            Outcome::Applied { .. } => true,
+            Outcome::Rejected { .. } => false,
+        }
+    }
 }

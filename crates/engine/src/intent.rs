@@ -147,6 +147,9 @@ pub struct PeerIntent {
     pub reflector_client: bool,
     /// iBGP: send our own address as next hop, also for reflected routes.
     pub next_hop_self: bool,
+    /// Name of the link that this peer's next hops are on, whatever the routing table says. Unset: they are
+    /// looked up.
+    pub link: Option<String>,
 }
 
 impl PeerIntent {
@@ -174,6 +177,7 @@ impl PeerIntent {
             enforce_first_as: true,
             reflector_client: false,
             next_hop_self: role != Role::Peer,
+            link: None,
         }
     }
 
@@ -197,6 +201,7 @@ impl PeerIntent {
             enforce_first_as: _,
             reflector_client: _,
             next_hop_self: _,
+            link: _,
         } = self;
         *remote_as != new.remote_as
             || *families != new.families

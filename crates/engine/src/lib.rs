@@ -1,55 +1,274 @@
 //! The router itself, without I/O: events in, actions and bytes out.
+//!
+//! Six verbs ([`Engine`]): it is told facts and the time, and asked for actions, bytes, FIB batches and the next
+//! deadline. It never reads a clock, opens a socket or waits; a run can be recorded as its events and replayed.
+//!
+//! ```text
+//!  events -> sessions (peer/) -> rib/ : RIB-In, decision, Loc-RIB, RIB-Out -> bytes
+//!                                  |  \-> fib/ -> batches
+//!                                policy/, rib::nexthop
+//! ```
+//!
+//! Hard rules: no I/O, no clocks, no async, no configuration text; nothing a peer sends can make it panic;
+//! hash-map order decides nothing.
+
 pub mod action;
 pub mod event;
 pub mod fib;
 pub mod intent;
+mod peer;
+mod policy;
+mod rib;
+mod sessions;
 pub mod snapshot;
+mod views;
 
-use std::time::Instant;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 pub use action::{Action, Admission, Dial, Level, Note};
 pub use event::{ConnId, Event, Link, UnderlyingRoute};
-pub use fib::FibBatch;
+pub use fib::{FibBatch, GroupChange, GroupId, Hop, RouteChange};
 pub use intent::Intent;
 pub use snapshot::{RouteQuery, RouteView, Select, Snapshot};
 
+/// Families are part of the configuration, which others make.
+pub use wire::Family;
+
+use intent::{Network, PeerIntent, Role};
+use peer::Peer;
+use policy::Own;
+use rib::Rib;
+use rib::table::PeerId;
+
+/// How long after the start the tables count as converged although not every peer has said so: what an earlier
+/// process left in the kernel is swept then.
+const CONVERGENCE: Duration = Duration::from_secs(60);
+/// How often routes are tried again that the kernel refused.
+const FIB_RETRY: Duration = Duration::from_secs(5);
+
 /// The router.
-pub struct Engine {}
+#[derive(Debug)]
+pub struct Engine {
+    intent: Option<Intent>,
+    peers: BTreeMap<PeerId, Peer>,
+    by_address: BTreeMap<IpAddr, PeerId>,
+    /// The peer of every connection, dials included.
+    connections: BTreeMap<ConnId, PeerId>,
+    /// Last words of connections that are closed.
+    closing: BTreeMap<ConnId, Vec<u8>>,
+    rib: Rib,
+    actions: VecDeque<Action>,
+    next_conn: u32,
+    random: u64,
+    /// Until when a sweep of the FIB waits for peers; `None` once it was asked for.
+    converging: Option<Instant>,
+    fib_retry: Option<Instant>,
+    admitted: Vec<Admission>,
+}
 
 impl Engine {
-    /// A router without configuration. `seed` feeds jitter and hashing; any value, unpredictable in production.
-    pub fn new(_seed: u64, _now: Instant) -> Self {
-        Self {}
+    /// A router without configuration. `seed` feeds jitter; any value will do.
+    pub fn new(seed: u64, now: Instant) -> Self {
+        let unset = Ipv4Addr::UNSPECIFIED;
+        Self {
+            intent: None,
+            peers: BTreeMap::new(),
+            by_address: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            closing: BTreeMap::new(),
+            rib: Rib::new(Own { asn: 0, router_id: unset, cluster_id: unset, reflector: false }),
+            actions: VecDeque::new(),
+            next_conn: 0,
+            random: seed ^ 0x9E37_79B9_7F4A_7C15,
+            converging: Some(now + CONVERGENCE),
+            fib_retry: None,
+            admitted: Vec::new(),
+        }
     }
+
     /// Takes a fact.
-    pub fn handle(&mut self, _now: Instant, _event: Event) {}
+    pub fn handle(&mut self, now: Instant, event: Event) {
+        match event {
+            Event::Intent(intent) => self.set_intent(now, *intent),
+            Event::Connected { conn, local } => self.connected(now, conn, local),
+            Event::Accepted { conn, local, remote } => self.accepted(now, conn, local, remote),
+            Event::Bytes { conn, data } => self.bytes_arrived(now, conn, &data),
+            Event::Closed { conn, error } => self.connection_closed(now, conn, error),
+            Event::Links(links) => {
+                self.rib.set_links(links);
+                self.refresh_local();
+                self.refresh_facts();
+            }
+            Event::Underlying(routes) => self.rib.set_underlying(routes),
+            Event::FibAck { id, failed, failed_groups } => self.fib_acknowledged(now, id, failed, failed_groups),
+            Event::FibLost => self.rib.fib_lost(),
+            Event::Reset(address) => self.reset(now, address),
+            Event::Shutdown { graceful } => self.shutdown(now, graceful),
+        }
+        self.announce_output();
+    }
+
     /// Does what is due at `now`.
-    pub fn handle_timeout(&mut self, _now: Instant) {}
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.session_timeouts(now);
+        if self.converging.is_some_and(|at| at <= now) {
+            self.converging = None;
+            self.rib.fib.request_sweep();
+        }
+        if self.fib_retry.is_some_and(|at| at <= now) {
+            self.fib_retry = None;
+            self.rib.fib_retry();
+        }
+        self.announce_output();
+    }
+
     /// When `handle_timeout` wants to be called next, and what for.
     pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
-        None
+        let sessions = self.peers.values().filter_map(Peer::deadline);
+        let converging = self.converging.map(|at| (at, "convergence"));
+        let retry = self.fib_retry.map(|at| (at, "FIB retry"));
+        sessions.chain(converging).chain(retry).min_by_key(|(at, _)| *at)
     }
+
     /// The next request to the driver.
     pub fn poll_action(&mut self) -> Option<Action> {
-        None
+        self.actions.pop_front()
     }
-    /// Bytes for a connection that can be written: whole messages, at most about 64 KiB. `None` when there is
+
+    /// Bytes for a connection that can be written: whole messages, about 128 KiB at most. `None` when there is
     /// nothing; an [`Action::Transmit`] says when there is again.
-    pub fn poll_transmit(&mut self, _conn: ConnId) -> Option<Bytes> {
-        None
+    pub fn poll_transmit(&mut self, conn: ConnId) -> Option<Bytes> {
+        if let Some(last_words) = self.closing.remove(&conn) {
+            return (!last_words.is_empty()).then(|| Bytes::from(last_words));
+        }
+        self.session_output(conn)
     }
+
     /// The next FIB batch, when none is in flight and something is to be done.
     pub fn poll_fib(&mut self) -> Option<FibBatch> {
-        None
+        self.rib.poll_fib()
     }
-    /// The state of everything but the routes.
-    pub fn snapshot(&self, _now: Instant) -> Snapshot {
-        unimplemented!()
+
+    fn fib_acknowledged(
+        &mut self,
+        now: Instant,
+        id: u64,
+        failed: Vec<(ipnet::IpNet, String)>,
+        failed_groups: Vec<(GroupId, String)>,
+    ) {
+        let reports = failed_groups.iter().map(|(group, error)| format!("next-hop group {}: {error}", group.0));
+        let routes = failed.iter().map(|(prefix, error)| format!("route {prefix} not installed: {error}"));
+        // One sentence is enough to look: the rest are in the views.
+        let total = failed.len() + failed_groups.len();
+        if let Some(first) = reports.chain(routes).next() {
+            let more = if total > 1 { format!(" (and {} more)", total - 1) } else { String::new() };
+            self.note(None, Level::Warn, format!("{first}{more}; trying again"));
+        }
+        self.rib.fib_acknowledged(id, failed);
+        if self.rib.fib.has_failures() && self.fib_retry.is_none() {
+            self.fib_retry = Some(now + FIB_RETRY);
+        }
     }
-    /// One page of routes in prefix order.
-    pub fn routes(&self, _query: &RouteQuery) -> Vec<RouteView> {
-        Vec::new()
+
+    /// A new configuration: only the sessions whose own parameters changed are reset.
+    fn set_intent(&mut self, now: Instant, new: Intent) {
+        let own = Own {
+            asn: new.asn,
+            router_id: new.router_id,
+            cluster_id: new.cluster_id.unwrap_or(new.router_id),
+            reflector: new.cluster_id.is_some(),
+        };
+        let identity_changed =
+            self.intent.as_ref().is_some_and(|old| (old.asn, old.router_id) != (new.asn, new.router_id));
+        let gone: Vec<IpAddr> =
+            self.by_address.keys().filter(|address| !new.peers.contains_key(address)).copied().collect();
+        for address in gone {
+            self.remove_peer(now, address);
+        }
+        self.rib.set_fib(new.fib);
+        self.intent = Some(new.clone());
+        if identity_changed {
+            for address in self.by_address.keys().copied().collect::<Vec<_>>() {
+                self.reconfigure(now, address);
+            }
+        }
+        self.rib.set_own(own, new.multipath);
+        self.refresh_local();
+        for (address, peer) in new.peers {
+            self.set_peer(now, address, peer);
+        }
+        self.refresh_facts();
+        self.admit();
+    }
+
+    fn set_peer(&mut self, now: Instant, address: IpAddr, new: PeerIntent) {
+        let Some(&id) = self.by_address.get(&address) else {
+            let id = self.free_id();
+            self.by_address.insert(address, id);
+            self.peers.insert(id, Peer::new(id, address, new, now));
+            return;
+        };
+        let Some(peer) = self.peers.get_mut(&id) else {
+            return;
+        };
+        let reset = peer.intent.session_changed(&new);
+        peer.intent = new;
+        if reset {
+            self.reconfigure(now, address);
+        }
+    }
+
+    /// The lowest number that no peer has; 0 is ourselves.
+    fn free_id(&self) -> PeerId {
+        let free = (1..u16::MAX).map(PeerId).find(|id| !self.peers.contains_key(id));
+        free.unwrap_or(PeerId(u16::MAX))
+    }
+
+    /// Originates what is to be originated while its link is up.
+    fn refresh_local(&mut self) {
+        let Some(intent) = &self.intent else { return };
+        let up =
+            |network: &&Network| network.while_link_up.as_ref().is_none_or(|link| self.rib.next_hops.link_up(link));
+        let prefixes: Vec<_> = intent.networks.iter().filter(up).map(|network| network.prefix.trunc()).collect();
+        self.rib.set_local(prefixes.into_iter());
+    }
+
+    /// Tells the listening sockets about peers whose connections need options.
+    fn admit(&mut self) {
+        let admitted: Vec<Admission> = self
+            .by_address
+            .iter()
+            .filter_map(|(address, id)| {
+                let intent = &self.peers.get(id)?.intent;
+                Some(Admission { address: *address, password: intent.password.clone(), ttl: intent.ttl })
+            })
+            .collect();
+        if admitted != self.admitted {
+            self.admitted = admitted.clone();
+            self.actions.push_back(Action::Admit(admitted));
+        }
+    }
+
+    fn note(&mut self, peer: Option<IpAddr>, level: Level, text: String) {
+        self.actions.push_back(Action::Note(Note { peer, level, text }));
+    }
+
+    /// A number in 0.0..1.0 (splitmix64).
+    fn portion(&mut self) -> f64 {
+        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.random;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// Whether a peer of this role and kind is served as a route-reflector client.
+    fn is_client(intent: &PeerIntent) -> bool {
+        // With iBGP on both sides the host would otherwise get nothing from the fabric.
+        intent.reflector_client || intent.role == Role::Host
     }
 }

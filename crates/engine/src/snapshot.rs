@@ -166,10 +166,12 @@ pub struct RouteView {
 }
 
 /// One path.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PathView {
     /// The peer it came from, `None` for our own.
     pub peer: Option<IpAddr>,
+    /// Takes part in the decision: not refused by import policy, next hop reachable.
+    pub usable: bool,
     /// Selected as best.
     pub best: bool,
     /// Used for forwarding together with the best.

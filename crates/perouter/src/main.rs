@@ -1,1 +1,143 @@
-fn main() {}
+//! One binary that is a PE router for one node.
+//!
+//! `main` turns what was typed into a call and its outcome into an exit code; every command is a module.
+
+// A failing unwrap is a failing test.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod admin;
+mod cli;
+mod daemon;
+mod exit;
+mod fib;
+mod host;
+mod lab;
+mod logging;
+mod run;
+mod source;
+mod speak;
+mod speaker;
+mod status;
+mod teardown;
+mod validate;
+mod views;
+mod watch;
+
+use std::future::Future;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use tokio::runtime::{Builder, Runtime};
+
+use admin::client::Client;
+use cli::{Cli, Command, DaemonArg, LabArgs, LabCommand, RunArgs};
+use exit::{Exit, Failure};
+use views::Out;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let exit = command(&cli).unwrap_or_else(|failure| {
+        let exit = Exit::of(&failure);
+        if exit != Exit::Fine {
+            // Nobody is left to tell when standard error is gone too.
+            let _ = writeln!(std::io::stderr(), "perouter: {failure}");
+        }
+        exit
+    });
+    exit.into()
+}
+
+fn command(cli: &Cli) -> Result<Exit, Failure> {
+    // The node's level counts for the daemon only; a file that cannot be read is the daemon's to report.
+    let node_level = match &cli.command {
+        Command::Run(args) => config::node::load(&args.node_config).ok().and_then(|node| node.log_level),
+        Command::Speak { .. }
+        | Command::Validate(_)
+        | Command::Status
+        | Command::Peers { .. }
+        | Command::Routes(_)
+        | Command::Teardown { .. }
+        | Command::Lab(_) => None,
+    };
+    logging::init(cli.log_format, cli.log_level.as_deref(), node_level.as_deref())?;
+
+    match &cli.command {
+        Command::Run(args) => daemon(run::run(run_options(cli, args))),
+        Command::Speak { file } => {
+            if cli.state_dir_typed() {
+                return Err(Failure::Usage(
+                    "speak takes its state directory from stateDir in its file; leave --state-dir away".to_owned(),
+                ));
+            }
+            daemon(speak::speak(file.clone()))
+        }
+        Command::Lab(args) => lab(args),
+        Command::Validate(_)
+        | Command::Status
+        | Command::Peers { .. }
+        | Command::Routes(_)
+        | Command::Teardown { .. } => {
+            let mut out = Out::stdout();
+            let answer = runtime(&mut Builder::new_current_thread())?.block_on(ask(cli, &mut out));
+            out.flush()?;
+            answer
+        }
+    }
+}
+
+/// The commands that print an answer.
+async fn ask(cli: &Cli, out: &mut Out<'_>) -> Result<Exit, Failure> {
+    let connect = || Client::connect(cli.state_dir());
+    match &cli.command {
+        Command::Validate(args) => validate::run(args, cli.output, out),
+        Command::Status => views::status::run(&mut connect().await?, out, cli.output).await,
+        Command::Peers { peer } => views::peers::run(&mut connect().await?, out, cli.output, peer.as_deref()).await,
+        Command::Routes(args) => views::routes::run(&mut connect().await?, out, cli.output, args).await,
+        Command::Teardown { namespace } => teardown::run(cli.state_dir(), namespace, out).await,
+        Command::Run(_) | Command::Speak { .. } | Command::Lab(_) => Ok(Exit::Fine),
+    }
+}
+
+fn runtime(builder: &mut Builder) -> Result<Runtime, Failure> {
+    builder
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Daemon(format!("the system gives no threads or descriptors: {error}")))
+}
+
+/// Runs a daemon to its end. Two workers: a listing is put into words beside the engine, not in its way.
+fn daemon(life: impl Future<Output = Result<(), daemon::RunError>>) -> Result<Exit, Failure> {
+    let runtime = runtime(Builder::new_multi_thread().worker_threads(2))?;
+    let result = runtime.block_on(life);
+    // What still blocks in the kernel, such as a monitor, ends with the process.
+    runtime.shutdown_background();
+    result.map(|()| Exit::Fine).map_err(|error| Failure::Daemon(error.to_string()))
+}
+
+fn run_options(cli: &Cli, args: &RunArgs) -> run::RunOptions {
+    run::RunOptions {
+        config_dir: args.config_dir.clone(),
+        node_config: args.node_config.clone(),
+        state_dir: cli.state_dir().to_owned(),
+        namespace: args.namespace.clone(),
+    }
+}
+
+fn lab(args: &LabArgs) -> Result<Exit, Failure> {
+    match args.command {
+        Some(LabCommand::Down) => lab::down().map(|()| Exit::Fine),
+        None => lab::up(lab::LabOptions { leaf: args.leaf.map(player), host: args.host.map(player), keep: args.keep })
+            .map(Exit::healthy),
+    }
+    .map_err(Failure::Daemon)
+}
+
+fn player(arg: DaemonArg) -> lab::Daemon {
+    match arg {
+        DaemonArg::Frr => lab::Daemon::Frr,
+        DaemonArg::Bird => lab::Daemon::Bird,
+        DaemonArg::Gobgp => lab::Daemon::Gobgp,
+        DaemonArg::Perouter => lab::Daemon::Perouter,
+    }
+}

@@ -51,3 +51,5 @@ pub struct FibBatch {
     /// the tables have converged.
     pub sweep: bool,
 }
+
+pub(crate) mod state;

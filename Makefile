@@ -1,0 +1,45 @@
+# Two commands for people: `make lab` shows the mission on this machine, `make test` proves it. Both need root,
+# because they build network namespaces.
+
+CARGO ?= cargo
+
+.PHONY: help lab test build fmt clippy doc deny layers check
+
+help:
+	@echo 'make lab     build, and show leaf, router and host at work in namespaces of this machine'
+	@echo 'make test    install the real peers (frr, bird2, gobgpd) and run every test, labs included'
+	@echo 'make check   formatting, clippy, docs and dependency rules, with warnings denied'
+
+# The development profile: for a first look, minutes of optimisation are not worth it.
+lab:
+	@scripts/install-packages iproute2
+	$(CARGO) build --quiet --locked --package perouter
+	target/debug/perouter lab $(LAB)
+
+# The crates without labs first. Then those with labs, which say which daemons took part.
+test:
+	@scripts/install-peers
+	$(CARGO) test --locked --workspace --exclude testbed --exclude perouter
+	$(CARGO) test --locked --package testbed --package perouter -- --show-output
+
+build:
+	$(CARGO) build --locked --workspace
+
+fmt:
+	$(CARGO) fmt --all --check
+
+clippy:
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+doc:
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps
+
+layers:
+	@scripts/check-layers
+
+# The licences and bans of deny.toml where cargo-deny is installed; the dependency rule itself is always checked.
+deny: layers
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --locked check bans licenses sources; \
+	 else echo 'cargo-deny is not installed: licences are not checked, the dependency rule is (scripts/check-layers)'; fi
+
+check: fmt clippy doc deny

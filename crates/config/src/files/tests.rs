@@ -1,0 +1,510 @@
+use std::fs;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::compile::compile;
+
+struct Dir(tempfile::TempDir);
+
+impl Dir {
+    fn with(files: &[(&str, &str)]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            fs::write(dir.path().join(name), text).unwrap();
+        }
+        Self(dir)
+    }
+
+    fn load_as(&self, node: &str) -> Loaded {
+        load(self.0.path(), &Node::new(node, 0))
+    }
+
+    fn load(&self) -> Loaded {
+        self.load_as("test-node")
+    }
+}
+
+const GOOD: &str = "underlays:
+  - asn: 64514
+    interfaces:
+      - {type: NetworkDevice, networkDevice: {interfaceName: eth1}}
+    neighbors:
+      - {asn: 64512, address: 192.168.11.2}
+";
+
+const EXAMPLE: &str = include_str!("../../tests/data/openpe_underlay.yaml");
+
+/// What a file's only verdict says: its line, its field and its sentence.
+fn complaint(text: &str) -> (usize, String, String) {
+    let loaded = Dir::with(&[("openpe_a.yaml", text)]).load();
+    assert_eq!(loaded.verdicts.len(), 1, "{:#?}", loaded.verdicts);
+    let Source::File { path, line } = &loaded.verdicts[0].object.source;
+    assert_eq!(path.file_name().unwrap(), "openpe_a.yaml");
+    let Outcome::Rejected { reason: "ValidationFailed", field, message } = &loaded.verdicts[0].outcome else {
+        panic!("{:#?}", loaded.verdicts)
+    };
+    (*line, field.clone().unwrap_or_default(), message.clone())
+}
+
+#[test]
+fn case_120_good_files_are_all_read() {
+    let loaded = Dir::with(&[("openpe_a.yaml", GOOD), ("notes.yaml", "?"), ("openpe_b.yml", "?")]).load();
+    assert_eq!((loaded.objects.underlays.len(), loaded.verdicts, loaded.none), (1, vec![], None));
+    let loaded = Dir::with(&[("openpe_a.yaml", GOOD), ("openpe_b.yaml", GOOD)]).load();
+    assert_eq!(loaded.objects.underlays.len(), 2);
+}
+
+/// design.md 6.1: a bad file takes down nothing but itself.
+#[test]
+fn case_120_invalid_yaml_is_rejected_and_the_other_files_are_used() {
+    let loaded = Dir::with(&[("openpe_a.yaml", "underlays: [\n  - }"), ("openpe_b.yaml", GOOD)]).load();
+    assert_eq!(loaded.objects.underlays.len(), 1);
+    let [Verdict { object, outcome: Outcome::Rejected { message, .. } }] = &loaded.verdicts[..] else {
+        panic!("{:#?}", loaded.verdicts)
+    };
+    assert_eq!((object.kind.as_str(), object.name.as_str()), ("File", "openpe_a.yaml"));
+    assert!(message.starts_with("not valid YAML: "), "{message}");
+    let Source::File { line, .. } = object.source;
+    assert!(line > 0);
+}
+
+#[test]
+fn case_120_no_directory_or_no_files_is_no_configuration_and_no_error() {
+    let dir = Dir::with(&[]);
+    let path = dir.0.path();
+    let wanted = format!("no openpe_*.yaml configuration files found in directory: {}", path.display());
+    assert_eq!(dir.load().none, Some(wanted));
+    let missing = path.join("missing");
+    let loaded = load(&missing, &Node::new("n", 0));
+    assert_eq!(loaded.none, Some(format!("configuration directory does not exist: {}", missing.display())));
+    assert!(loaded.verdicts.is_empty());
+}
+
+#[test]
+fn case_121_the_passthrough_of_upstreams_example_is_read() {
+    let loaded = Dir::with(&[("openpe_a.yaml", EXAMPLE)]).load();
+    assert_eq!(loaded.verdicts, vec![]);
+    let [passthrough] = &loaded.objects.passthroughs[..] else { panic!() };
+    assert_eq!(passthrough.reference.name, "static-test-node-l3passthrough");
+    let session = &passthrough.spec.host_session;
+    assert_eq!((session.asn, session.host_asn), (64514, Some(64517)));
+    assert_eq!(session.local_cidr.ipv4.as_deref(), Some("192.169.100.0/24"));
+    assert_eq!(session.local_cidr.ipv6.as_deref(), Some("2001:db8:100::/64"));
+}
+
+#[test]
+fn case_122_the_underlay_of_upstreams_example_is_read_and_defaulted() {
+    let loaded = Dir::with(&[("openpe_a.yaml", EXAMPLE)]).load();
+    let [underlay] = &loaded.objects.underlays[..] else { panic!() };
+    assert_eq!(underlay.reference.name, "static-test-node-underlay-0");
+    let Source::File { line, .. } = underlay.reference.source;
+    assert_eq!(line, 2);
+    assert_eq!(underlay.spec.router_id_cidr, "10.0.0.0/24");
+    assert_eq!(underlay.spec.neighbors[1].bfd.as_ref().unwrap().detect_multiplier, Some(3));
+}
+
+#[test]
+fn case_123_names_count_over_all_files() {
+    let first = "bgppassthrough: {hostSession: {asn: 64514, hostASN: 64515, localCIDR: {ipv4: 192.169.10.0/24}}}
+l3vnis: [{name: l3vni-red, vni: 100}]
+rawfrrconfigs: [{rawConfig: router bgp 1}]
+";
+    let loaded =
+        Dir::with(&[("openpe_0.yaml", first), ("openpe_a.yaml", GOOD), ("openpe_b.yaml", GOOD)]).load_as("worker-1");
+    let underlays: Vec<_> = loaded.objects.underlays.iter().map(|object| object.reference.name.as_str()).collect();
+    assert_eq!(underlays, ["static-worker-1-underlay-0", "static-worker-1-underlay-1"]);
+    assert_eq!(loaded.objects.passthroughs[0].reference.name, "static-worker-1-l3passthrough");
+    let others: Vec<_> = loaded.verdicts.iter().map(|verdict| verdict.object.name.as_str()).collect();
+    assert_eq!(others, ["static-worker-1-l3vni-red", "static-worker-1-rawfrrconfig-0"]);
+    assert!(loaded.verdicts.iter().all(|verdict| verdict.to_string().contains("not served by perouter: ")));
+}
+
+#[test]
+fn case_124_and_054_defaults_hold_in_files_and_explicit_values_are_kept() {
+    let explicit = GOOD.replace("  - asn: 64514", "  - asn: 64514\n    routerIDCIDR: 172.16.0.0/16");
+    let loaded = Dir::with(&[("openpe_a.yaml", GOOD), ("openpe_b.yaml", &explicit)]).load();
+    let cidrs: Vec<_> = loaded.objects.underlays.iter().map(|object| object.spec.router_id_cidr.as_str()).collect();
+    assert_eq!(cidrs, ["10.0.0.0/24", "172.16.0.0/16"]);
+    let cni = GOOD.replace(
+        "{type: NetworkDevice, networkDevice: {interfaceName: eth1}}",
+        "{type: CNIDevice, cniDevice: {type: RawConfig, rawConfig: {type: macvlan}}}",
+    );
+    let loaded = Dir::with(&[("openpe_a.yaml", &cni)]).load();
+    let device = loaded.objects.underlays[0].spec.interfaces[0].cni_device.as_ref().unwrap();
+    assert_eq!(device.interface_name, "net1");
+    assert_eq!(device.raw_config, Some(serde_json::json!({ "type": "macvlan" })));
+}
+
+/// design.md 6.1: each bad object has its own verdict, and the good one beside them is applied.
+#[test]
+fn case_125_bad_objects_are_rejected_one_by_one_and_the_good_one_is_used() {
+    let text = format!(
+        "{GOOD}  - interfaces: []\n    neighbors: [{{asn: 1, address: 192.0.2.1}}]\nl2vnis:\n  - {{name: x, vni: 0}}\n"
+    );
+    let loaded = Dir::with(&[("openpe_a.yaml", &text)]).load();
+    assert_eq!(loaded.objects.underlays.len(), 1);
+    let verdicts: Vec<_> =
+        loaded.verdicts.iter().map(|verdict| (verdict.object.kind.as_str(), verdict.to_string())).collect();
+    let [("Underlay", underlay), ("L2VNI", _)] = &verdicts[..] else { panic!("{verdicts:#?}") };
+    assert!(underlay.contains("openpe_a.yaml:7: Underlay static-test-node-underlay-1: rejected"), "{underlay}");
+    assert!(underlay.contains("asn is required but missing"), "{underlay}");
+    assert!(underlay.contains("interfaces should have at least 1 items"), "{underlay}");
+}
+
+#[test]
+fn whole_kubernetes_objects_are_read_from_one_file() {
+    let text = include_str!("../../tests/data/openpe_metallb.yaml");
+    let loaded = Dir::with(&[("openpe_metallb.yaml", text)]).load();
+    assert_eq!(loaded.verdicts, vec![]);
+    assert_eq!(loaded.objects.underlays[0].reference.name, "underlay");
+    assert_eq!(loaded.objects.passthroughs[0].reference.name, "passthrough");
+    let Source::File { line, .. } = loaded.objects.passthroughs[0].reference.source;
+    assert_eq!(line, 21);
+    let compiled = compile(&loaded.objects, &Node::new("n", 0));
+    assert!(compiled.verdicts.iter().all(|verdict| verdict.outcome == Outcome::Applied { warnings: vec![] }));
+}
+
+#[test]
+fn foreign_and_unknown_kinds_are_rejected_by_name() {
+    let (line, field, message) = complaint("apiVersion: frrk8s.metallb.io/v1beta1\nkind: FRRConfiguration\n");
+    assert_eq!((line, field.as_str()), (1, "apiVersion"));
+    assert!(message.contains("frrk8s.metallb.io/v1beta1"), "{message}");
+    let text = "apiVersion: network.openperouter.io/v1alpha1\nkind: RawFRRConfig\nspec: {rawConfig: x}\n";
+    assert!(complaint(text).2.starts_with("not served by perouter"));
+}
+
+#[test]
+fn case_060_an_object_without_spec_is_rejected() {
+    let text = "apiVersion: network.openperouter.io/v1alpha1\nkind: Underlay\nmetadata: {name: x}\n";
+    assert_eq!(complaint(text).2, "spec is required");
+}
+
+#[test]
+fn lower_case_spellings_of_older_documents_are_understood() {
+    let text = "bgppassthrough: {hostSession: {asn: 1, hostasn: 2, localcidr: {ipv4: 192.169.10.0/24}}}";
+    let loaded = Dir::with(&[("openpe_a.yaml", text)]).load();
+    assert_eq!(loaded.verdicts, vec![]);
+    assert_eq!(loaded.objects.passthroughs[0].spec.host_session.host_asn, Some(2));
+    let twice = "bgppassthrough: {hostSession: {asn: 1, hostasn: 2, hostASN: 3, localCIDR: {ipv4: 192.169.10.0/24}}}";
+    assert!(complaint(twice).2.contains("given twice"));
+}
+
+#[test]
+fn a_passthrough_with_asn_0_is_left_out_and_says_so() {
+    let text = "bgppassthrough:\n  hostSession:\n    asn: 0\n    hostASN: 2\n    localCIDR: {ipv4: 192.169.10.0/24}\n";
+    let (line, field, message) = complaint(text);
+    assert_eq!((line, field.as_str()), (3, "spec.hostSession.asn"));
+    assert!(message.contains("leaves the passthrough out"), "{message}");
+}
+
+#[test]
+fn unknown_fields_are_errors_with_a_suggestion() {
+    let (line, field, message) = complaint(&GOOD.replace("address:", "adress:"));
+    assert_eq!((line, field.as_str()), (6, "spec.neighbors[0].adress"));
+    assert!(message.starts_with("unknown field \"adress\": did you mean \"address\"?"), "{message}");
+    let (line, _, message) = complaint("underlay: []\n");
+    assert_eq!(line, 1);
+    assert!(message.starts_with("unknown field \"underlay\": did you mean \"underlays\"?"), "{message}");
+    let (_, _, message) = complaint(&GOOD.replace("{asn: 64512,", "{asn: 64512, colour: red,"));
+    assert!(
+        message.starts_with("unknown field \"colour\": remove it; known here are address, addressFamilies, "),
+        "{message}"
+    );
+}
+
+#[test]
+fn values_of_the_wrong_type_name_field_value_and_remedy() {
+    let cases = [
+        (
+            GOOD.replace("asn: 64514", "asn: \"64514\""),
+            "spec.asn",
+            "asn must be a whole number, got \"64514\": remove the quotes",
+        ),
+        (
+            GOOD.replace("asn: 64514", "asn: 4294967296"),
+            "spec.asn",
+            "asn should be less than or equal to 4294967295, got 4294967296",
+        ),
+        (
+            GOOD.replace("192.168.11.2", "12"),
+            "spec.neighbors[0].address",
+            "address must be text, got 12: put it in quotes",
+        ),
+        (
+            GOOD.replace("192.168.11.2", "192.168.11"),
+            "spec.neighbors[0].address",
+            "Address must be a valid IPv4 or IPv6 address, got \"192.168.11\"",
+        ),
+        (
+            GOOD.replace("NetworkDevice,", "Device,"),
+            "spec.interfaces[0].type",
+            "Unsupported value: \"Device\": supported values: \"NetworkDevice\", \"CNIDevice\"",
+        ),
+    ];
+    for (text, wanted_field, wanted) in cases {
+        let (line, field, message) = complaint(&text);
+        assert_eq!((field.as_str(), message.as_str()), (wanted_field, wanted));
+        assert!(line >= 2);
+    }
+}
+
+#[track_caller]
+fn neighbor_is(options: &str, wanted: Result<(), &str>) {
+    let text = GOOD.replace("{asn: 64512, address: 192.168.11.2}", &format!("{{{options}}}"));
+    let loaded = Dir::with(&[("openpe_a.yaml", &text)]).load();
+    match wanted {
+        Ok(()) => assert_eq!(loaded.verdicts, vec![], "{options}"),
+        Err(sentence) => {
+            let got = loaded.verdicts.first().map(ToString::to_string).unwrap_or_default();
+            assert!(got.contains(sentence), "{options}: {got}");
+            assert!(got.contains("openpe_a.yaml:6: "), "{options}: {got}");
+        }
+    }
+}
+
+#[test]
+fn case_058_and_062_timers() {
+    let both = "holdTimeSeconds and keepaliveTimeSeconds must be both set or both unset";
+    let peer = |timers: &str| format!("asn: 64512, address: 192.168.11.2, {timers}");
+    neighbor_is(&peer("holdTimeSeconds: 9, keepaliveTimeSeconds: 3"), Ok(()));
+    neighbor_is(&peer("holdTimeSeconds: 0, keepaliveTimeSeconds: 0"), Ok(()));
+    neighbor_is(&peer("holdTimeSeconds: 9"), Err(both));
+    neighbor_is(&peer("keepaliveTimeSeconds: 9"), Err(both));
+    neighbor_is(&peer("holdTimeSeconds: 2, keepaliveTimeSeconds: 1"), Err("holdTimeSeconds must be 0 or >=3"));
+    neighbor_is(
+        &peer("holdTimeSeconds: 9, keepaliveTimeSeconds: 10"),
+        Err("keepaliveTimeSeconds must be lower than or equal to holdTimeSeconds"),
+    );
+    neighbor_is(&peer("connectTimeSeconds: 0"), Err("should be greater than or equal to 1"));
+    neighbor_is(&peer("connectTimeSeconds: 65536"), Err("should be less than or equal to 65535"));
+}
+
+/// Every CEL rule of a neighbour, in the words of the cluster API.
+#[test]
+fn case_061_and_074_rules_of_neighbors() {
+    neighbor_is("address: 192.0.2.1", Err("either ASN or Type must be set"));
+    neighbor_is("address: 192.0.2.1, asn: 100, type: External", Err("ASN and Type cannot be set together"));
+    neighbor_is("asn: 1", Err("Either a valid Address, Interface name or ListenRange must be provided for Neighbor"));
+    neighbor_is(
+        "asn: 1, address: 192.0.2.1, interface: eth1",
+        Err("Address and Interface cannot be set together for Neighbor"),
+    );
+    neighbor_is(
+        "asn: 1, address: 192.0.2.1, listenRange: 10.0.0.0/8",
+        Err("listenRange and address are mutually exclusive"),
+    );
+    neighbor_is(
+        "asn: 1, interface: eth1, listenRange: 10.0.0.0/8",
+        Err("listenRange and interface are mutually exclusive"),
+    );
+    neighbor_is("asn: 1, interface: eth1", Ok(()));
+    neighbor_is("asn: 1, interface: \"eth 1\"", Err("Interface must not contain /, :, or whitespace"));
+    neighbor_is("asn: 1, interface: \"a/b\"", Err("Interface must not contain /, :, or whitespace"));
+    neighbor_is("asn: 1, interface: \"..\"", Err("Interface cannot be . or .."));
+    neighbor_is("asn: 1, listenRange: 10.0.0.0/8", Ok(()));
+    neighbor_is("asn: 1, listenRange: 10.0.0.0", Err("listenRange must be a valid CIDR"));
+    neighbor_is("asn: 1, listenRange: \"fe80::/64\"", Err("listenRange must not be an IPv6 link-local range"));
+    let with = |families: &str| format!("asn: 1, address: 192.0.2.1, addressFamilies: [{families}]");
+    neighbor_is(&with("{type: ipv4unicast}, {type: ipv6unicast}"), Ok(()));
+    neighbor_is(&with("{type: ipv4unicast}, {type: ipv4unicast}"), Err("Duplicate value"));
+    neighbor_is(&with("{type: invalid}"), Err("Unsupported value: \"invalid\""));
+    neighbor_is(
+        &with("{type: ipv4unicast, properties: [{type: routeReflectorClient}]}"),
+        Err("routeReflectorClient requires type Internal"),
+    );
+    neighbor_is(
+        "type: Internal, address: 192.0.2.1, addressFamilies: [{type: ipv4unicast, properties: [{type: routeReflectorClient}]}]",
+        Ok(()),
+    );
+    neighbor_is(&with("{type: ipv4vpn}"), Err("ipv4vpn and ipv6vpn address families require an IPv6 neighbor address"));
+    neighbor_is("asn: 1, address: \"2001:db8::1\", addressFamilies: [{type: ipv4vpn}]", Ok(()));
+    neighbor_is(
+        "asn: 1, address: \"2001:db8::1\", addressFamilies: [{type: ipv4vpn}, {type: evpn}]",
+        Err("EVPN and IPv4VPN/IPv6VPN address families are mutually exclusive"),
+    );
+    neighbor_is(
+        "asn: 1, interface: eth1, addressFamilies: [{type: ipv6vpn}]",
+        Err("ipv4vpn and ipv6vpn address families are not supported for unnumbered (interface) neighbors"),
+    );
+    let multihop =
+        |parameters: &str| format!("asn: 1, address: 192.0.2.1, properties: [{{type: ebgpMultiHop{parameters}}}]");
+    neighbor_is(&multihop(""), Ok(()));
+    neighbor_is(&multihop(", ebgpMultiHop: {ttl: 255}"), Ok(()));
+    neighbor_is(&multihop(", ebgpMultiHop: {ttl: 256}"), Err("should be less than or equal to 255"));
+}
+
+#[track_caller]
+fn underlay_is(option: &str, wanted: Result<(), &str>) {
+    let text = GOOD.replace("  - asn: 64514", &format!("  - asn: 64514\n    {option}"));
+    let loaded = Dir::with(&[("openpe_a.yaml", &text)]).load();
+    let got = loaded.verdicts.first().map(ToString::to_string).unwrap_or_default();
+    match wanted {
+        Ok(()) => assert_eq!(got, "", "{option}"),
+        Err(sentence) => assert!(got.contains(sentence), "{option}: {got}"),
+    }
+}
+
+#[test]
+fn case_061_and_126_rules_of_underlays() {
+    underlay_is("tunnelEndpoint: {cidrs: [10.0.1.0/24, \"2001:db8::/64\"]}", Ok(()));
+    underlay_is("tunnelEndpoint: {cidrs: [x]}", Err("all entries must be valid CIDRs"));
+    underlay_is("tunnelEndpoint: {cidrs: [10.0.1.0/24, 10.0.2.0/24]}", Err("at most one IPv4 CIDR is allowed"));
+    underlay_is(
+        "tunnelEndpoint: {cidrs: [\"2001:db8::/64\", \"2001:db8:1::/64\"]}",
+        Err("at most one IPv6 CIDR is allowed"),
+    );
+    underlay_is("routeReflector: {}", Ok(()));
+    underlay_is("routeReflector: {clusterID: 10.1.1.1}", Ok(()));
+    underlay_is(
+        "routeReflector: {clusterID: 10.0.0.9}",
+        Err("routeReflector.clusterID must be outside the routerIDCIDR range"),
+    );
+    underlay_is("routeReflector: {clusterID: \"2001:db8::1\"}", Err("clusterID must be a valid IPv4 address"));
+    underlay_is("gracefulRestart: {}", Ok(()));
+    underlay_is("gracefulRestart: {restartTimeSeconds: 4096}", Err("should be less than or equal to 4095"));
+    let isis = "isis: {baseNet: \"49.0001.0000.0000.0001.00\"}\n    tunnelEndpoint: {cidrs: [\"2001:db8::/64\"]}\n    ";
+    let srv6 = "srv6: {encapBehavior: H.Encaps, locator: {basePrefix: \"fd00::/32\", format: usid-f3216}}";
+    underlay_is(&format!("{isis}{srv6}"), Ok(()));
+    underlay_is(srv6, Err("SRv6 can only be configured if isis is set"));
+    underlay_is(
+        "isis: {}\n    tunnelEndpoint: {cidrs: [10.0.0.0/24]}\n    srv6: {}",
+        Err("SRv6 requires at least one IPv6 CIDR in tunnelEndpoint.cidrs"),
+    );
+    underlay_is(
+        "srv6: {encapBehavior: H.Encaps.Invalid}",
+        Err("Unsupported value: \"H.Encaps.Invalid\": supported values: \"H.Encaps\", \"H.Encaps.Red\""),
+    );
+}
+
+#[test]
+fn case_057_rules_of_interfaces() {
+    let complaint_of = |interfaces: &str| {
+        complaint(&GOOD.replace("\n      - {type: NetworkDevice, networkDevice: {interfaceName: eth1}}", interfaces)).2
+    };
+    let mismatch = "cniDevice must be set if and only if type is 'CNIDevice'";
+    assert!(complaint_of(" [{type: CNIDevice}]").contains(mismatch));
+    let both =
+        " [{type: NetworkDevice, networkDevice: {interfaceName: a}, cniDevice: {type: RawConfig, rawConfig: {}}}]";
+    assert!(complaint_of(both).contains(mismatch));
+    assert!(
+        complaint_of(" [{type: NetworkDevice}]")
+            .contains("networkDevice must be set if and only if type is 'NetworkDevice'")
+    );
+    let mixed = " [{type: NetworkDevice, networkDevice: {interfaceName: a}}, {type: CNIDevice, cniDevice: {type: RawConfig, rawConfig: {}}}]";
+    assert!(complaint_of(mixed).contains("all interfaces must be of the same type"));
+    let without = " [{type: CNIDevice, cniDevice: {type: RawConfig}}]";
+    assert!(complaint_of(without).contains("rawConfig must be set if and only if type is 'RawConfig'"));
+    assert!(complaint_of(" []").contains("should have at least 1 items"));
+}
+
+#[test]
+fn case_056_059_and_061_rules_of_host_sessions() {
+    let session = |text: &str| format!("bgppassthrough: {{hostSession: {{asn: 65000, {text}}}}}");
+    let accepted = session("hostASN: 65001, localCIDR: {ipv4: 10.0.0.0/30}");
+    assert_eq!(Dir::with(&[("openpe_a.yaml", &accepted)]).load().verdicts, vec![]);
+    let refused = |text: &str| complaint(&session(text)).2;
+    assert!(refused("localCIDR: {ipv4: 10.0.0.0/30}").contains("either HostASN or HostType must be set"));
+    let both = refused("hostASN: 1, hostType: Internal, localCIDR: {ipv4: 10.0.0.0/30}");
+    assert!(both.contains("HostASN and HostType cannot be set together"), "{both}");
+    assert!(refused("hostASN: 1, localCIDR: {}").contains("at least one of ipv4 or ipv6 must be specified"));
+    assert!(refused("hostASN: 1").contains("localCIDR is required"));
+}
+
+#[test]
+fn a_key_file_becomes_the_password_and_a_missing_one_is_named() {
+    let text = GOOD.replace("{asn: 64512,", "{asn: 64512, passwordFile: key,");
+    let dir = Dir::with(&[("openpe_a.yaml", &text), ("key", "s3cret\n")]);
+    let loaded = dir.load();
+    assert_eq!(loaded.objects.underlays[0].spec.neighbors[0].password.as_deref(), Some("s3cret"));
+    let (line, field, message) = complaint(&text);
+    assert_eq!((line, field.as_str()), (6, "spec.neighbors[0].passwordFile"));
+    assert!(message.starts_with("cannot read the key from "), "{message}");
+}
+
+/// What a cluster gets is what files are held against.
+#[test]
+fn the_custom_resource_definitions_carry_the_rules() {
+    use kube::CustomResourceExt;
+    let text = serde_json::to_string(&[Underlay::crd(), L3Passthrough::crd()]).unwrap();
+    for wanted in [
+        "underlays.network.openperouter.io",
+        "l3passthroughs.network.openperouter.io",
+        "v1alpha1",
+        "either ASN or Type must be set",
+        "LocalCIDR can't be changed",
+        "all interfaces must be of the same type, mixing NetworkDevice and CNIDevice is not supported",
+        "\"default\":\"10.0.0.0/24\"",
+        "\"x-kubernetes-list-map-keys\":[\"type\"]",
+        "\"x-kubernetes-preserve-unknown-fields\":true",
+        "routerIDCIDR",
+        "minimumTTL",
+    ] {
+        assert!(text.contains(wanted), "{wanted}\n{text}");
+    }
+    assert!(!text.contains("passwordFile"), "belongs to files only");
+}
+
+/// Case 55: a field that a cluster prunes does not keep an object from being read.
+#[test]
+fn case_055_unknown_fields_of_custom_resources_are_tolerated() {
+    let spec = serde_json::json!({
+        "asn": 65000,
+        "interfaces": [{ "type": "NetworkDevice", "networkDevice": { "interfaceName": "eth0" } }],
+        "neighbors": [{ "asn": 65001, "address": "192.168.1.1", "hostASN": 3 }],
+    });
+    let spec: UnderlaySpec = serde_json::from_value(spec).unwrap();
+    assert_eq!(spec.neighbors[0].asn, Some(65001));
+}
+
+#[test]
+fn upstreams_example_is_applied_and_says_what_bfd_does() {
+    let loaded = Dir::with(&[("openpe_a.yaml", EXAMPLE)]).load();
+    let compiled = compile(&loaded.objects, &Node::new("test-node", 0));
+    let verdicts: Vec<_> = compiled.verdicts.iter().map(|verdict| verdict.to_string()).collect();
+    let [underlay, passthrough] = &verdicts[..] else { panic!("{verdicts:#?}") };
+    assert!(underlay.contains("openpe_a.yaml:2: Underlay static-test-node-underlay-0: applied, with remarks: spec.neighbors[1].bfd: BFD is not active"), "{underlay}");
+    assert!(
+        passthrough.ends_with("openpe_a.yaml:13: L3Passthrough static-test-node-l3passthrough: applied"),
+        "{passthrough}"
+    );
+    assert_eq!(compiled.intent.unwrap().peers.len(), 4);
+}
+
+#[test]
+fn a_passthrough_names_the_underlay_that_could_not_be_read() {
+    let text = EXAMPLE.replace("- asn: 64514", "- asn: none");
+    let loaded = Dir::with(&[("openpe_a.yaml", &text)]).load();
+    let compiled = compile(&loaded.objects, &Node::new("n", 0));
+    let sentence = compiled.verdicts[0].to_string();
+    assert!(sentence.contains("(DependencyFailed): the Underlay \"static-test-node-underlay-0\""), "{sentence}");
+}
+
+#[test]
+fn a_selector_in_a_static_file_has_no_effect_and_says_so() {
+    let text = GOOD.replace("  - asn: 64514", "  - asn: 64514\n    nodeSelector: {matchLabels: {rack: a}}");
+    let loaded = Dir::with(&[("openpe_a.yaml", &text)]).load();
+    let compiled = compile(&loaded.objects, &Node::new("n", 0));
+    assert!(compiled.intent.is_some());
+    assert!(compiled.verdicts[0].to_string().contains("spec.nodeSelector: has no effect in a static file"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_text_is_read_without_panic(text in "\\PC*", bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+        let dir = Dir::with(&[("openpe_a.yaml", &text)]);
+        fs::write(dir.0.path().join("openpe_b.yaml"), &bytes).unwrap();
+        let loaded = dir.load();
+        compile(&loaded.objects, &Node::new("n", 0));
+    }
+
+    #[test]
+    fn any_change_of_a_good_file_is_read_without_panic(at in 0..EXAMPLE.len(), length in 0_usize..20, put in "[-a-z:{}\\[\\]&*!|>\n \"0-9]{0,6}") {
+        let end = (at + length).min(EXAMPLE.len());
+        let text = format!("{}{put}{}", &EXAMPLE[..at], &EXAMPLE[end..]);
+        let loaded = Dir::with(&[("openpe_a.yaml", &text)]).load();
+        compile(&loaded.objects, &Node::new("n", 0));
+    }
+}

@@ -1,0 +1,355 @@
+//! Holds a YAML tree against a structural schema and its CEL rules, as the Kubernetes API server would.
+//!
+//! The schema is the one that kube's derive makes for the custom resource definition, so that a file is judged by
+//! the rules of the cluster. Differences, on purpose: an unknown field is an error with a suggestion (a cluster
+//! prunes it), `localcidr` and `hostasn` are understood as older documents spell them, and strings with a `pattern`
+//! are left to `validate`, which has upstream's sentences for them. Rules about `oldSelf` do not apply to files.
+
+use std::collections::BTreeMap;
+
+use kube::CustomResourceExt;
+use kube::core::cel::Validator;
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value as Json};
+
+use crate::yaml::{Key, Value, Yaml};
+
+/// Something wrong with a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Problem {
+    /// `spec.neighbors[0].address`.
+    pub(crate) path: String,
+    /// From 1; 0 when unknown.
+    pub(crate) line: usize,
+    pub(crate) message: String,
+}
+
+/// Marks the schema of a mapping that may also be written as plain text, which is then the value of the key that the
+/// mark names.
+pub(crate) const SHORT_FOR: &str = "x-perouter-short-for";
+
+/// Lines of the fields of an object, by path.
+pub(crate) type Lines = BTreeMap<String, usize>;
+
+/// A value that holds, with its defaults.
+pub(crate) struct Checked {
+    pub(crate) json: Json,
+    pub(crate) lines: Lines,
+}
+
+/// The schema of the `spec` of a custom resource.
+pub(crate) fn spec_schema<T: CustomResourceExt>() -> Json {
+    let schema = T::crd().spec.versions.into_iter().next().and_then(|version| version.schema);
+    let mut schema = serde_json::to_value(schema.and_then(|schema| schema.open_api_v3_schema)).unwrap_or_default();
+    schema.pointer_mut("/properties/spec").map(Json::take).unwrap_or_default()
+}
+
+/// Holds `yaml` against `schema`. Paths in problems and lines begin with `root`, which may be empty.
+pub(crate) fn check(schema: &Json, yaml: &Yaml, root: &str) -> Result<Checked, Vec<Problem>> {
+    let mut walk = Walk { problems: Vec::new(), lines: Lines::new() };
+    let json = walk.value(schema, yaml, root).unwrap_or_default();
+    let Walk { mut problems, lines } = walk;
+    // Rules may rely on types and required fields.
+    if problems.is_empty()
+        && let Err(errors) = Validator::new().validate(schema, &json, None)
+    {
+        for error in errors.into_vec() {
+            let path = if error.field_path.is_empty() { root.to_owned() } else { join(root, &error.field_path) };
+            let line = line_of(&lines, &path);
+            let value = json_at(&json, &error.field_path)
+                .and_then(|value| value.as_str().map(|text| format!(", got \"{text}\"")))
+                .unwrap_or_default();
+            problems.push(Problem { path, line, message: format!("{}{value}", error.message) });
+        }
+    }
+    if problems.is_empty() { Ok(Checked { json, lines }) } else { Err(problems) }
+}
+
+/// The line of a path, or of the nearest field around it; 0 when unknown.
+pub(crate) fn line_of(lines: &Lines, path: &str) -> usize {
+    let mut path = path;
+    loop {
+        if let Some(line) = lines.get(path) {
+            return *line;
+        }
+        match path.rfind(['.', '[']) {
+            Some(end) => path = path.get(..end).unwrap_or_default(),
+            None => return lines.get("").copied().unwrap_or(0),
+        }
+    }
+}
+
+fn join(root: &str, field: &str) -> String {
+    if root.is_empty() { field.to_owned() } else { format!("{root}.{field}") }
+}
+
+fn json_at<'a>(json: &'a Json, path: &str) -> Option<&'a Json> {
+    let pointer = path.replace(['.', '['], "/").replace(']', "");
+    json.pointer(&format!("/{pointer}"))
+}
+
+struct Walk {
+    problems: Vec<Problem>,
+    lines: Lines,
+}
+
+impl Walk {
+    fn problem(&mut self, path: &str, line: usize, message: String) {
+        self.problems.push(Problem { path: path.to_owned(), line, message });
+    }
+
+    /// The value as JSON with defaults; `None` for nothing at all, which is as if the field were absent.
+    fn value(&mut self, schema: &Json, yaml: &Yaml, path: &str) -> Option<Json> {
+        self.lines.entry(path.to_owned()).or_insert(yaml.line);
+        if matches!(yaml.value, Value::Null) {
+            return None;
+        }
+        if schema.get("x-kubernetes-preserve-unknown-fields").is_some() && schema.get("properties").is_none() {
+            if !matches!(yaml.value, Value::Map(_)) {
+                self.problem(path, yaml.line, format!("{} must be a mapping, got {}", last(path), yaml.describe()));
+            }
+            return Some(raw(yaml));
+        }
+        match (schema.get("type").and_then(Json::as_str), &yaml.value) {
+            (Some("object"), Value::Text(_)) if schema.get(SHORT_FOR).is_some() => {
+                let key = schema.get(SHORT_FOR).and_then(Json::as_str).unwrap_or_default();
+                let key = Key { line: yaml.line, name: key.to_owned() };
+                Some(self.map(schema, yaml.line, &[(key, yaml.clone())], path))
+            }
+            (Some("object"), Value::Map(entries)) => Some(self.map(schema, yaml.line, entries, path)),
+            (Some("array"), Value::Seq(items)) => Some(self.list(schema, yaml.line, items, path)),
+            (Some("string"), Value::Text(text)) => {
+                self.text(schema, yaml.line, text, path);
+                Some(Json::from(text.as_str()))
+            }
+            (Some("integer"), Value::Int(number)) => self.number(schema, yaml.line, *number, path),
+            (Some("boolean"), Value::Bool(value)) => Some(Json::from(*value)),
+            (wanted, got) => {
+                let (wanted, remedy) = match (wanted, got) {
+                    (Some("object"), _) => ("a mapping", ""),
+                    (Some("array"), _) => ("a list", ""),
+                    (Some("string"), Value::Int(_) | Value::Float(_) | Value::Bool(_)) => {
+                        ("text", ": put it in quotes")
+                    }
+                    (Some("string"), _) => ("text", ""),
+                    (Some("integer"), Value::Text(text)) if text.parse::<i128>().is_ok() => {
+                        ("a whole number", ": remove the quotes")
+                    }
+                    (Some("integer"), _) => ("a whole number", ""),
+                    (Some("boolean"), _) => ("true or false", ""),
+                    (Some(_) | None, _) => ("something else", ""),
+                };
+                let got = match last(path) {
+                    // Keys do not go into logs, not even wrong ones.
+                    "password" => "something else".into(),
+                    _ => yaml.describe(),
+                };
+                let message = format!("{} must be {wanted}, got {got}{remedy}", last(path));
+                self.problem(path, yaml.line, message);
+                None
+            }
+        }
+    }
+
+    fn map(&mut self, schema: &Json, line: usize, entries: &[(Key, Yaml)], path: &str) -> Json {
+        let mut object = Map::new();
+        let Some(properties) = schema.get("properties").and_then(Json::as_object) else {
+            // A map of free keys, such as labels.
+            let items = schema.get("additionalProperties").cloned().unwrap_or_default();
+            for (key, value) in entries {
+                if let Some(json) = self.value(&items, value, &join(path, &key.name)) {
+                    object.insert(key.name.clone(), json);
+                }
+            }
+            return Json::Object(object);
+        };
+        for (key, value) in entries {
+            let name = current_spelling(&key.name, properties);
+            let field = join(path, name);
+            let Some(schema) = properties.get(name) else {
+                let message = unknown_field(name, properties.keys().map(String::as_str));
+                self.problem(&field, key.line, message);
+                continue;
+            };
+            self.lines.insert(field.clone(), key.line);
+            if let Some(json) = self.value(schema, value, &field)
+                && object.insert(name.to_owned(), json).is_some()
+            {
+                self.problem(&field, key.line, format!("{name} is given twice, once spelled \"{}\"", key.name));
+            }
+        }
+        for (name, schema) in properties {
+            if !object.contains_key(name)
+                && let Some(default) = schema.get("default")
+                && !default.is_null()
+            {
+                object.insert(name.clone(), default.clone());
+            }
+        }
+        let broken: Vec<_> = self.problems.iter().map(|problem| problem.path.clone()).collect();
+        for name in schema.get("required").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str) {
+            let field = join(path, name);
+            // A value of the wrong type is reported once.
+            if !object.contains_key(name) && !broken.contains(&field) {
+                self.problem(&field, line, format!("{name} is required but missing: add it"));
+            }
+        }
+        Json::Object(object)
+    }
+
+    fn list(&mut self, schema: &Json, line: usize, items: &[Yaml], path: &str) -> Json {
+        let bound = |name: &str| schema.get(name).and_then(Json::as_u64).and_then(|n| usize::try_from(n).ok());
+        if bound("minItems").is_some_and(|least| items.len() < least) {
+            let least = bound("minItems").unwrap_or_default();
+            self.problem(path, line, format!("{} should have at least {least} items", last(path)));
+        }
+        if bound("maxItems").is_some_and(|most| items.len() > most) {
+            let most = bound("maxItems").unwrap_or_default();
+            self.problem(path, line, format!("{} must have at most {most} items, has {}", last(path), items.len()));
+        }
+        let nothing = Json::Null;
+        let item_schema = schema.get("items").unwrap_or(&nothing);
+        let mut list: Vec<Json> = Vec::with_capacity(items.len());
+        for (index, item) in items.iter().enumerate() {
+            let field = format!("{path}[{index}]");
+            let Some(json) = self.value(item_schema, item, &field) else {
+                if matches!(item.value, Value::Null) {
+                    self.problem(&field, item.line, "is empty: remove it or fill it in".into());
+                }
+                continue;
+            };
+            if let Some(keys) = schema.get("x-kubernetes-list-map-keys").and_then(Json::as_array) {
+                let same =
+                    |other: &Json| keys.iter().filter_map(Json::as_str).all(|key| other.get(key) == json.get(key));
+                if list.iter().any(same) {
+                    self.problem(&field, item.line, format!("Duplicate value: {} lists it twice", last(path)));
+                }
+            }
+            list.push(json);
+        }
+        Json::Array(list)
+    }
+
+    fn text(&mut self, schema: &Json, line: usize, text: &str, path: &str) {
+        if let Some(allowed) = schema.get("enum").and_then(Json::as_array)
+            && !allowed.iter().any(|value| value.as_str() == Some(text))
+        {
+            let quoted: Vec<_> = allowed.iter().filter_map(Json::as_str).map(|value| format!("\"{value}\"")).collect();
+            let message = format!("Unsupported value: \"{text}\": supported values: {}", quoted.join(", "));
+            self.problem(path, line, message);
+        }
+        if schema.get("pattern").is_some() {
+            return;
+        }
+        let length = text.chars().count() as u64;
+        let bound = |name: &str| schema.get(name).and_then(Json::as_u64);
+        if bound("minLength").is_some_and(|least| length < least) {
+            let least = bound("minLength").unwrap_or_default();
+            self.problem(path, line, format!("{} should be at least {least} chars long, got \"{text}\"", last(path)));
+        }
+        if bound("maxLength").is_some_and(|most| length > most) {
+            let most = bound("maxLength").unwrap_or_default();
+            let message = format!("Too long: {} may not be more than {most} characters, got \"{text}\"", last(path));
+            self.problem(path, line, message);
+        }
+    }
+
+    fn number(&mut self, schema: &Json, line: usize, number: i128, path: &str) -> Option<Json> {
+        // Schemas of Rust integers may carry their bounds as floating point numbers, exact for all we use.
+        let bound = |name: &str| {
+            schema.get(name).and_then(|n| n.as_i64().map(i128::from).or_else(|| n.as_f64().map(|n| n as i128)))
+        };
+        let range = (bound("minimum"), bound("maximum"));
+        let message = match range {
+            (Some(least), _) if number < least => {
+                Some(format!("{} should be greater than or equal to {least}, got {number}", last(path)))
+            }
+            (_, Some(most)) if number > most => {
+                Some(format!("{} should be less than or equal to {most}, got {number}", last(path)))
+            }
+            (_, _) if i64::try_from(number).is_err() => Some(format!("{} is out of range: {number}", last(path))),
+            (_, _) => None,
+        };
+        if let Some(message) = message {
+            self.problem(path, line, message);
+        }
+        i64::try_from(number).ok().map(Json::from)
+    }
+}
+
+/// The last name of a path, for sentences.
+fn last(path: &str) -> &str {
+    let name = path.rsplit('.').next().unwrap_or(path);
+    if name.is_empty() { "the document" } else { name }
+}
+
+/// Fields that older documents spell in lower case.
+fn current_spelling<'a>(name: &'a str, properties: &Map<String, Json>) -> &'a str {
+    let known = |current: &'static str| {
+        if properties.contains_key(current) { current } else { name }
+    };
+    match name {
+        "localcidr" => known("localCIDR"),
+        "hostasn" => known("hostASN"),
+        other => other,
+    }
+}
+
+fn raw(yaml: &Yaml) -> Json {
+    match &yaml.value {
+        Value::Null => Json::Null,
+        Value::Bool(value) => Json::from(*value),
+        Value::Int(value) => i64::try_from(*value).map_or_else(|_| Json::from(value.to_string()), Json::from),
+        Value::Float(value) => Json::from(*value),
+        Value::Text(text) => Json::from(text.as_str()),
+        Value::Seq(items) => Json::Array(items.iter().map(raw).collect()),
+        Value::Map(entries) => {
+            Json::Object(entries.iter().map(|(key, value)| (key.name.clone(), raw(value))).collect())
+        }
+    }
+}
+
+/// A sentence about a name that is not among those known, with the nearest one if there is a near one.
+pub(crate) fn unknown_field<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
+    let near = known
+        .clone()
+        .map(|candidate| (distance(&name.to_lowercase(), &candidate.to_lowercase()), candidate))
+        .filter(|(distance, candidate)| *distance <= 1.max(candidate.len().min(name.len()) / 3))
+        .min();
+    match near {
+        Some((_, candidate)) => format!("unknown field \"{name}\": did you mean \"{candidate}\"?"),
+        None => {
+            let names: Vec<_> = known.collect();
+            format!("unknown field \"{name}\": remove it; known here are {}", names.join(", "))
+        }
+    }
+}
+
+/// How many characters must be inserted, removed or replaced to make `b` of `a` (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut next = vec![i + 1];
+        for (j, y) in b.iter().enumerate() {
+            let replaced = row[j] + usize::from(x != *y);
+            next.push(replaced.min(row[j + 1] + 1).min(next[j] + 1));
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+/// The schema of a type that is no custom resource, in the same shape.
+pub(crate) fn plain_schema<T: JsonSchema>() -> Json {
+    let settings = SchemaSettings::openapi3().with(|settings| {
+        settings.inline_subschemas = true;
+        settings.meta_schema = None;
+    });
+    let generator = settings
+        .with_transform(kube::core::schema::StructuralSchemaRewriter)
+        .with_transform(kube::core::schema::OptionalEnum)
+        .into_generator();
+    serde_json::to_value(generator.into_root_schema_for::<T>()).unwrap_or_default()
+}

@@ -1,0 +1,36 @@
+//! The object types, as users write them: upstream's group, kinds, field names, defaults and rules.
+//!
+//! One definition serves files and Kubernetes. kube's derive makes custom resource definitions of these structs, and
+//! `schema` holds files against the very same schema and CEL rules. Structs hold text (a CIDR is a `String` here);
+//! `compile` gives it meaning. What this version parses but does not serve is named in `compile`'s warnings.
+
+// kube's derive makes a `pub` copy of each struct inside a function.
+#![allow(unreachable_pub)]
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+mod neighbor;
+mod passthrough;
+mod selector;
+mod underlay;
+
+pub use neighbor::{
+    AddressFamily, AddressFamilyKind, AddressFamilyProperty, AddressFamilyPropertyKind, Bfd, BfdMode, EbgpMultiHop,
+    Neighbor, NeighborProperty, NeighborPropertyKind, PeerType,
+};
+pub use passthrough::{HostSession, L3Passthrough, L3PassthroughSpec, LocalCidr};
+pub use selector::{BadOperator, LabelSelector, Requirement};
+pub use underlay::{
+    CniDevice, CniKind, EncapBehavior, GracefulRestart, InterfaceKind, Locator, NetworkDevice, RouteReflector, Srv6,
+    TunnelEndpoint, Underlay, UnderlayInterface, UnderlaySpec,
+};
+
+/// Upstream's status of these kinds: nothing is ever written there.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
+pub struct EmptyStatus {}
+
+/// Schema of a JSON object whose content is somebody else's business.
+fn any_object(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "object", "nullable": true, "x-kubernetes-preserve-unknown-fields": true })
+}

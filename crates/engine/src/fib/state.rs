@@ -1,0 +1,283 @@
+//! The engine's side of the FIB: which group each destination was last told to use, what waits, what failed.
+//!
+//! Groups are keyed by the tracked next hops of the paths that share the traffic, so that a next hop that moves
+//! changes one group and no route. A group's number is not used again before the batch that deleted it is
+//! acknowledged.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::IpNet;
+use smallvec::SmallVec;
+use wire::Family;
+
+use super::{FibBatch, GroupChange, GroupId, Hop, RouteChange};
+use crate::rib::bits::Pending;
+use crate::rib::nexthop::{NextHopId, NextHops, Resolution};
+use crate::rib::slab::Slab;
+use crate::rib::table::{Dest, Table};
+
+/// Most routes in a batch: large enough to keep the kernel busy, small enough to answer to changes.
+const BATCH: usize = 16_384;
+
+/// In [`Dest::fib`]: the kernel has not yet acknowledged it.
+pub(crate) const UNACKED: u32 = 1 << 31;
+
+type GroupKey = SmallVec<[NextHopId; 2]>;
+
+#[derive(Debug, Default)]
+struct Group {
+    key: GroupKey,
+    hops: Vec<Hop>,
+    routes: u32,
+}
+
+#[derive(Debug)]
+struct Flight {
+    id: u64,
+    slots: Vec<(Family, u32)>,
+    deleted: Vec<u32>,
+}
+
+/// See the module page.
+#[derive(Debug, Default)]
+pub(crate) struct FibState {
+    pub(crate) enabled: bool,
+    batches: u64,
+    flight: Option<Flight>,
+    pending: [Pending; 2],
+    groups: Slab<Group>,
+    index: BTreeMap<GroupKey, u32>,
+    /// Groups whose members the kernel must be told.
+    dirty: BTreeSet<u32>,
+    /// Groups that lost their last route since the last batch, perhaps to get another one.
+    unused: Vec<u32>,
+    failed: BTreeMap<IpNet, String>,
+    /// Destinations with a group.
+    held: usize,
+    sweep: bool,
+}
+
+impl FibState {
+    /// Notes that a destination's forwarding paths changed.
+    pub(crate) fn touch(&mut self, family: Family, slot: u32, dest: &mut Dest) {
+        if self.enabled && self.pending[family.index()].push(slot) {
+            dest.pending += 1;
+        }
+    }
+
+    /// Asks for a sweep with the batch after which nothing waits any more.
+    pub(crate) fn request_sweep(&mut self) {
+        self.sweep = self.enabled;
+    }
+
+    pub(crate) fn snapshot(&self) -> crate::snapshot::FibSnapshot {
+        let in_flight = self.flight.as_ref().map_or(0, |flight| flight.slots.len());
+        crate::snapshot::FibSnapshot {
+            installed: self.held.saturating_sub(in_flight),
+            pending: self.pending.iter().map(Pending::len).sum::<usize>() + in_flight,
+            failed: self.failed.len(),
+            groups: self.groups.live(),
+        }
+    }
+
+    pub(crate) fn failure(&self, prefix: &IpNet) -> Option<&str> {
+        self.failed.get(prefix).map(String::as_str)
+    }
+
+    pub(crate) fn has_failures(&self) -> bool {
+        !self.failed.is_empty()
+    }
+
+    /// Next hops changed: the groups that hold them have other members.
+    pub(crate) fn next_hops_changed(&mut self, changed: &[NextHopId], next_hops: &NextHops) {
+        let Self { groups, index, dirty, .. } = self;
+        for (key, &id) in index.iter() {
+            if key.iter().any(|next_hop| changed.contains(next_hop)) {
+                let hops = members(key, next_hops);
+                // An empty group cannot exist in the kernel; its routes are on their way out anyway.
+                if !hops.is_empty() && hops != groups[id].hops {
+                    groups[id].hops = hops;
+                    dirty.insert(id);
+                }
+            }
+        }
+    }
+
+    /// The next batch. `desired` says which next hops a destination should use, empty for none.
+    pub(crate) fn poll(
+        &mut self,
+        tables: &mut [Table; 2],
+        next_hops: &mut NextHops,
+        desired: impl Fn(&Dest, &NextHops) -> GroupKey,
+    ) -> Option<FibBatch> {
+        if self.flight.is_some() {
+            return None;
+        }
+        let mut batch = FibBatch::default();
+        let mut slots = Vec::new();
+        for family in Family::ALL {
+            let table = &mut tables[family.index()];
+            while batch.routes.len() < BATCH {
+                let Some(slot) = self.pending[family.index()].pop() else {
+                    break;
+                };
+                let dest = &mut table.dests[slot];
+                dest.pending -= 1;
+                let key = desired(dest, next_hops);
+                let group = if key.is_empty() { 0 } else { self.group(key, next_hops) + 1 };
+                let old = dest.fib & !UNACKED;
+                if group == old {
+                    table.release_if_unused(slot);
+                    continue;
+                }
+                self.held = self.held + usize::from(group != 0) - usize::from(old != 0);
+                if group != 0 {
+                    self.groups[group - 1].routes += 1;
+                }
+                if old != 0 {
+                    self.drop_route(old - 1);
+                }
+                dest.fib = if group == 0 { UNACKED } else { group | UNACKED };
+                // The slot must live until the acknowledgement.
+                dest.pending += 1;
+                slots.push((family, slot));
+                let prefix = dest.key.prefix(family);
+                self.failed.remove(&prefix);
+                batch.routes.push(RouteChange { prefix, group: group.checked_sub(1).map(GroupId) });
+            }
+        }
+        for id in std::mem::take(&mut self.dirty) {
+            let group = &self.groups[id];
+            if group.routes > 0 {
+                batch.groups.push(GroupChange::Set(GroupId(id), group.hops.clone()));
+            }
+        }
+        let deleted = self.collect_unused(next_hops, &mut batch);
+        if self.sweep && self.pending.iter().all(Pending::is_empty) {
+            self.sweep = false;
+            batch.sweep = true;
+        }
+        if batch.routes.is_empty() && batch.groups.is_empty() && !batch.sweep {
+            return None;
+        }
+        self.batches += 1;
+        batch.id = self.batches;
+        self.flight = Some(Flight { id: batch.id, slots, deleted });
+        Some(batch)
+    }
+
+    /// Takes an acknowledgement. Routes that failed count as absent; see [`Self::retry_failed`].
+    pub(crate) fn acknowledge(&mut self, tables: &mut [Table; 2], id: u64, failed: Vec<(IpNet, String)>) {
+        if self.flight.as_ref().is_none_or(|flight| flight.id != id) {
+            return;
+        }
+        let Some(flight) = self.flight.take() else {
+            return;
+        };
+        for (prefix, error) in failed {
+            let family = Family::of(&prefix);
+            let table = &mut tables[family.index()];
+            if let Some(slot) = table.find(&crate::rib::key::Key::new(&prefix)) {
+                let dest = &mut table.dests[slot];
+                let group = dest.fib & !UNACKED;
+                if group != 0 {
+                    dest.fib = UNACKED;
+                    self.held -= 1;
+                    self.drop_route(group - 1);
+                }
+                self.failed.insert(prefix, error);
+            }
+        }
+        for (family, slot) in flight.slots {
+            let table = &mut tables[family.index()];
+            let dest = &mut table.dests[slot];
+            dest.fib &= !UNACKED;
+            dest.pending -= 1;
+            table.release_if_unused(slot);
+        }
+        for id in flight.deleted {
+            self.groups.release(id);
+        }
+    }
+
+    /// Tries the routes again that the kernel refused.
+    pub(crate) fn retry_failed(&mut self, tables: &mut [Table; 2]) {
+        for prefix in std::mem::take(&mut self.failed).into_keys() {
+            let family = Family::of(&prefix);
+            let table = &mut tables[family.index()];
+            if let Some(slot) = table.find(&crate::rib::key::Key::new(&prefix)) {
+                self.touch(family, slot, &mut table.dests[slot]);
+            }
+        }
+    }
+
+    /// The kernel lost what it was told: everything is to be told again.
+    pub(crate) fn forget(&mut self, tables: &mut [Table; 2]) {
+        for family in Family::ALL {
+            let table = &mut tables[family.index()];
+            let slots: Vec<u32> = table.slots().collect();
+            for slot in slots {
+                let dest = &mut table.dests[slot];
+                let group = dest.fib & !UNACKED;
+                if group != 0 {
+                    dest.fib &= UNACKED;
+                    self.held -= 1;
+                    self.drop_route(group - 1);
+                    self.dirty.insert(group - 1);
+                }
+                self.touch(family, slot, &mut table.dests[slot]);
+            }
+        }
+    }
+
+    /// The number of the group with this key, made if there is none.
+    fn group(&mut self, key: GroupKey, next_hops: &mut NextHops) -> u32 {
+        if let Some(&id) = self.index.get(&key) {
+            return id;
+        }
+        for &next_hop in &key {
+            next_hops.retain(next_hop);
+        }
+        let hops = members(&key, next_hops);
+        let id = self.groups.insert(Group { key: key.clone(), hops, routes: 0 });
+        self.index.insert(key, id);
+        self.dirty.insert(id);
+        id
+    }
+
+    fn drop_route(&mut self, id: u32) {
+        let group = &mut self.groups[id];
+        group.routes -= 1;
+        if group.routes == 0 {
+            self.unused.push(id);
+        }
+    }
+
+    /// Deletes the groups that nothing uses any more.
+    fn collect_unused(&mut self, next_hops: &mut NextHops, batch: &mut FibBatch) -> Vec<u32> {
+        let mut deleted = Vec::new();
+        for id in std::mem::take(&mut self.unused) {
+            if self.groups[id].routes > 0 || deleted.contains(&id) {
+                continue;
+            }
+            let key = std::mem::take(&mut self.groups[id].key);
+            self.index.remove(&key);
+            for next_hop in key {
+                next_hops.release(next_hop);
+            }
+            batch.groups.push(GroupChange::Delete(GroupId(id)));
+            deleted.push(id);
+        }
+        deleted
+    }
+}
+
+/// The hops of a group's usable next hops, each once, in order.
+fn members(key: &GroupKey, next_hops: &NextHops) -> Vec<Hop> {
+    let hops = key.iter().filter_map(|&id| match next_hops.resolution(id) {
+        Resolution::Via(hop) => Some(hop),
+        Resolution::Local | Resolution::Unchecked | Resolution::Own | Resolution::Unreachable => None,
+    });
+    let set: BTreeSet<Hop> = hops.collect();
+    set.into_iter().collect()
+}

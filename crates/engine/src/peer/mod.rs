@@ -1,0 +1,221 @@
+//! Peers: configured neighbours, the TCP connections with each, and the session that results.
+//!
+//! A peer owns up to two connections (we dial, it dials) and decides which one stays. RFC 4271's Idle, Connect
+//! and Active are the states of its [`Dialler`]; OpenSent, OpenConfirm and Established those of a connection
+//! ([`fsm`]). Sans I/O: it is told what happened and returns what to do.
+
+pub(crate) mod collision;
+pub(crate) mod fsm;
+pub(crate) mod negotiate;
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use crate::event::ConnId;
+use crate::intent::{Intent, PeerIntent};
+use crate::rib::table::PeerId;
+use crate::snapshot::PeerState;
+use collision::Direction;
+use fsm::Phase;
+use negotiate::Agreed;
+
+/// RFC 4271 8.2.2: how long to wait for an OPEN.
+const OPEN_HOLD: Duration = Duration::from_secs(240);
+/// First wait after a failure; doubled up to the configured connect retry time.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+
+/// What we do about reaching the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialler {
+    /// Nothing: it must connect, or a connection exists.
+    Resting,
+    /// Waiting to dial.
+    Waiting(Instant),
+    /// A TCP connection is being opened.
+    Dialling(ConnId),
+}
+
+/// Timers of a session whose parameters are agreed; `None` when the hold time is zero.
+#[derive(Clone, Debug)]
+pub(crate) struct Session {
+    pub(crate) agreed: Agreed,
+    pub(crate) hold: Option<Instant>,
+    pub(crate) keepalive: Option<Instant>,
+}
+
+/// State of a connection, with what belongs to it.
+#[derive(Clone, Debug)]
+pub(crate) enum State {
+    OpenSent { hold: Instant },
+    OpenConfirm(Session),
+    Established(Session),
+}
+
+impl State {
+    pub(crate) fn phase(&self) -> Phase {
+        match self {
+            Self::OpenSent { .. } => Phase::OpenSent,
+            Self::OpenConfirm(_) => Phase::OpenConfirm,
+            Self::Established(_) => Phase::Established,
+        }
+    }
+
+    pub(crate) fn session(&self) -> Option<&Session> {
+        match self {
+            Self::OpenSent { .. } => None,
+            Self::OpenConfirm(session) | Self::Established(session) => Some(session),
+        }
+    }
+
+    fn session_mut(&mut self) -> Option<&mut Session> {
+        match self {
+            Self::OpenSent { .. } => None,
+            Self::OpenConfirm(session) | Self::Established(session) => Some(session),
+        }
+    }
+}
+
+/// A TCP connection with a peer.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) id: ConnId,
+    pub(crate) local: SocketAddr,
+    pub(crate) remote: SocketAddr,
+    pub(crate) state: State,
+    /// The beginning of a message whose end has not arrived.
+    pub(crate) partial: Vec<u8>,
+    /// Messages to send before any UPDATE.
+    pub(crate) out: Vec<u8>,
+    /// The driver knows that there is something to send.
+    pub(crate) announced: bool,
+}
+
+impl Connection {
+    pub(crate) fn new(id: ConnId, local: SocketAddr, remote: SocketAddr, now: Instant) -> Self {
+        let state = State::OpenSent { hold: now + OPEN_HOLD };
+        Self { id, local, remote, state, partial: Vec::new(), out: Vec::new(), announced: false }
+    }
+
+    pub(crate) fn direction(&self) -> Direction {
+        match self.id {
+            ConnId::Dialled(_) => Direction::Dialled,
+            ConnId::Accepted(_) => Direction::Accepted,
+        }
+    }
+
+    /// The peer is alive: RFC 4271 8.2.2, HoldTimer.
+    pub(crate) fn restart_hold(&mut self, now: Instant) {
+        let session = self.state.session_mut().filter(|session| session.hold.is_some());
+        if let Some(session) = session {
+            session.hold = Some(now + session.agreed.hold_time);
+        }
+    }
+
+    pub(crate) fn restart_keepalive(&mut self, at: Instant) {
+        let session = self.state.session_mut().filter(|session| session.keepalive.is_some());
+        if let Some(session) = session {
+            session.keepalive = Some(at);
+        }
+    }
+
+    pub(crate) fn hold_deadline(&self) -> Option<Instant> {
+        match &self.state {
+            State::OpenSent { hold } => Some(*hold),
+            State::OpenConfirm(session) | State::Established(session) => session.hold,
+        }
+    }
+
+    pub(crate) fn keepalive_deadline(&self) -> Option<Instant> {
+        self.state.session().and_then(|session| session.keepalive)
+    }
+}
+
+/// A configured peer.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) id: PeerId,
+    pub(crate) address: IpAddr,
+    pub(crate) intent: PeerIntent,
+    pub(crate) dialler: Dialler,
+    pub(crate) connections: Vec<Connection>,
+    /// Failures since the last established session.
+    pub(crate) failures: u32,
+    pub(crate) since: Instant,
+    pub(crate) flaps: u32,
+    pub(crate) asn: Option<u32>,
+    pub(crate) received: [u64; 6],
+    pub(crate) sent: [u64; 6],
+    pub(crate) last_error: Option<String>,
+    pub(crate) malformed: u64,
+}
+
+impl Peer {
+    pub(crate) fn new(id: PeerId, address: IpAddr, intent: PeerIntent, now: Instant) -> Self {
+        let dialler = if intent.passive { Dialler::Resting } else { Dialler::Waiting(now) };
+        Self {
+            id,
+            address,
+            intent,
+            dialler,
+            connections: Vec::new(),
+            failures: 0,
+            since: now,
+            flaps: 0,
+            asn: None,
+            received: [0; 6],
+            sent: [0; 6],
+            last_error: None,
+            malformed: 0,
+        }
+    }
+
+    pub(crate) fn connection(&mut self, id: ConnId) -> Option<&mut Connection> {
+        self.connections.iter_mut().find(|connection| connection.id == id)
+    }
+
+    pub(crate) fn established(&self) -> Option<(&Connection, &Session)> {
+        self.connections.iter().find_map(|connection| match &connection.state {
+            State::Established(session) => Some((connection, session)),
+            State::OpenSent { .. } | State::OpenConfirm(_) => None,
+        })
+    }
+
+    /// RFC 4271's state of the peer: that of its better connection, else the dialler's.
+    pub(crate) fn state(&self) -> PeerState {
+        let best = self.connections.iter().map(|connection| connection.state.phase()).max();
+        match (best, self.dialler) {
+            (Some(Phase::Established), _) => PeerState::Established,
+            (Some(Phase::OpenConfirm), _) => PeerState::OpenConfirm,
+            (Some(Phase::OpenSent), _) => PeerState::OpenSent,
+            (None, Dialler::Dialling(_)) => PeerState::Connect,
+            (None, Dialler::Waiting(_)) if self.failures > 0 => PeerState::Idle,
+            (None, Dialler::Waiting(_) | Dialler::Resting) => PeerState::Active,
+        }
+    }
+
+    /// How long to wait before dialling again, by the number of failures: `portion` in 0.0..1.0 shortens it by up
+    /// to a quarter (RFC 4271 section 10).
+    pub(crate) fn retry_delay(&self, portion: f64) -> Duration {
+        let backoff = FIRST_RETRY * (1 << self.failures.min(10));
+        backoff.min(self.intent.connect_retry).max(Duration::from_millis(100)).mul_f64(1.0 - portion / 4.0)
+    }
+
+    /// When something is due, and what.
+    pub(crate) fn deadline(&self) -> Option<(Instant, &'static str)> {
+        let dial = match self.dialler {
+            Dialler::Waiting(at) => Some((at, "dial")),
+            Dialler::Resting | Dialler::Dialling(_) => None,
+        };
+        let timers = self.connections.iter().flat_map(|connection| {
+            let hold = connection.hold_deadline().map(|at| (at, "hold"));
+            let keepalive = connection.keepalive_deadline().map(|at| (at, "keepalive"));
+            hold.into_iter().chain(keepalive)
+        });
+        dial.into_iter().chain(timers).min_by_key(|(at, _)| *at)
+    }
+
+    /// The OPEN for a new connection.
+    pub(crate) fn open(&self, intent: &Intent) -> wire::Open {
+        negotiate::offer(intent, &self.intent)
+    }
+}

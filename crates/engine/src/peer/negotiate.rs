@@ -1,0 +1,127 @@
+//! What two OPENs agree on: RFC 4271 4.2 and 6.2, RFC 5492, 4760, 6793, 8654, 8950, 6286.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use wire::{Capability, Family, FamilySet, MAX_LEN, MAX_LEN_EXTENDED, Notification, Open, code};
+
+use crate::intent::{Intent, PeerIntent, RemoteAs};
+
+/// IPv6 as a next-hop AFI (RFC 8950).
+const AFI_IPV6: u16 = 2;
+
+/// The parameters of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Agreed {
+    pub(crate) asn: u32,
+    pub(crate) external: bool,
+    pub(crate) router_id: Ipv4Addr,
+    /// Zero: neither keepalives nor a hold timer.
+    pub(crate) hold_time: Duration,
+    pub(crate) keepalive: Duration,
+    pub(crate) families: FamilySet,
+    pub(crate) four_octet_as: bool,
+    pub(crate) route_refresh: bool,
+    pub(crate) enhanced_refresh: bool,
+    pub(crate) extended_message: bool,
+    /// IPv4 routes with IPv6 next hops.
+    pub(crate) extended_next_hop: bool,
+}
+
+impl Agreed {
+    /// The largest message that both may send.
+    pub(crate) fn max_message(&self) -> usize {
+        if self.extended_message { MAX_LEN_EXTENDED } else { MAX_LEN }
+    }
+
+    /// In words, for views.
+    pub(crate) fn capabilities(&self) -> Vec<String> {
+        let named = [
+            (self.four_octet_as, "4-octet AS"),
+            (self.route_refresh, "route refresh"),
+            (self.enhanced_refresh, "enhanced route refresh"),
+            (self.extended_message, "extended message"),
+            (self.extended_next_hop, "extended next hop"),
+        ];
+        named.into_iter().filter(|(agreed, _)| *agreed).map(|(_, name)| name.to_string()).collect()
+    }
+}
+
+/// The OPEN that we send to a peer.
+pub(crate) fn offer(intent: &Intent, peer: &PeerIntent) -> Open {
+    let mut capabilities: Vec<Capability> =
+        peer.families.iter().map(|family| Capability::MultiProtocol(family.code())).collect();
+    capabilities.extend([
+        Capability::RouteRefresh,
+        Capability::EnhancedRouteRefresh,
+        Capability::ExtendedMessage,
+        Capability::FourOctetAs(intent.asn),
+    ]);
+    if peer.extended_next_hop {
+        capabilities.push(Capability::ExtendedNextHop(vec![(Family::Ipv4Unicast.code(), AFI_IPV6)]));
+    }
+    let hold_time = peer.hold_time.as_secs().min(u64::from(u16::MAX)) as u16;
+    Open { asn: intent.asn, hold_time, router_id: intent.router_id, capabilities }
+}
+
+/// Compares the peer's OPEN with ours.
+///
+/// # Errors
+/// The NOTIFICATION to answer with: bad peer AS, bad identifier, no common family.
+pub(crate) fn negotiate(intent: &Intent, peer: &PeerIntent, open: &Open) -> Result<Agreed, Notification> {
+    let external = open.asn != intent.asn;
+    let expected = match peer.remote_as {
+        RemoteAs::Number(asn) => open.asn == asn,
+        RemoteAs::External => external,
+        RemoteAs::Internal => !external,
+    };
+    if !expected {
+        return Err(Notification::new(code::OPEN, code::open::BAD_PEER_AS));
+    }
+    // RFC 6286 2.1: identifiers must differ inside an AS only.
+    if !external && open.router_id == intent.router_id {
+        return Err(Notification::new(code::OPEN, code::open::BAD_BGP_IDENTIFIER));
+    }
+    let has = |wanted: &Capability| open.capabilities.contains(wanted);
+    let multi_protocol = open.capabilities.iter().any(|capability| matches!(capability, Capability::MultiProtocol(_)));
+    let offered = |family: Family| {
+        // RFC 4760: a speaker that names no family speaks IPv4 unicast.
+        has(&Capability::MultiProtocol(family.code())) || (!multi_protocol && family == Family::Ipv4Unicast)
+    };
+    let families: FamilySet = peer.families.iter().copied().filter(|&family| offered(family)).collect();
+    if families.is_empty() {
+        let mut data = Vec::new();
+        for family in &peer.families {
+            let wire::AfiSafi { afi, safi } = family.code();
+            data.extend_from_slice(&[1, 4]);
+            data.extend_from_slice(&afi.to_be_bytes());
+            data.extend_from_slice(&[0, safi]);
+        }
+        return Err(Notification::with_data(code::OPEN, code::open::UNSUPPORTED_CAPABILITY, data));
+    }
+    let next_hop_v6 = (Family::Ipv4Unicast.code(), AFI_IPV6);
+    let extended_next_hop = peer.extended_next_hop
+        && open
+            .capabilities
+            .iter()
+            .any(|capability| matches!(capability, Capability::ExtendedNextHop(list) if list.contains(&next_hop_v6)));
+    let hold_time = peer.hold_time.min(Duration::from_secs(u64::from(open.hold_time)));
+    let route_refresh = has(&Capability::RouteRefresh);
+    Ok(Agreed {
+        asn: open.asn,
+        external,
+        router_id: open.router_id,
+        hold_time,
+        keepalive: peer.keepalive.min(hold_time / 3).max(Duration::from_secs(1)),
+        families,
+        four_octet_as: open.capabilities.iter().any(|capability| matches!(capability, Capability::FourOctetAs(_))),
+        route_refresh,
+        enhanced_refresh: route_refresh && has(&Capability::EnhancedRouteRefresh),
+        extended_message: has(&Capability::ExtendedMessage),
+        extended_next_hop,
+    })
+}
+
+#[cfg(test)]
+#[path = "negotiate_tests.rs"]
+mod tests;

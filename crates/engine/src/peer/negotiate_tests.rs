@@ -1,0 +1,99 @@
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use wire::{Capability, Family, Notification, Open, code};
+
+use super::{negotiate, offer};
+use crate::intent::{Intent, Multipath, PeerIntent, RemoteAs, Role};
+
+fn intent() -> Intent {
+    Intent {
+        asn: 64514,
+        router_id: Ipv4Addr::new(10, 0, 0, 1),
+        peers: BTreeMap::new(),
+        networks: Vec::new(),
+        graceful_restart: None,
+        multipath: Multipath::default(),
+        cluster_id: None,
+        fib: true,
+    }
+}
+
+fn peer(remote_as: RemoteAs) -> PeerIntent {
+    PeerIntent::new("leaf", Role::Fabric, remote_as, vec![Family::Ipv4Unicast, Family::Ipv6Unicast])
+}
+
+fn open(asn: u32, capabilities: Vec<Capability>) -> Open {
+    Open { asn, hold_time: 90, router_id: Ipv4Addr::new(10, 0, 0, 9), capabilities }
+}
+
+fn subcode(result: Result<super::Agreed, Notification>) -> Option<(u8, u8)> {
+    result.err().map(|error| (error.code, error.subcode))
+}
+
+#[test]
+fn the_peer_as_must_be_the_configured_one() {
+    let bad = Some((code::OPEN, code::open::BAD_PEER_AS));
+    let table = [
+        (RemoteAs::Number(64512), 64512, None),
+        (RemoteAs::Number(64512), 64513, bad),
+        (RemoteAs::Number(64512), 64514, bad),
+        (RemoteAs::External, 1, None),
+        (RemoteAs::External, 64514, bad),
+        (RemoteAs::Internal, 64514, None),
+        (RemoteAs::Internal, 64512, bad),
+    ];
+    for (remote_as, asn, expected) in table {
+        let result = negotiate(&intent(), &peer(remote_as), &open(asn, Vec::new()));
+        assert_eq!(subcode(result), expected, "{remote_as:?} and AS {asn}");
+    }
+}
+
+/// RFC 6286 2.1.
+#[test]
+fn our_own_identifier_is_refused_from_an_internal_peer_only() {
+    let mut same = open(64514, Vec::new());
+    same.router_id = intent().router_id;
+    let internal = negotiate(&intent(), &peer(RemoteAs::Internal), &same);
+    assert_eq!(subcode(internal), Some((code::OPEN, code::open::BAD_BGP_IDENTIFIER)));
+    same.asn = 64512;
+    assert_eq!(subcode(negotiate(&intent(), &peer(RemoteAs::External), &same)), None);
+}
+
+/// RFC 4271 4.2.
+#[test]
+fn the_shorter_hold_time_wins_and_keepalives_fit_into_it() {
+    let mut theirs = open(64512, Vec::new());
+    theirs.hold_time = 9;
+    let agreed = negotiate(&intent(), &peer(RemoteAs::External), &theirs).expect("a session");
+    assert_eq!((agreed.hold_time, agreed.keepalive), (Duration::from_secs(9), Duration::from_secs(3)));
+    theirs.hold_time = 0;
+    let agreed = negotiate(&intent(), &peer(RemoteAs::External), &theirs).expect("a session");
+    assert!(agreed.hold_time.is_zero());
+}
+
+/// RFC 4760 section 8, RFC 5492 section 3.
+#[test]
+fn a_peer_without_multiprotocol_speaks_ipv4_unicast_and_no_common_family_is_an_error() {
+    let agreed = negotiate(&intent(), &peer(RemoteAs::External), &open(64512, Vec::new())).expect("a session");
+    assert_eq!(agreed.families.iter().collect::<Vec<_>>(), [Family::Ipv4Unicast]);
+    let mut only_v6 = peer(RemoteAs::External);
+    only_v6.families = vec![Family::Ipv6Unicast];
+    let result = negotiate(&intent(), &only_v6, &open(64512, Vec::new()));
+    assert_eq!(subcode(result), Some((code::OPEN, code::open::UNSUPPORTED_CAPABILITY)));
+}
+
+#[test]
+fn what_both_offer_is_agreed() {
+    let mut peer = peer(RemoteAs::External);
+    peer.extended_next_hop = true;
+    let ours = offer(&intent(), &peer);
+    let agreed = negotiate(&intent(), &peer, &open(64512, ours.capabilities)).expect("a session");
+    assert!(agreed.four_octet_as && agreed.enhanced_refresh && agreed.extended_message && agreed.extended_next_hop);
+    assert_eq!(agreed.families.iter().count(), 2);
+    peer.extended_next_hop = false;
+    let theirs = vec![Capability::ExtendedNextHop(vec![(Family::Ipv4Unicast.code(), 2)])];
+    let agreed = negotiate(&intent(), &peer, &open(64512, theirs)).expect("a session");
+    assert!(!agreed.extended_next_hop, "only what we offer too");
+}

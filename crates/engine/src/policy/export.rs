@@ -1,0 +1,192 @@
+//! Export: does a path go to a peer, and with which attributes?
+//!
+//! Roles (docs/architecture.md): what a fabric peer says goes to the host and not to another fabric peer, what
+//! the host says goes to the fabric, ordinary peers exchange everything. On top of that the rules of
+//! RFC 4271 9.2, RFC 4456 (reflection) and RFC 1997 (scope).
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use wire::{AsPath, Family, NextHop, attr_code, attributes, flag, write_attribute};
+
+use super::{Own, PeerFacts};
+use crate::intent::Role;
+use crate::rib::attrs::{AttrSet, Scope};
+
+/// Where a path came from, as far as export cares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origination {
+    /// We originate it.
+    Local,
+    /// From a peer of another AS.
+    External { role: Role },
+    /// From a peer of our AS.
+    Internal { role: Role, client: bool, router_id: Ipv4Addr },
+}
+
+impl Origination {
+    pub(crate) fn of(peer: &PeerFacts) -> Self {
+        if peer.external {
+            Self::External { role: peer.role }
+        } else {
+            Self::Internal { role: peer.role, client: peer.client, router_id: peer.router_id }
+        }
+    }
+}
+
+/// Whether roles and AS boundaries let a path pass at all. Cheap: asked for every peer on every change.
+pub(crate) fn may_pass(own: &Own, from: Origination, to: &PeerFacts) -> bool {
+    let (role, reflected) = match from {
+        Origination::Local => return true,
+        Origination::External { role } => (role, false),
+        Origination::Internal { role, client, .. } => {
+            // RFC 4456 section 6: between internal peers only if one of them is a client.
+            if !to.external && !client && !to.client {
+                return false;
+            }
+            (role, !to.external)
+        }
+    };
+    match (role, to.role) {
+        (Role::Fabric, Role::Fabric) => reflected && own.reflector,
+        (Role::Host, Role::Host) => false,
+        (Role::Fabric, Role::Host | Role::Peer)
+        | (Role::Host, Role::Fabric | Role::Peer)
+        | (Role::Peer, Role::Fabric | Role::Host | Role::Peer) => true,
+    }
+}
+
+/// Whether communities keep a path from this peer (RFC 1997).
+pub(crate) fn in_scope(scope: Scope, to: &PeerFacts) -> bool {
+    !(scope.no_advertise || scope.no_export && to.external)
+}
+
+/// The next hop to send, `None` when there is none that the peer could use: then the route cannot be sent.
+pub(crate) fn next_hop(from: Origination, received: NextHop, family: Family, to: &PeerFacts) -> Option<NextHop> {
+    let unchanged = !to.external && !to.next_hop_self && from != Origination::Local;
+    if unchanged {
+        let fits = match (family, received) {
+            (Family::Ipv4Unicast, NextHop::V4(_)) | (Family::Ipv6Unicast, NextHop::V6 { .. }) => true,
+            (Family::Ipv4Unicast, NextHop::V6 { .. }) => to.extended_next_hop,
+            (Family::Ipv6Unicast, NextHop::V4(_)) => false,
+        };
+        return fits.then_some(received);
+    }
+    let v6 = to.own_v6.map(|global| NextHop::V6 { global, link_local: None });
+    match family {
+        Family::Ipv4Unicast => {
+            // Over an IPv6 session the peer asked for IPv6 next hops; over IPv4 there is an IPv4 one.
+            let prefer_v6 = to.extended_next_hop && matches!(to.address, IpAddr::V6(_));
+            let v4 = to.own_v4.map(NextHop::V4);
+            if prefer_v6 { v6.or(v4) } else { v4.or(v6.filter(|_| to.extended_next_hop)) }
+        }
+        Family::Ipv6Unicast => v6,
+    }
+}
+
+/// Writes the attributes of `set` as `to` must see them, without next hop: RFC 4271 section 5.
+pub(crate) fn write_attributes(out: &mut Vec<u8>, own: &Own, set: &AttrSet, from: Origination, to: &PeerFacts) {
+    if to.four_octet_as {
+        write_canonical(out, own, set, from, to);
+    } else {
+        // RFC 6793 4.2.2: AS_TRANS where needed, and the truth in AS4_PATH and AS4_AGGREGATOR.
+        let mut canonical = Vec::with_capacity(set.bytes.len() + 16);
+        write_canonical(&mut canonical, own, set, from, to);
+        wire::write_two_octet(out, &canonical);
+    }
+}
+
+fn write_canonical(out: &mut Vec<u8>, own: &Own, set: &AttrSet, from: Origination, to: &PeerFacts) {
+    let reflected = match from {
+        Origination::Internal { router_id, .. } if !to.external => Some(router_id),
+        Origination::Internal { .. } | Origination::External { .. } | Origination::Local => None,
+    };
+    // Attributes go out in ascending order of their codes; those that we add are merged in at their place.
+    let mut added = Added::new(own, set, reflected, to);
+    for attribute in attributes(&set.bytes) {
+        added.write_below(out, attribute.code);
+        match attribute.code {
+            attr_code::AS_PATH => write_path(out, own, AsPath::new(attribute.value), to),
+            // RFC 4271 5.1.4: not beyond the neighbouring AS, unless it is ours to begin with.
+            attr_code::MED if to.external && from != Origination::Local => {}
+            // RFC 4271 5.1.5: only inside the AS.
+            attr_code::LOCAL_PREF if to.external => {}
+            // RFC 4456: non-transitive, and rewritten when reflecting.
+            attr_code::ORIGINATOR_ID | attr_code::CLUSTER_LIST if to.external => {}
+            attr_code::CLUSTER_LIST if reflected.is_some() => {}
+            attr_code::EXTENDED_COMMUNITIES if to.external => write_transitive(out, attribute.flags, attribute.value),
+            attr_code::ORIGIN
+            | attr_code::MED
+            | attr_code::LOCAL_PREF
+            | attr_code::ATOMIC_AGGREGATE
+            | attr_code::AGGREGATOR
+            | attr_code::COMMUNITIES
+            | attr_code::ORIGINATOR_ID
+            | attr_code::CLUSTER_LIST
+            | attr_code::EXTENDED_COMMUNITIES
+            | attr_code::LARGE_COMMUNITIES => write_attribute(out, attribute.flags, attribute.code, attribute.value),
+            // RFC 4271 section 5: passed on with the Partial bit, because we do not know it.
+            _ => write_attribute(out, attribute.flags | flag::PARTIAL, attribute.code, attribute.value),
+        }
+    }
+    added.write_below(out, u8::MAX);
+}
+
+/// Attributes that the received set does not have and the peer must see, by ascending code.
+struct Added {
+    pending: Vec<(u8, Vec<u8>)>,
+}
+
+impl Added {
+    fn new(own: &Own, set: &AttrSet, reflected: Option<Ipv4Addr>, to: &PeerFacts) -> Self {
+        let mut pending = Vec::new();
+        if !to.external && set.value(attr_code::LOCAL_PREF).is_none() {
+            let mut bytes = Vec::new();
+            write_attribute(&mut bytes, flag::TRANSITIVE, attr_code::LOCAL_PREF, &set.local_pref.to_be_bytes());
+            pending.push((attr_code::LOCAL_PREF, bytes));
+        }
+        if let Some(router_id) = reflected {
+            if set.originator.is_none() {
+                let mut bytes = Vec::new();
+                write_attribute(&mut bytes, flag::OPTIONAL, attr_code::ORIGINATOR_ID, &router_id.octets());
+                pending.push((attr_code::ORIGINATOR_ID, bytes));
+            }
+            let mut list = own.cluster_id.octets().to_vec();
+            list.extend_from_slice(set.value(attr_code::CLUSTER_LIST).unwrap_or_default());
+            let mut bytes = Vec::new();
+            write_attribute(&mut bytes, flag::OPTIONAL, attr_code::CLUSTER_LIST, &list);
+            pending.push((attr_code::CLUSTER_LIST, bytes));
+        }
+        Self { pending }
+    }
+
+    fn write_below(&mut self, out: &mut Vec<u8>, code: u8) {
+        while self.pending.first().is_some_and(|(own, _)| *own < code) {
+            let (_, bytes) = self.pending.remove(0);
+            out.extend_from_slice(&bytes);
+        }
+    }
+}
+
+fn write_path(out: &mut Vec<u8>, own: &Own, path: AsPath<'_>, to: &PeerFacts) {
+    if to.external {
+        let mut value = Vec::with_capacity(64);
+        wire::prepend(&mut value, path, own.asn);
+        wire::write_as_path(out, AsPath::new(&value), true);
+    } else {
+        wire::write_as_path(out, path, true);
+    }
+}
+
+/// RFC 4360 section 6: non-transitive extended communities stay inside the AS.
+fn write_transitive(out: &mut Vec<u8>, flags: u8, value: &[u8]) {
+    const NON_TRANSITIVE: u8 = 0x40;
+    let kept: Vec<u8> =
+        value.chunks_exact(8).filter(|community| community[0] & NON_TRANSITIVE == 0).flatten().copied().collect();
+    if !kept.is_empty() {
+        write_attribute(out, flags, attr_code::EXTENDED_COMMUNITIES, &kept);
+    }
+}
+
+#[cfg(test)]
+#[path = "export_tests.rs"]
+mod tests;

@@ -1,0 +1,44 @@
+//! Import: is a received path acceptable?
+
+use wire::attr_code;
+
+use super::{Own, PeerFacts};
+use crate::rib::attrs::AttrSet;
+use crate::rib::nexthop::Resolution;
+use crate::rib::table::Refusal;
+
+/// Why a path from `peer` is refused, if it is. It stays in RIB-In with the reason.
+pub(crate) fn refusal(own: &Own, peer: &PeerFacts, set: &AttrSet, next_hop: Resolution) -> Option<Refusal> {
+    let path = set.as_path();
+    // RFC 4271 6.3 lets the leftmost AS of an eBGP path be checked; a route server is the exception.
+    if peer.external && peer.enforce_first_as && path.first() != Some(peer.asn) {
+        return Some(Refusal::FirstAs);
+    }
+    // RFC 4271 9.1.2: a path that went through us is a loop, except that nodes share an AS.
+    if path.count(own.asn) > usize::from(peer.allow_own_as) {
+        return Some(Refusal::OwnAs);
+    }
+    // RFC 4456 section 8.
+    if set.originator == Some(own.router_id) {
+        return Some(Refusal::OwnOriginator);
+    }
+    let cluster = own.cluster_id.octets();
+    if set.value(attr_code::CLUSTER_LIST).is_some_and(|list| list.chunks_exact(4).any(|id| id == cluster)) {
+        return Some(Refusal::OwnCluster);
+    }
+    // RFC 4271 5.1.3: a route must not be used with ourselves as next hop.
+    (next_hop == Resolution::Own).then_some(Refusal::OwnNextHop)
+}
+
+impl Refusal {
+    /// In words.
+    pub(crate) fn text(self, own: &Own) -> String {
+        match self {
+            Self::OwnAs => format!("refused: our AS {} occurs in the AS path more often than allowed", own.asn),
+            Self::FirstAs => "refused: the leftmost AS is not the peer's".into(),
+            Self::OwnOriginator => format!("refused: originated by us (originator id {})", own.router_id),
+            Self::OwnCluster => format!("refused: went through our cluster {}", own.cluster_id),
+            Self::OwnNextHop => "refused: the next hop is one of our own addresses".into(),
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Which routes come in and which go out.
+//!
+//! Import marks a received path as refused and keeps it; export says for a path and a peer whether it goes out
+//! and with which attributes. Both are functions of values: nothing here has state.
+
+pub(crate) mod export;
+pub(crate) mod import;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::intent::Role;
+
+/// What policy must know of an established peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PeerFacts {
+    pub(crate) address: IpAddr,
+    pub(crate) role: Role,
+    /// Its AS is not ours.
+    pub(crate) external: bool,
+    pub(crate) asn: u32,
+    pub(crate) router_id: Ipv4Addr,
+    /// iBGP: a route-reflector client (RFC 4456).
+    pub(crate) client: bool,
+    pub(crate) next_hop_self: bool,
+    pub(crate) allow_own_as: u8,
+    pub(crate) enforce_first_as: bool,
+    pub(crate) four_octet_as: bool,
+    /// IPv4 routes may carry IPv6 next hops (RFC 8950).
+    pub(crate) extended_next_hop: bool,
+    /// The largest message that the peer takes.
+    pub(crate) max_message: usize,
+    /// Link that its next hops are on, whatever the routing table says.
+    pub(crate) link: Option<String>,
+    /// Our own addresses on the session's link, for next-hop-self.
+    pub(crate) own_v4: Option<Ipv4Addr>,
+    pub(crate) own_v6: Option<Ipv6Addr>,
+}
+
+/// What both directions must know of ourselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Own {
+    pub(crate) asn: u32,
+    pub(crate) router_id: Ipv4Addr,
+    pub(crate) cluster_id: Ipv4Addr,
+    /// A cluster id was configured: fabric peers that are clients are reflected to each other.
+    pub(crate) reflector: bool,
+}

@@ -1,0 +1,196 @@
+//! Interned attribute sets.
+//!
+//! A set is the canonical bytes of its attributes (`wire::Update::write_canonical`) and its next hop. Equal
+//! sets are stored once and counted; a path holds a four-byte handle. What decision and policy need is read
+//! from the bytes once, when a set is first seen.
+
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::net::Ipv4Addr;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+use wire::{AsPath, Origin, attr_code, attributes, communities};
+
+use super::nexthop::NextHopId;
+use super::slab::Slab;
+
+/// A handle of an attribute set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct AttrId(pub(crate) u32);
+
+/// Well-known communities that decide whether a route may leave (RFC 1997, 8326).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Scope {
+    pub(crate) no_export: bool,
+    pub(crate) no_advertise: bool,
+}
+
+/// An interned set.
+#[derive(Debug)]
+pub(crate) struct AttrSet {
+    pub(crate) bytes: Box<[u8]>,
+    pub(crate) next_hop: NextHopId,
+    /// Changes whenever the slot is given to another set, so that caches keyed by handle can tell.
+    pub(crate) stamp: u32,
+    refs: u32,
+    pub(crate) origin: Origin,
+    pub(crate) as_path_length: u32,
+    /// Leftmost AS, zero for an empty path or one that starts with a set.
+    pub(crate) neighbor_as: u32,
+    pub(crate) med: u32,
+    pub(crate) local_pref: u32,
+    pub(crate) originator: Option<Ipv4Addr>,
+    pub(crate) cluster_list_length: u16,
+    pub(crate) scope: Scope,
+}
+
+/// LOCAL_PREF of a path that has none.
+const DEFAULT_LOCAL_PREF: u32 = 100;
+
+impl AttrSet {
+    fn new(bytes: &[u8], next_hop: NextHopId, stamp: u32) -> Self {
+        let mut set = Self {
+            bytes: bytes.into(),
+            next_hop,
+            stamp,
+            refs: 0,
+            origin: Origin::Incomplete,
+            as_path_length: 0,
+            neighbor_as: 0,
+            med: 0,
+            local_pref: DEFAULT_LOCAL_PREF,
+            originator: None,
+            cluster_list_length: 0,
+            scope: Scope::default(),
+        };
+        for attribute in attributes(bytes) {
+            let value = attribute.value;
+            match attribute.code {
+                attr_code::ORIGIN => {
+                    set.origin =
+                        value.first().and_then(|&byte| Origin::try_from(byte).ok()).unwrap_or(Origin::Incomplete);
+                }
+                attr_code::AS_PATH => {
+                    let path = AsPath::new(value);
+                    set.as_path_length = path.length();
+                    set.neighbor_as = path.first().unwrap_or(0);
+                }
+                attr_code::MED => set.med = word(value).unwrap_or(0),
+                attr_code::LOCAL_PREF => set.local_pref = word(value).unwrap_or(DEFAULT_LOCAL_PREF),
+                attr_code::ORIGINATOR_ID => set.originator = word(value).map(Ipv4Addr::from),
+                attr_code::CLUSTER_LIST => set.cluster_list_length = (value.len() / 4) as u16,
+                attr_code::COMMUNITIES => set.scope = scope(value),
+                _ => {}
+            }
+        }
+        set
+    }
+
+    /// A set that is not in the store: for views of what is sent.
+    pub(crate) fn detached(bytes: &[u8], next_hop: NextHopId) -> Self {
+        Self::new(bytes, next_hop, 0)
+    }
+
+    /// The value of one attribute.
+    pub(crate) fn value(&self, code: u8) -> Option<&[u8]> {
+        attributes(&self.bytes).find(|attribute| attribute.code == code).map(|attribute| attribute.value)
+    }
+
+    pub(crate) fn as_path(&self) -> AsPath<'_> {
+        AsPath::new(self.value(attr_code::AS_PATH).unwrap_or_default())
+    }
+}
+
+fn word(value: &[u8]) -> Option<u32> {
+    value.try_into().ok().map(u32::from_be_bytes)
+}
+
+fn scope(value: &[u8]) -> Scope {
+    const NO_EXPORT: u32 = 0xFFFF_FF01;
+    const NO_ADVERTISE: u32 = 0xFFFF_FF02;
+    const NO_EXPORT_SUBCONFED: u32 = 0xFFFF_FF03;
+    let mut scope = Scope::default();
+    for community in communities(value) {
+        match community {
+            // Without confederations the sub-confederation is the AS.
+            NO_EXPORT | NO_EXPORT_SUBCONFED => scope.no_export = true,
+            NO_ADVERTISE => scope.no_advertise = true,
+            _ => {}
+        }
+    }
+    scope
+}
+
+/// The store.
+#[derive(Debug, Default)]
+pub(crate) struct AttrStore {
+    sets: Slab<AttrSet>,
+    index: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+    stamps: u32,
+}
+
+impl AttrStore {
+    /// The handle of a set, which is stored if it is new. A reference is taken; `fresh` tells whether it is new,
+    /// so that the caller takes a reference on its next hop.
+    pub(crate) fn intern(&mut self, bytes: &[u8], next_hop: NextHopId) -> (AttrId, bool) {
+        let hash = hash(&self.hasher, bytes, next_hop);
+        let sets = &self.sets;
+        let found = self.index.find(hash, |&slot| sets[slot].next_hop == next_hop && *sets[slot].bytes == *bytes);
+        if let Some(&slot) = found {
+            self.sets[slot].refs += 1;
+            return (AttrId(slot), false);
+        }
+        self.stamps = self.stamps.wrapping_add(1);
+        let mut set = AttrSet::new(bytes, next_hop, self.stamps);
+        set.refs = 1;
+        let slot = self.sets.insert(set);
+        let (sets, hasher) = (&self.sets, &self.hasher);
+        self.index.insert_unique(hash, slot, |&slot| hash_of(hasher, &sets[slot]));
+        (AttrId(slot), true)
+    }
+
+    /// Takes one more reference.
+    pub(crate) fn retain(&mut self, id: AttrId) {
+        self.sets[id.0].refs += 1;
+    }
+
+    /// Gives a reference back. Returns the next hop of a set that went with its last one.
+    pub(crate) fn release(&mut self, id: AttrId) -> Option<NextHopId> {
+        let set = &mut self.sets[id.0];
+        set.refs -= 1;
+        if set.refs > 0 {
+            return None;
+        }
+        let hash = hash_of(&self.hasher, set);
+        let next_hop = set.next_hop;
+        set.bytes = Box::default();
+        if let Ok(entry) = self.index.find_entry(hash, |&slot| slot == id.0) {
+            entry.remove();
+        }
+        self.sets.release(id.0);
+        if self.index.is_empty() {
+            self.index = HashTable::new();
+            self.sets = Slab::default();
+        }
+        Some(next_hop)
+    }
+
+    pub(crate) fn get(&self, id: AttrId) -> &AttrSet {
+        &self.sets[id.0]
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.sets.live()
+    }
+}
+
+fn hash(hasher: &DefaultHashBuilder, bytes: &[u8], next_hop: NextHopId) -> u64 {
+    let mut state = hasher.build_hasher();
+    bytes.hash(&mut state);
+    next_hop.hash(&mut state);
+    state.finish()
+}
+
+fn hash_of(hasher: &DefaultHashBuilder, set: &AttrSet) -> u64 {
+    hash(hasher, &set.bytes, set.next_hop)
+}

@@ -1,0 +1,194 @@
+//! The decision process: RFC 4271 section 9.1.2, by stages, with a reason for every path that loses.
+//!
+//! Each stage filters the set of paths that are still in the running; a path that falls out keeps the stage's
+//! name. There is no ordering of paths: MED compares only paths of the same neighbouring AS, so none exists.
+//! The last stages settle every tie by identity, never by age: the result does not depend on history.
+
+use std::net::IpAddr;
+
+use smallvec::SmallVec;
+use wire::Origin;
+
+use crate::intent::Multipath;
+
+/// What a stage looks at. Only usable paths that import policy accepted become candidates.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Candidate<'a> {
+    pub(crate) local: bool,
+    pub(crate) local_pref: u32,
+    pub(crate) as_path: &'a [u8],
+    pub(crate) as_path_length: u32,
+    pub(crate) origin: Origin,
+    pub(crate) neighbor_as: u32,
+    pub(crate) med: u32,
+    pub(crate) external: bool,
+    /// ORIGINATOR_ID, else the peer's identifier (RFC 4456 section 9).
+    pub(crate) router_id: u32,
+    pub(crate) cluster_list_length: u16,
+    pub(crate) peer: Option<IpAddr>,
+}
+
+/// The stage at which a path lost, or that made the best one the best.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Reason {
+    OnlyPath,
+    Local,
+    LocalPref,
+    AsPathLength,
+    Origin,
+    Med,
+    External,
+    RouterId,
+    ClusterListLength,
+    PeerAddress,
+}
+
+impl Reason {
+    /// In words, as said of the path that lost.
+    pub(crate) fn lost(self) -> &'static str {
+        match self {
+            Self::OnlyPath => "",
+            Self::Local => "another path is originated here",
+            Self::LocalPref => "lower local preference",
+            Self::AsPathLength => "longer AS path",
+            Self::Origin => "worse origin",
+            Self::Med => "higher MED from the same neighbouring AS",
+            Self::External => "internal, and an external path exists",
+            Self::RouterId => "higher router id",
+            Self::ClusterListLength => "longer cluster list",
+            Self::PeerAddress => "higher peer address",
+        }
+    }
+
+    /// In words, as said of the path that won at this stage.
+    pub(crate) fn won(self) -> &'static str {
+        match self {
+            Self::OnlyPath => "only usable path",
+            Self::Local => "originated here",
+            Self::LocalPref => "higher local preference",
+            Self::AsPathLength => "shorter AS path",
+            Self::Origin => "better origin",
+            Self::Med => "lower MED",
+            Self::External => "external over internal",
+            Self::RouterId => "lower router id",
+            Self::ClusterListLength => "shorter cluster list",
+            Self::PeerAddress => "lower peer address",
+        }
+    }
+}
+
+type Indices = SmallVec<[u8; 8]>;
+
+/// The outcome for a set of candidates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Decision {
+    /// Candidates in order: the best, the others that share the traffic, then the losers.
+    pub(crate) order: Indices,
+    /// How many of the first in `order` share the traffic, at least one.
+    pub(crate) ways: u8,
+    /// The stage that settled who is best.
+    pub(crate) settled: Reason,
+    /// Per candidate, the stage at which it lost; `OnlyPath` for the best.
+    pub(crate) lost: SmallVec<[Reason; 8]>,
+}
+
+struct Stages<'a> {
+    candidates: &'a [Candidate<'a>],
+    live: Indices,
+    decision: Decision,
+}
+
+impl Stages<'_> {
+    /// Keeps the candidates for which `key` is smallest.
+    fn keep_min<K: Ord>(&mut self, reason: Reason, key: impl Fn(&Candidate<'_>) -> K) {
+        if self.live.len() < 2 {
+            return;
+        }
+        let candidates = self.candidates;
+        let Some(least) = self.live.iter().map(|&index| key(&candidates[usize::from(index)])).min() else {
+            return;
+        };
+        self.keep(reason, |index| key(&candidates[usize::from(index)]) == least);
+    }
+
+    fn keep(&mut self, reason: Reason, keeps: impl Fn(u8) -> bool) {
+        let before = self.live.len();
+        let lost = &mut self.decision.lost;
+        self.live.retain(|index| {
+            let stays = keeps(*index);
+            if !stays {
+                lost[usize::from(*index)] = reason;
+            }
+            stays
+        });
+        if self.live.len() < before {
+            self.decision.settled = reason;
+        }
+    }
+
+    /// RFC 4271 9.1.2.2 c: a path loses to a lower MED of the same neighbouring AS, whoever else is in the set.
+    fn compare_med(&mut self) {
+        if self.live.len() < 2 {
+            return;
+        }
+        let candidates = self.candidates;
+        let live = self.live.clone();
+        self.keep(Reason::Med, |index| {
+            let own = &candidates[usize::from(index)];
+            !live.iter().any(|&other| {
+                let other = &candidates[usize::from(other)];
+                other.neighbor_as == own.neighbor_as && other.med < own.med
+            })
+        });
+    }
+}
+
+/// Decides. `candidates` must not be empty and hold at most 255 (more are ignored: they lose unseen).
+pub(crate) fn decide(candidates: &[Candidate<'_>], multipath: Multipath) -> Decision {
+    let count = candidates.len().min(usize::from(u8::MAX));
+    let candidates = &candidates[..count];
+    let decision = Decision {
+        order: Indices::new(),
+        ways: 1,
+        settled: Reason::OnlyPath,
+        lost: SmallVec::from_elem(Reason::OnlyPath, count),
+    };
+    let mut stages = Stages { candidates, live: (0..count as u8).collect(), decision };
+    stages.keep_min(Reason::Local, |path| !path.local);
+    stages.keep_min(Reason::LocalPref, |path| u32::MAX - path.local_pref);
+    stages.keep_min(Reason::AsPathLength, |path| path.as_path_length);
+    stages.keep_min(Reason::Origin, |path| path.origin as u8);
+    stages.compare_med();
+    stages.keep_min(Reason::External, |path| !path.external);
+    let equal = stages.live.clone();
+    stages.keep_min(Reason::RouterId, |path| path.router_id);
+    stages.keep_min(Reason::ClusterListLength, |path| path.cluster_list_length);
+    stages.keep_min(Reason::PeerAddress, |path| path.peer);
+
+    let Stages { live, mut decision, .. } = stages;
+    let best = live[0];
+    let mut sharing: Indices = equal.into_iter().filter(|&index| index != best).collect();
+    if !multipath.relax {
+        // Without the relaxed rule only paths through the same ASes share traffic.
+        let path = candidates[usize::from(best)].as_path;
+        sharing.retain(|index| candidates[usize::from(*index)].as_path == path);
+    }
+    sharing.sort_by_key(|&index| {
+        let path = &candidates[usize::from(index)];
+        (path.router_id, path.cluster_list_length, path.peer)
+    });
+    sharing.truncate(usize::from(multipath.max_paths.clamp(1, 64)) - 1);
+    decision.ways = 1 + sharing.len() as u8;
+    decision.order.push(best);
+    decision.order.extend_from_slice(&sharing);
+    for index in 0..count as u8 {
+        if !decision.order.contains(&index) {
+            decision.order.push(index);
+        }
+    }
+    decision
+}
+
+#[cfg(test)]
+#[path = "decision_tests.rs"]
+mod tests;

@@ -1,0 +1,264 @@
+//! Next-hop tracking: which next hops are usable, and through which link.
+//!
+//! Every distinct next hop of a received path is one entry, counted by the attribute sets that carry it. An
+//! entry is resolved against the addresses of our links and the kernel's other routes (RFC 4271 9.1.2.1), and
+//! again whenever those change; the caller then re-decides what depends on entries that changed.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use prefix_trie::PrefixMap;
+use wire::NextHop;
+
+use crate::event::{Link, UnderlyingRoute};
+use crate::fib::Hop;
+
+/// A handle of a tracked next hop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct NextHopId(pub(crate) u32);
+
+/// What identifies a next hop: its addresses, and the link it must be on when the peer is bound to one or the
+/// address means nothing without one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct NextHopKey {
+    pub(crate) next_hop: NextHop,
+    pub(crate) via: Option<String>,
+}
+
+/// What is known of a next hop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Resolution {
+    /// We originate the path: nothing to forward to.
+    Local,
+    /// Usable through this hop.
+    Via(Hop),
+    /// Usable, as everything is without a FIB.
+    Unchecked,
+    /// One of our own addresses.
+    Own,
+    /// No link leads there.
+    Unreachable,
+}
+
+impl Resolution {
+    pub(crate) fn usable(self) -> bool {
+        match self {
+            Self::Local | Self::Via(_) | Self::Unchecked => true,
+            Self::Own | Self::Unreachable => false,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Entry {
+    key: NextHopKey,
+    resolution: Resolution,
+    refs: u32,
+}
+
+/// Where a resolved prefix leads.
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    gateway: Option<IpAddr>,
+    link: u32,
+}
+
+/// Entries whose resolution changed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Moved {
+    pub(crate) ids: Vec<NextHopId>,
+    /// One of them became, or ceased to be, an address of ours: import judges that.
+    pub(crate) own: bool,
+}
+
+/// All tracked next hops.
+#[derive(Debug)]
+pub(crate) struct NextHops {
+    entries: Vec<Entry>,
+    free: Vec<u32>,
+    index: BTreeMap<NextHopKey, NextHopId>,
+    links: Vec<Link>,
+    underlying: Vec<UnderlyingRoute>,
+    v4: PrefixMap<Ipv4Net, Way>,
+    v6: PrefixMap<Ipv6Net, Way>,
+    checked: bool,
+}
+
+impl NextHops {
+    /// The entry of our own paths.
+    pub(crate) const LOCAL: NextHopId = NextHopId(0);
+
+    pub(crate) fn new() -> Self {
+        let unspecified = NextHop::V4(Ipv4Addr::UNSPECIFIED);
+        let local =
+            Entry { key: NextHopKey { next_hop: unspecified, via: None }, resolution: Resolution::Local, refs: 1 };
+        Self {
+            entries: vec![local],
+            free: Vec::new(),
+            index: BTreeMap::new(),
+            links: Vec::new(),
+            underlying: Vec::new(),
+            v4: PrefixMap::new(),
+            v6: PrefixMap::new(),
+            checked: true,
+        }
+    }
+
+    /// The handle for a next hop. An entry that nobody retains is dropped by [`Self::release`].
+    pub(crate) fn track(&mut self, key: NextHopKey) -> NextHopId {
+        if let Some(&id) = self.index.get(&key) {
+            return id;
+        }
+        let resolution = self.resolve(&key);
+        let entry = Entry { key: key.clone(), resolution, refs: 0 };
+        let id = match self.free.pop() {
+            Some(slot) => {
+                self.entries[slot as usize] = entry;
+                NextHopId(slot)
+            }
+            None => {
+                self.entries.push(entry);
+                NextHopId(self.entries.len() as u32 - 1)
+            }
+        };
+        self.index.insert(key, id);
+        id
+    }
+
+    pub(crate) fn retain(&mut self, id: NextHopId) {
+        self.entries[id.0 as usize].refs += 1;
+    }
+
+    pub(crate) fn release(&mut self, id: NextHopId) {
+        let entry = &mut self.entries[id.0 as usize];
+        entry.refs -= 1;
+        if entry.refs == 0 && id != Self::LOCAL {
+            let key = entry.key.clone();
+            self.index.remove(&key);
+            self.free.push(id.0);
+        }
+    }
+
+    pub(crate) fn resolution(&self, id: NextHopId) -> Resolution {
+        self.entries[id.0 as usize].resolution
+    }
+
+    pub(crate) fn next_hop(&self, id: NextHopId) -> NextHop {
+        self.entries[id.0 as usize].key.next_hop
+    }
+
+    pub(crate) fn links(&self) -> &[Link] {
+        &self.links
+    }
+
+    /// Whether a link of this name is up.
+    pub(crate) fn link_up(&self, name: &str) -> bool {
+        self.links.iter().any(|link| link.up && link.name == name)
+    }
+
+    /// The link that has this address.
+    pub(crate) fn link_of(&self, address: IpAddr) -> Option<&Link> {
+        self.links.iter().find(|link| link.addresses.iter().any(|net| net.addr() == address))
+    }
+
+    /// Sets whether next hops must be reachable.
+    pub(crate) fn set_checked(&mut self, checked: bool) -> Moved {
+        self.checked = checked;
+        self.update()
+    }
+
+    /// Takes the links as they are.
+    pub(crate) fn set_links(&mut self, links: Vec<Link>) -> Moved {
+        self.links = links;
+        self.update()
+    }
+
+    /// Takes the kernel's other routes.
+    pub(crate) fn set_underlying(&mut self, routes: Vec<UnderlyingRoute>) -> Moved {
+        self.underlying = routes;
+        self.update()
+    }
+
+    fn update(&mut self) -> Moved {
+        self.v4 = PrefixMap::new();
+        self.v6 = PrefixMap::new();
+        let up: Vec<u32> = self.links.iter().filter(|link| link.up).map(|link| link.index).collect();
+        let routes = self.underlying.iter().filter(|route| up.contains(&route.link));
+        for route in routes {
+            insert(&mut self.v4, &mut self.v6, route.prefix, Way { gateway: route.gateway, link: route.link });
+        }
+        // Last, so that a connected prefix wins over a route to the same prefix.
+        for link in self.links.iter().filter(|link| link.up) {
+            for net in &link.addresses {
+                if net.prefix_len() < net.max_prefix_len() {
+                    insert(&mut self.v4, &mut self.v6, net.trunc(), Way { gateway: None, link: link.index });
+                }
+            }
+        }
+        let mut moved = Moved::default();
+        for slot in 1..self.entries.len() {
+            let entry = &self.entries[slot];
+            if entry.refs == 0 {
+                continue;
+            }
+            let resolution = self.resolve(&entry.key);
+            if resolution != entry.resolution {
+                moved.own |= resolution == Resolution::Own || entry.resolution == Resolution::Own;
+                moved.ids.push(NextHopId(slot as u32));
+                self.entries[slot].resolution = resolution;
+            }
+        }
+        moved
+    }
+
+    fn resolve(&self, key: &NextHopKey) -> Resolution {
+        let address = key.next_hop.address();
+        if self.link_of(address).is_some() {
+            return Resolution::Own;
+        }
+        if !self.checked {
+            return Resolution::Unchecked;
+        }
+        if let Some(name) = &key.via {
+            let link = self.links.iter().find(|link| link.up && link.name == *name);
+            return match link {
+                Some(link) => Resolution::Via(Hop { gateway: preferred(&key.next_hop), link: link.index }),
+                None => Resolution::Unreachable,
+            };
+        }
+        let way = match address {
+            IpAddr::V4(address) => self.v4.get_lpm(&Ipv4Net::from(address)).map(|(_, way)| *way),
+            IpAddr::V6(address) => self.v6.get_lpm(&Ipv6Net::from(address)).map(|(_, way)| *way),
+        };
+        match way {
+            Some(way) => Resolution::Via(Hop { gateway: way.gateway.unwrap_or(address), link: way.link }),
+            None => Resolution::Unreachable,
+        }
+    }
+}
+
+/// The address to send to when both are on the link: a global one that is missing or link-local itself gives way
+/// to the link-local one (RFC 2545 section 3).
+fn preferred(next_hop: &NextHop) -> IpAddr {
+    match next_hop {
+        NextHop::V4(address) => IpAddr::V4(*address),
+        NextHop::V6 { global, link_local: Some(link_local) } if unusable_alone(global) => IpAddr::V6(*link_local),
+        NextHop::V6 { global, .. } => IpAddr::V6(*global),
+    }
+}
+
+fn unusable_alone(address: &Ipv6Addr) -> bool {
+    address.is_unspecified() || address.is_unicast_link_local()
+}
+
+fn insert(v4: &mut PrefixMap<Ipv4Net, Way>, v6: &mut PrefixMap<Ipv6Net, Way>, prefix: IpNet, way: Way) {
+    match prefix {
+        IpNet::V4(net) => {
+            v4.insert(net, way);
+        }
+        IpNet::V6(net) => {
+            v6.insert(net, way);
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! RIB-Out: from pending destinations to UPDATE messages.
+//!
+//! Peers that must see the same attributes form an update group; a set is rewritten and encoded once per group.
+//! What is packed is computed at the moment when a peer's socket can take it, so that a change that was
+//! overtaken is never sent.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use bytes::Bytes;
+use ipnet::IpNet;
+use wire::{Family, NextHop, Refresh, RouteRefresh};
+
+use super::attrs::{AttrId, AttrStore};
+use super::table::{Dest, PeerId};
+use super::{PeerRib, Rib, RibPeer, origination};
+use crate::policy::export::{self, Origination};
+use crate::policy::{Own, PeerFacts};
+
+/// Stop collecting for one pull at about this many bytes: enough to fill a socket buffer, little enough that
+/// a change does not wait behind it.
+const PULL_BYTES: usize = 128 * 1024;
+/// What a set and a prefix count towards that.
+const SET_BYTES: usize = 96;
+const PREFIX_BYTES: usize = 8;
+
+/// Encoded sets remembered per group. Peers of a group drain the same changes at about the same time.
+const CACHE: usize = 4096;
+
+/// What the encoding of a route for a peer depends on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct GroupKey {
+    external: bool,
+    next_hop_self: bool,
+    four_octet_as: bool,
+    extended_next_hop: bool,
+    over_v6: bool,
+    own_v4: Option<Ipv4Addr>,
+    own_v6: Option<Ipv6Addr>,
+}
+
+impl GroupKey {
+    fn of(facts: &PeerFacts) -> Self {
+        Self {
+            external: facts.external,
+            next_hop_self: facts.next_hop_self,
+            four_octet_as: facts.four_octet_as,
+            extended_next_hop: facts.extended_next_hop,
+            over_v6: matches!(facts.address, IpAddr::V6(_)),
+            own_v4: facts.own_v4,
+            own_v6: facts.own_v6,
+        }
+    }
+}
+
+/// An encoded set and what it was made from.
+#[derive(Clone, Debug)]
+struct Encoded {
+    attr: AttrId,
+    stamp: u32,
+    from: Source,
+    own: Own,
+    bytes: Bytes,
+}
+
+/// What of a path's origin shows in its attributes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Source {
+    Local,
+    External,
+    Internal(Ipv4Addr),
+}
+
+impl Source {
+    fn of(from: Origination) -> Self {
+        match from {
+            Origination::Local => Self::Local,
+            Origination::External { .. } => Self::External,
+            Origination::Internal { router_id, .. } => Self::Internal(router_id),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Group {
+    key: GroupKey,
+    members: usize,
+    cache: Vec<Option<Encoded>>,
+}
+
+/// All update groups. A group without members is reused.
+#[derive(Debug, Default)]
+pub(super) struct UpdateGroups(Vec<Group>);
+
+impl UpdateGroups {
+    /// The group of a peer, which becomes a member.
+    pub(super) fn join(&mut self, facts: &PeerFacts) -> usize {
+        let key = GroupKey::of(facts);
+        let found = self.0.iter().position(|group| group.key == key);
+        let index = found.or_else(|| self.0.iter().position(|group| group.members == 0));
+        let index = index.unwrap_or_else(|| {
+            self.0.push(Group { key: key.clone(), members: 0, cache: Vec::new() });
+            self.0.len() - 1
+        });
+        let group = &mut self.0[index];
+        if group.key != key {
+            group.key = key;
+            group.cache = Vec::new();
+        }
+        group.members += 1;
+        index
+    }
+
+    pub(super) fn leave(&mut self, index: usize) {
+        let group = &mut self.0[index];
+        group.members -= 1;
+        if group.members == 0 {
+            group.cache = Vec::new();
+        }
+    }
+
+    /// The attributes of a set as this group's peers see them.
+    fn encoded(
+        &mut self,
+        index: usize,
+        own: &Own,
+        attrs: &AttrStore,
+        attr: AttrId,
+        from: Origination,
+        to: &PeerFacts,
+    ) -> Bytes {
+        let cache = &mut self.0[index].cache;
+        if cache.is_empty() {
+            cache.resize(CACHE, None);
+        }
+        let set = attrs.get(attr);
+        let entry = &mut cache[attr.0 as usize % CACHE];
+        let current = |hit: &&mut Encoded| {
+            hit.attr == attr && hit.stamp == set.stamp && hit.from == Source::of(from) && hit.own == *own
+        };
+        if let Some(hit) = entry.as_mut().filter(current) {
+            return hit.bytes.clone();
+        }
+        let mut bytes = Vec::with_capacity(set.bytes.len() + 16);
+        export::write_attributes(&mut bytes, own, set, from, to);
+        let bytes = Bytes::from(bytes);
+        let from = Source::of(from);
+        *entry = Some(Encoded { attr, stamp: set.stamp, from, own: *own, bytes: bytes.clone() });
+        bytes
+    }
+}
+
+/// Prefixes that go out with the same attributes and next hop.
+struct Batch {
+    attributes: Bytes,
+    next_hop: NextHop,
+    slots: Vec<u32>,
+    prefixes: Vec<IpNet>,
+}
+
+/// What of a destination's best path a peer is to see.
+pub(super) fn exported(
+    own: &Own,
+    peers: &[Option<RibPeer>],
+    attrs: &AttrStore,
+    dest: &Dest,
+    id: PeerId,
+) -> Option<(AttrId, Origination)> {
+    let best = dest.best()?;
+    let to = &peers.get(usize::from(id.0))?.as_ref()?.facts;
+    let from = origination(peers, best.peer)?;
+    let passes = best.peer != id && export::may_pass(own, from, to);
+    (passes && export::in_scope(attrs.get(best.attr).scope, to)).then_some((best.attr, from))
+}
+
+impl Rib {
+    /// Whether [`Self::pull`] has something for this peer.
+    pub(crate) fn has_output(&self, id: PeerId) -> bool {
+        let Some(peer) = self.peer(id) else {
+            return false;
+        };
+        peer.ribs.iter().any(|rib| !rib.pending.is_empty() || rib.owes_marker())
+    }
+
+    /// Appends the next messages for a peer to `out`. Returns how many UPDATEs and ROUTE-REFRESHes they are.
+    pub(crate) fn pull(&mut self, id: PeerId, out: &mut Vec<u8>) -> (usize, usize) {
+        let (mut updates, mut refreshes) = (0, 0);
+        for family in Family::ALL {
+            let Some(peer) = self.peer_mut(id) else {
+                return (updates, refreshes);
+            };
+            if std::mem::take(&mut peer.ribs[family.index()].owes_begin_of_refresh) {
+                RouteRefresh { family: family.code(), subtype: Refresh::Begin }.encode(out);
+                refreshes += 1;
+            }
+            updates += self.pull_family(id, family, out);
+            let Some(peer) = self.peer_mut(id) else {
+                return (updates, refreshes);
+            };
+            let rib = &mut peer.ribs[family.index()];
+            if !rib.pending.is_empty() {
+                break;
+            }
+            if std::mem::take(&mut rib.owes_end_of_rib) {
+                wire::encode_end_of_rib(out, family);
+                updates += 1;
+            }
+            if std::mem::take(&mut rib.owes_end_of_refresh) {
+                RouteRefresh { family: family.code(), subtype: Refresh::End }.encode(out);
+                refreshes += 1;
+            }
+        }
+        (updates, refreshes)
+    }
+
+    fn pull_family(&mut self, id: PeerId, family: Family, out: &mut Vec<u8>) -> usize {
+        let mut batches: Vec<Batch> = Vec::new();
+        let mut index: BTreeMap<(AttrId, Source), usize> = BTreeMap::new();
+        let mut withdrawn: Vec<IpNet> = Vec::new();
+        let mut bytes = 0;
+        while bytes < PULL_BYTES {
+            let Some(slot) = self.pop(id, family) else {
+                break;
+            };
+            bytes += PREFIX_BYTES;
+            let dest = &self.tables[family.index()].dests[slot];
+            let prefix = dest.key.prefix(family);
+            let route = exported(&self.own, &self.peers, &self.attrs, dest, id);
+            let placed = route.and_then(|(attr, from)| {
+                let place = (attr, Source::of(from));
+                if let Some(&batch) = index.get(&place) {
+                    return Some(batch);
+                }
+                let batch = self.batch(id, family, attr, from)?;
+                bytes += SET_BYTES;
+                batches.push(batch);
+                index.insert(place, batches.len() - 1);
+                Some(batches.len() - 1)
+            });
+            let Some(rib) = self.peer_mut(id).map(|peer| &mut peer.ribs[family.index()]) else {
+                break;
+            };
+            match placed {
+                Some(batch) => {
+                    rib.advertised.insert(slot);
+                    batches[batch].slots.push(slot);
+                    batches[batch].prefixes.push(prefix);
+                }
+                None if rib.advertised.remove(slot) => withdrawn.push(prefix),
+                None => {}
+            }
+            self.tables[family.index()].release_if_unused(slot);
+        }
+        self.write(id, family, batches, withdrawn, out)
+    }
+
+    fn pop(&mut self, id: PeerId, family: Family) -> Option<u32> {
+        let slot = self.peer_mut(id)?.ribs[family.index()].pending.pop()?;
+        self.tables[family.index()].dests[slot].pending -= 1;
+        Some(slot)
+    }
+
+    /// An empty batch for a set; `None` when we have no next hop to send with it.
+    fn batch(&mut self, id: PeerId, family: Family, attr: AttrId, from: Origination) -> Option<Batch> {
+        let peer = self.peers.get(usize::from(id.0))?.as_ref()?;
+        let received = self.next_hops.next_hop(self.attrs.get(attr).next_hop);
+        let next_hop = export::next_hop(from, received, family, &peer.facts)?;
+        let attributes = self.groups.encoded(peer.group, &self.own, &self.attrs, attr, from, &peer.facts);
+        Some(Batch { attributes, next_hop, slots: Vec::new(), prefixes: Vec::new() })
+    }
+
+    fn write(
+        &mut self,
+        id: PeerId,
+        family: Family,
+        batches: Vec<Batch>,
+        mut withdrawn: Vec<IpNet>,
+        out: &mut Vec<u8>,
+    ) -> usize {
+        let Some(peer) = self.peer_mut(id) else {
+            return 0;
+        };
+        let max = peer.facts.max_message;
+        let mut reach = Vec::new();
+        let mut messages = 0;
+        for batch in batches {
+            let Batch { attributes, next_hop, slots, prefixes } = batch;
+            let written = wire::encode_reach(&mut reach, max, &attributes, &next_hop, family, prefixes.iter().copied());
+            if written == 0 {
+                // The attributes do not fit into a message: the peer must not keep an older version.
+                for slot in slots {
+                    peer.ribs[family.index()].advertised.remove(slot);
+                }
+                withdrawn.extend(prefixes);
+            }
+            messages += written;
+        }
+        if !withdrawn.is_empty() {
+            messages += wire::encode_unreach(out, max, family, withdrawn.into_iter());
+        }
+        out.append(&mut reach);
+        messages
+    }
+}
+
+impl PeerRib {
+    fn owes_marker(&self) -> bool {
+        self.owes_end_of_rib || self.owes_end_of_refresh || self.owes_begin_of_refresh
+    }
+}

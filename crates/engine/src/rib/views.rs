@@ -1,0 +1,222 @@
+//! Route listings: pages of destinations in prefix order, with the decision explained.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use wire::{Family, attr_code};
+
+use super::attrs::AttrSet;
+use super::key::Key;
+use super::nexthop::Resolution;
+use super::out::exported;
+use super::table::{Dest, Path, PeerId};
+use super::{Rib, candidates, decision, usable};
+use crate::fib::state::UNACKED;
+use crate::policy::export;
+use crate::snapshot::{FamilySnapshot, PathView, RouteQuery, RouteView, Select};
+
+impl Rib {
+    /// Counts of a peer, per negotiated family.
+    pub(crate) fn counts(&self, id: PeerId) -> Vec<FamilySnapshot> {
+        let Some(peer) = self.peer(id) else {
+            return Vec::new();
+        };
+        let count = |family: Family| {
+            let rib = &peer.ribs[family.index()];
+            FamilySnapshot {
+                family,
+                received: rib.received.len(),
+                accepted: rib.received.len() - rib.refused,
+                advertised: rib.advertised.len(),
+                end_of_rib: rib.end_of_rib_received,
+            }
+        };
+        peer.families.iter().map(count).collect()
+    }
+
+    /// Destinations with a path, per family.
+    pub(crate) fn sizes(&self) -> Vec<(Family, usize)> {
+        Family::ALL.into_iter().map(|family| (family, self.tables[family.index()].len())).collect()
+    }
+
+    pub(crate) fn attribute_sets(&self) -> usize {
+        self.attrs.len()
+    }
+
+    /// One page of a listing.
+    pub(crate) fn routes(&self, query: &RouteQuery, id_of: impl Fn(IpAddr) -> Option<PeerId>) -> Vec<RouteView> {
+        let family = query.family;
+        match &query.select {
+            Select::All => self
+                .page(query, |_, dest| !dest.paths.is_empty())
+                .into_iter()
+                .map(|slot| self.view(family, slot))
+                .collect(),
+            Select::Exact(prefix) => {
+                let found = self.tables[family.index()].find(&Key::new(prefix));
+                found.filter(|_| Family::of(prefix) == family).map(|slot| self.view(family, slot)).into_iter().collect()
+            }
+            Select::Longest(prefix) if Family::of(prefix) == family => self.longest(prefix).into_iter().collect(),
+            Select::Longest(_) => Vec::new(),
+            Select::Received(address) => {
+                let Some(peer) = id_of(*address).and_then(|id| self.peer(id)) else {
+                    return Vec::new();
+                };
+                let received = &peer.ribs[family.index()].received;
+                let page = self.page(query, |slot, _| received.contains(slot));
+                page.into_iter()
+                    .map(|slot| {
+                        let mut view = self.view(family, slot);
+                        view.paths.retain(|path| path.peer == Some(*address));
+                        view
+                    })
+                    .collect()
+            }
+            Select::Advertised(address) => {
+                let Some((id, peer)) = id_of(*address).and_then(|id| Some((id, self.peer(id)?))) else {
+                    return Vec::new();
+                };
+                let advertised = &peer.ribs[family.index()].advertised;
+                let page = self.page(query, |slot, _| advertised.contains(slot));
+                page.into_iter().filter_map(|slot| self.advertised_view(family, slot, id)).collect()
+            }
+        }
+    }
+
+    /// The first `limit` slots in prefix order after the query's `after`.
+    fn page(&self, query: &RouteQuery, wanted: impl Fn(u32, &Dest) -> bool) -> Vec<u32> {
+        let table = &self.tables[query.family.index()];
+        let after = query.after.as_ref().map(Key::new);
+        let mut page: BTreeSet<(Key, u32)> = BTreeSet::new();
+        for slot in table.slots() {
+            let dest = &table.dests[slot];
+            let beyond = page.len() >= query.limit && page.last().is_none_or(|(last, _)| *last < dest.key);
+            if beyond || after.is_some_and(|after| dest.key <= after) || !wanted(slot, dest) {
+                continue;
+            }
+            page.insert((dest.key, slot));
+            if page.len() > query.limit {
+                page.pop_last();
+            }
+        }
+        page.into_iter().map(|(_, slot)| slot).collect()
+    }
+
+    fn longest(&self, prefix: &IpNet) -> Option<RouteView> {
+        let family = Family::of(prefix);
+        let table = &self.tables[family.index()];
+        (0..=prefix.prefix_len()).rev().find_map(|length| {
+            let covering = IpNet::new(prefix.addr(), length).ok()?.trunc();
+            let slot = table.find(&Key::new(&covering))?;
+            (!table.dests[slot].paths.is_empty()).then(|| self.view(family, slot))
+        })
+    }
+
+    fn view(&self, family: Family, slot: u32) -> RouteView {
+        let dest = &self.tables[family.index()].dests[slot];
+        let prefix = dest.key.prefix(family);
+        let candidates = candidates(&self.attrs, &self.next_hops, &self.peers, &dest.paths);
+        let decision = (!candidates.is_empty()).then(|| decision::decide(&candidates, self.multipath));
+        let paths = dest.paths.iter().enumerate().map(|(index, path)| {
+            let lost = decision.as_ref().and_then(|decision| decision.lost.get(index).copied());
+            let best = index == 0 && dest.ways > 0;
+            let reason = match (best, lost) {
+                (true, _) => decision.as_ref().map_or("", |decision| decision.settled.won()).to_string(),
+                (false, Some(reason)) => reason.lost().to_string(),
+                (false, None) => self.unusable(path),
+            };
+            let usable = best || lost.is_some();
+            let multipath = dest.ways > 1 && index < usize::from(dest.ways);
+            PathView { usable, best, multipath, reason, ..self.path_view(path) }
+        });
+        let told = |(index, peer): (usize, &Option<super::RibPeer>)| {
+            let peer = peer.as_ref()?;
+            peer.ribs[family.index()].advertised.contains(slot).then_some((index, peer.facts.address))
+        };
+        let mut advertised_to: Vec<IpAddr> =
+            self.peers.iter().enumerate().filter_map(told).map(|(_, address)| address).collect();
+        advertised_to.sort_unstable();
+        RouteView { prefix, installed: self.installed(dest, &prefix), paths: paths.collect(), advertised_to }
+    }
+
+    fn installed(&self, dest: &Dest, prefix: &IpNet) -> Option<bool> {
+        if !self.fib.enabled {
+            return None;
+        }
+        if self.fib.failure(prefix).is_some() {
+            return Some(false);
+        }
+        let forwards = dest.best().is_some_and(|best| best.peer != PeerId::LOCAL);
+        forwards.then_some(dest.fib != 0 && dest.fib & UNACKED == 0)
+    }
+
+    fn unusable(&self, path: &Path) -> String {
+        if let Some(refusal) = path.refusal {
+            return refusal.text(&self.own);
+        }
+        let next_hop = self.attrs.get(path.attr).next_hop;
+        debug_assert!(!usable(&self.attrs, &self.next_hops, path));
+        format!("next hop {} is not reachable", self.next_hops.next_hop(next_hop).address())
+    }
+
+    fn path_view(&self, path: &Path) -> PathView {
+        let set = self.attrs.get(path.attr);
+        let local = path.peer == PeerId::LOCAL;
+        let link = match self.next_hops.resolution(set.next_hop) {
+            Resolution::Via(hop) => {
+                self.next_hops.links().iter().find(|link| link.index == hop.link).map(|link| link.name.clone())
+            }
+            Resolution::Local | Resolution::Unchecked | Resolution::Own | Resolution::Unreachable => None,
+        };
+        let next_hop = (!local).then(|| self.next_hops.next_hop(set.next_hop).address());
+        let peer = self.peer(path.peer).map(|peer| peer.facts.address);
+        attributes_view(set, PathView { peer, next_hop, link, ..PathView::default() })
+    }
+
+    fn advertised_view(&self, family: Family, slot: u32, id: PeerId) -> Option<RouteView> {
+        let dest = &self.tables[family.index()].dests[slot];
+        let prefix = dest.key.prefix(family);
+        let (attr, from) = exported(&self.own, &self.peers, &self.attrs, dest, id)?;
+        let facts = &self.peer(id)?.facts;
+        let set = self.attrs.get(attr);
+        let received = self.next_hops.next_hop(set.next_hop);
+        let next_hop = export::next_hop(from, received, family, facts)?;
+        let mut bytes = Vec::new();
+        export::write_attributes(&mut bytes, &self.own, set, from, facts);
+        let best = dest.best()?;
+        let sent = AttrSet::detached(&bytes, set.next_hop);
+        let view = PathView {
+            peer: self.peer(best.peer).map(|peer| peer.facts.address),
+            usable: true,
+            best: true,
+            next_hop: Some(next_hop.address()),
+            ..PathView::default()
+        };
+        let paths = vec![attributes_view(&sent, view)];
+        Some(RouteView { prefix, installed: self.installed(dest, &prefix), paths, advertised_to: Vec::new() })
+    }
+}
+
+/// Fills in what the attributes say.
+fn attributes_view(set: &AttrSet, view: PathView) -> PathView {
+    let word = |code| set.value(code).and_then(|value| value.try_into().ok()).map(u32::from_be_bytes);
+    let mut communities = Vec::new();
+    if let Some(value) = set.value(attr_code::COMMUNITIES) {
+        communities.extend(wire::communities(value).map(|value| wire::Community(value).to_string()));
+    }
+    if let Some(value) = set.value(attr_code::EXTENDED_COMMUNITIES) {
+        communities.extend(wire::extended_communities(value).map(|value| wire::ExtendedCommunity(value).to_string()));
+    }
+    if let Some(value) = set.value(attr_code::LARGE_COMMUNITIES) {
+        communities.extend(wire::large_communities(value).map(|(a, b, c)| format!("{a}:{b}:{c}")));
+    }
+    PathView {
+        as_path: set.as_path().to_string(),
+        origin: set.origin.name(),
+        med: word(attr_code::MED),
+        local_pref: word(attr_code::LOCAL_PREF),
+        communities,
+        ..view
+    }
+}

@@ -1,0 +1,74 @@
+//! Reading the engine: snapshots and route pages. Never part of a decision.
+
+use std::net::Ipv4Addr;
+use std::time::Instant;
+
+use wire::Family;
+
+use crate::Engine;
+use crate::intent::RemoteAs;
+use crate::peer::Peer;
+use crate::snapshot::{FamilySnapshot, PeerSnapshot, RouteQuery, RouteView, Snapshot};
+
+impl Engine {
+    /// The state of everything but the routes. Costs as much as there are peers.
+    pub fn snapshot(&self, _now: Instant) -> Snapshot {
+        let own = self.rib.own;
+        Snapshot {
+            asn: own.asn,
+            router_id: own.router_id,
+            peers: self
+                .by_address
+                .values()
+                .filter_map(|id| self.peers.get(id))
+                .map(|peer| self.peer_snapshot(peer))
+                .collect(),
+            destinations: self.rib.sizes(),
+            attribute_sets: self.rib.attribute_sets(),
+            fib: self.rib.fib.snapshot(),
+        }
+    }
+
+    /// One page of routes in prefix order.
+    pub fn routes(&self, query: &RouteQuery) -> Vec<RouteView> {
+        self.rib.routes(query, |address| self.by_address.get(&address).copied())
+    }
+
+    fn peer_snapshot(&self, peer: &Peer) -> PeerSnapshot {
+        let established = peer.established();
+        let agreed = established.map(|(_, session)| &session.agreed);
+        let configured = match peer.intent.remote_as {
+            RemoteAs::Number(asn) => Some(asn),
+            RemoteAs::Internal => Some(self.rib.own.asn),
+            RemoteAs::External => None,
+        };
+        let idle = |family: &Family| FamilySnapshot {
+            family: *family,
+            received: 0,
+            accepted: 0,
+            advertised: 0,
+            end_of_rib: false,
+        };
+        PeerSnapshot {
+            address: peer.address,
+            name: peer.intent.name.clone(),
+            role: peer.intent.role,
+            asn: agreed.map(|agreed| agreed.asn).or(peer.asn).or(configured),
+            state: peer.state(),
+            since: peer.since,
+            flaps: peer.flaps,
+            endpoints: established.map(|(connection, _)| (connection.local, connection.remote)),
+            router_id: agreed.map(|agreed| agreed.router_id).filter(|id| *id != Ipv4Addr::UNSPECIFIED),
+            hold_time: agreed.map(|agreed| agreed.hold_time),
+            capabilities: agreed.map(|agreed| agreed.capabilities()).unwrap_or_default(),
+            families: match agreed {
+                Some(_) => self.rib.counts(peer.id),
+                None => peer.intent.families.iter().map(idle).collect(),
+            },
+            received: peer.received,
+            sent: peer.sent,
+            last_error: peer.last_error.clone(),
+            malformed: peer.malformed,
+        }
+    }
+}

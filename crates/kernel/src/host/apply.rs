@@ -1,0 +1,261 @@
+//! Carries a plan out.
+//!
+//! A failed step is an error with a sentence; what depends on it (the same link, or everything inside a namespace
+//! that could not be made) is left out without further words, the rest is done.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::Path;
+
+use ipnet::IpNet;
+use rustix::io::Errno;
+
+use super::op::{Op, Place};
+use super::{DesiredHost, HostError, NIC_GROUP, saved};
+use crate::link::{self, Link};
+use crate::netlink::Socket;
+use crate::netlink::constants::{IFF_UP, IFLA_GROUP, IFLA_MTU};
+use crate::netns::Namespace;
+use crate::sysctl;
+
+/// One namespace to work in.
+struct Workplace {
+    namespace: Namespace,
+    socket: Socket,
+}
+
+impl Workplace {
+    fn new(namespace: Namespace) -> io::Result<Self> {
+        Ok(Self { socket: namespace.socket()?, namespace })
+    }
+
+    /// The link with this name; its absence is an error.
+    fn link(&mut self, name: &str) -> io::Result<Link> {
+        Ok(link::find(&mut self.socket, name)?.ok_or(Errno::NODEV)?)
+    }
+
+    fn add_address(&mut self, name: &str, address: IpNet) -> io::Result<()> {
+        let index = self.link(name)?.index;
+        match link::add_address(&mut self.socket, index, address) {
+            Err(refusal) if refusal.errno != Errno::EXIST => Err(refusal.into()),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    fn set_group(&mut self, name: &str, group: u32) -> io::Result<()> {
+        let index = self.link(name)?.index;
+        Ok(link::set(&mut self.socket, index, 0, 0, |a| a.u32(IFLA_GROUP, group))?)
+    }
+
+    /// Deletes a link; fine when it went with its peer.
+    fn delete(&mut self, name: &str) -> io::Result<()> {
+        match link::find(&mut self.socket, name)? {
+            None => Ok(()),
+            Some(found) => match link::delete(&mut self.socket, found.index) {
+                Err(refusal) if refusal.errno != Errno::NODEV => Err(refusal.into()),
+                Ok(()) | Err(_) => Ok(()),
+            },
+        }
+    }
+
+    /// Sets a NIC up, gives it its addresses and its group; tries all of it and tells the first failure.
+    fn finish_nic(&mut self, name: &str, addresses: &[IpNet], group: u32) -> io::Result<()> {
+        let mut result = link::set_up(&mut self.socket, name);
+        for address in addresses {
+            result = result.and(self.add_address(name, *address));
+        }
+        result.and(self.set_group(name, group))
+    }
+}
+
+/// Moves a NIC with its addresses and finishes it there. The file is written first, so that nothing is lost if we
+/// are stopped in between.
+fn move_nic(
+    from: &mut Workplace,
+    to: &mut Workplace,
+    state_dir: &Path,
+    nic: &str,
+    addresses: &[IpNet],
+    group: u32,
+) -> io::Result<()> {
+    let index = from.link(nic)?.index;
+    saved::write(state_dir, nic, addresses)?;
+    link::move_to(&mut from.socket, index, &to.namespace)?;
+    to.finish_nic(nic, addresses, group)
+}
+
+pub(super) fn apply(host: &Namespace, desired: &DesiredHost, ops: &[Op]) -> Vec<HostError> {
+    let (host, router) = match open(host, &desired.namespace) {
+        Ok(places) => places,
+        Err(error) => {
+            return vec![HostError::new(&desired.namespace, "open the namespaces", &error)];
+        }
+    };
+    let mut work = Work { desired, host, router, broken: BTreeSet::new() };
+    let mut errors = Vec::new();
+    let mut no_router = false;
+    for op in ops {
+        if work.depends_on_failure(op) || (no_router && needs_router(op)) {
+            continue;
+        }
+        if let Op::AwaitNic { nic } = op {
+            errors.push(missing_nic(nic));
+            continue;
+        }
+        if let Err(error) = work.carry_out(op) {
+            errors.push(HostError::new(op.object(), op, &error));
+            work.broken.extend(breaks(op));
+            no_router |= matches!(op, Op::EnsureNamespace { .. });
+        }
+    }
+    errors
+}
+
+fn open(host: &Namespace, namespace: &str) -> io::Result<(Workplace, Option<Workplace>)> {
+    let router = Namespace::open(namespace)?.map(Workplace::new).transpose()?;
+    Ok((Workplace::new(host.clone())?, router))
+}
+
+fn missing_nic(nic: &str) -> HostError {
+    HostError {
+        object: nic.to_owned(),
+        message: format!(
+            "NIC \"{nic}\" does not exist on this node, neither on the host nor in the router's namespace; correct \
+             the name (`ip link` lists what there is) or plug it in: it is taken as soon as it appears"
+        ),
+    }
+}
+
+fn needs_router(op: &Op) -> bool {
+    match op {
+        Op::EnsureNamespace { .. } | Op::AwaitNic { .. } | Op::RestoreNic { .. } => false,
+        Op::DeleteLink { place, .. }
+        | Op::SetMtu { place, .. }
+        | Op::RemoveAddress { place, .. }
+        | Op::AddAddress { place, .. }
+        | Op::LinkUp { place, .. } => *place == Place::Router,
+        Op::SetSysctl { .. }
+        | Op::ReturnNic { .. }
+        | Op::MoveNic { .. }
+        | Op::MarkNic { .. }
+        | Op::CreateVeth { .. } => true,
+    }
+}
+
+/// The links that nothing more can be done with once this step has failed.
+fn breaks(op: &Op) -> Vec<(Place, String)> {
+    match op {
+        Op::CreateVeth { host_name, ns_name, .. } => {
+            vec![(Place::Host, host_name.clone()), (Place::Router, ns_name.clone())]
+        }
+        Op::DeleteLink { place, link, .. } => vec![(*place, link.clone())],
+        Op::EnsureNamespace { .. }
+        | Op::SetSysctl { .. }
+        | Op::ReturnNic { .. }
+        | Op::RestoreNic { .. }
+        | Op::MoveNic { .. }
+        | Op::MarkNic { .. }
+        | Op::AwaitNic { .. }
+        | Op::SetMtu { .. }
+        | Op::RemoveAddress { .. }
+        | Op::AddAddress { .. }
+        | Op::LinkUp { .. } => Vec::new(),
+    }
+}
+
+struct Work<'a> {
+    desired: &'a DesiredHost,
+    host: Workplace,
+    router: Option<Workplace>,
+    broken: BTreeSet<(Place, String)>,
+}
+
+impl Work<'_> {
+    fn depends_on_failure(&self, op: &Op) -> bool {
+        let is_broken = |place: Place, link: &str| self.broken.iter().any(|(p, l)| *p == place && l == link);
+        match op {
+            Op::SetMtu { place, link, .. }
+            | Op::RemoveAddress { place, link, .. }
+            | Op::AddAddress { place, link, .. }
+            | Op::LinkUp { place, link } => is_broken(*place, link),
+            Op::CreateVeth { host_name, ns_name, .. } => {
+                is_broken(Place::Host, host_name) || is_broken(Place::Router, ns_name)
+            }
+            Op::EnsureNamespace { .. }
+            | Op::SetSysctl { .. }
+            | Op::ReturnNic { .. }
+            | Op::RestoreNic { .. }
+            | Op::MoveNic { .. }
+            | Op::MarkNic { .. }
+            | Op::AwaitNic { .. }
+            | Op::DeleteLink { .. } => false,
+        }
+    }
+
+    fn router(&mut self) -> io::Result<&mut Workplace> {
+        self.router.as_mut().ok_or_else(|| io::Error::from(Errno::NOENT))
+    }
+
+    fn place(&mut self, place: Place) -> io::Result<&mut Workplace> {
+        match place {
+            Place::Host => Ok(&mut self.host),
+            Place::Router => self.router(),
+        }
+    }
+
+    fn carry_out(&mut self, op: &Op) -> io::Result<()> {
+        let state_dir = self.desired.state_dir.as_path();
+        match op {
+            Op::EnsureNamespace { name } => {
+                let (namespace, _) = Namespace::ensure(name)?;
+                self.router = Some(Workplace::new(namespace)?);
+                Ok(())
+            }
+            Op::SetSysctl { key, value, optional } => match sysctl::write(&self.router()?.namespace, key, value) {
+                Err(error) if *optional && error.kind() == io::ErrorKind::NotFound => Ok(()),
+                result => result,
+            },
+            Op::MoveNic { nic, addresses, .. } => {
+                let router = self.router.as_mut().ok_or(Errno::NOENT)?;
+                move_nic(&mut self.host, router, state_dir, nic, addresses, NIC_GROUP)
+            }
+            Op::ReturnNic { nic, addresses } => {
+                let router = self.router.as_mut().ok_or(Errno::NOENT)?;
+                move_nic(router, &mut self.host, state_dir, nic, addresses, 0)?;
+                saved::forget(state_dir, nic)
+            }
+            Op::RestoreNic { nic, addresses } => {
+                self.host.finish_nic(nic, addresses, 0)?;
+                saved::forget(state_dir, nic)
+            }
+            Op::MarkNic { nic } => self.router()?.set_group(nic, NIC_GROUP),
+            // Said by the caller.
+            Op::AwaitNic { .. } => Ok(()),
+            Op::DeleteLink { place, link, .. } => self.place(*place)?.delete(link),
+            Op::CreateVeth { host_name, ns_name, mtu } => {
+                let router = self.router.as_mut().ok_or(Errno::NOENT)?;
+                Ok(link::create_veth(&mut self.host.socket, host_name, ns_name, &router.namespace, *mtu)?)
+            }
+            Op::SetMtu { place, link, mtu } => {
+                let place = self.place(*place)?;
+                let index = place.link(link)?.index;
+                Ok(link::set(&mut place.socket, index, 0, 0, |a| a.u32(IFLA_MTU, *mtu))?)
+            }
+            Op::RemoveAddress { place, link, address } => {
+                let place = self.place(*place)?;
+                let index = place.link(link)?.index;
+                match link::delete_address(&mut place.socket, index, *address) {
+                    // It went with the first address of its subnet.
+                    Err(refusal) if refusal.errno != Errno::ADDRNOTAVAIL => Err(refusal.into()),
+                    Ok(()) | Err(_) => Ok(()),
+                }
+            }
+            Op::AddAddress { place, link, address } => self.place(*place)?.add_address(link, *address),
+            Op::LinkUp { place, link } => {
+                let place = self.place(*place)?;
+                let index = place.link(link)?.index;
+                Ok(link::set(&mut place.socket, index, IFF_UP, IFF_UP, |_| {})?)
+            }
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! The steps of a plan, as data and as sentences.
+
+use std::fmt;
+
+use ipnet::IpNet;
+
+/// One of the two namespaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// The host's.
+    Host,
+    /// The router's.
+    Router,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Host => "on the host",
+            Self::Router => "in the router's namespace",
+        })
+    }
+}
+
+/// One step from what is to what should be. `Display` is the sentence that people read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// Make the namespace, or take it as it is.
+    EnsureNamespace {
+        /// Its name.
+        name: String,
+    },
+    /// Set a kernel setting in the router's namespace.
+    SetSysctl {
+        /// Path below /proc/sys.
+        key: String,
+        /// Value.
+        value: String,
+        /// Kernels without it do without.
+        optional: bool,
+    },
+    /// Give a NIC back to the host.
+    ReturnNic {
+        /// Its name.
+        nic: String,
+        /// Addresses it gets there.
+        addresses: Vec<IpNet>,
+    },
+    /// Put the saved addresses on a NIC that came back to the host by itself.
+    RestoreNic {
+        /// Its name.
+        nic: String,
+        /// Addresses it gets.
+        addresses: Vec<IpNet>,
+    },
+    /// Take a NIC into the router's namespace.
+    MoveNic {
+        /// Its name.
+        nic: String,
+        /// The namespace.
+        namespace: String,
+        /// Addresses it gets there.
+        addresses: Vec<IpNet>,
+    },
+    /// Mark a NIC that is inside as one to give back.
+    MarkNic {
+        /// Its name.
+        nic: String,
+    },
+    /// Nothing can be done: the NIC does not exist.
+    AwaitNic {
+        /// Its name.
+        nic: String,
+    },
+    /// Remove a link.
+    DeleteLink {
+        /// Where.
+        place: Place,
+        /// Its name.
+        link: String,
+        /// Why, for people.
+        reason: &'static str,
+    },
+    /// Make the veth pair.
+    CreateVeth {
+        /// End on the host.
+        host_name: String,
+        /// End in the router's namespace.
+        ns_name: String,
+        /// In bytes.
+        mtu: u32,
+    },
+    /// Set a link's MTU.
+    SetMtu {
+        /// Where.
+        place: Place,
+        /// Its name.
+        link: String,
+        /// In bytes.
+        mtu: u32,
+    },
+    /// Take an address away.
+    RemoveAddress {
+        /// Where.
+        place: Place,
+        /// Name of the link.
+        link: String,
+        /// Address and prefix length.
+        address: IpNet,
+    },
+    /// Add an address.
+    AddAddress {
+        /// Where.
+        place: Place,
+        /// Name of the link.
+        link: String,
+        /// Address and prefix length.
+        address: IpNet,
+    },
+    /// Set a link up.
+    LinkUp {
+        /// Where.
+        place: Place,
+        /// Its name.
+        link: String,
+    },
+}
+
+impl Op {
+    /// The link, namespace or setting that it is about.
+    #[must_use]
+    pub fn object(&self) -> &str {
+        match self {
+            Self::EnsureNamespace { name } => name,
+            Self::SetSysctl { key, .. } => key,
+            Self::ReturnNic { nic, .. }
+            | Self::RestoreNic { nic, .. }
+            | Self::MoveNic { nic, .. }
+            | Self::MarkNic { nic }
+            | Self::AwaitNic { nic } => nic,
+            Self::CreateVeth { host_name, .. } => host_name,
+            Self::DeleteLink { link, .. }
+            | Self::SetMtu { link, .. }
+            | Self::RemoveAddress { link, .. }
+            | Self::AddAddress { link, .. }
+            | Self::LinkUp { link, .. } => link,
+        }
+    }
+
+    /// Whether it only takes away or gives back: what a teardown does.
+    pub(super) fn removes(&self) -> bool {
+        matches!(self, Self::ReturnNic { .. } | Self::RestoreNic { .. } | Self::DeleteLink { .. })
+    }
+
+    /// The NIC that it gives back.
+    pub(super) fn returned_nic(&self) -> Option<&str> {
+        if let Self::ReturnNic { nic, .. } = self { Some(nic) } else { None }
+    }
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EnsureNamespace { name } => write!(f, "create namespace {name}"),
+            Self::SetSysctl { key, value, .. } => {
+                write!(f, "set sysctl {key} to {value} in the router's namespace")
+            }
+            Self::ReturnNic { nic, addresses } => {
+                write!(f, "give NIC {nic} back to the host{}", With(addresses))
+            }
+            Self::RestoreNic { nic, addresses } => {
+                write!(f, "restore NIC {nic} on the host{}", With(addresses))
+            }
+            Self::MoveNic { nic, namespace, addresses } => {
+                write!(f, "move NIC {nic} into namespace {namespace}{}", With(addresses))
+            }
+            Self::MarkNic { nic } => write!(f, "mark NIC {nic} as one to give back"),
+            Self::AwaitNic { nic } => {
+                write!(f, "wait for NIC {nic}, which does not exist on this node")
+            }
+            Self::DeleteLink { place, link, reason } => write!(f, "delete link {link} {place}: {reason}"),
+            Self::CreateVeth { host_name, ns_name, mtu } => {
+                write!(f, "create veth pair {host_name} on the host, {ns_name} in the router's namespace, MTU {mtu}")
+            }
+            Self::SetMtu { place, link, mtu } => {
+                write!(f, "set the MTU of {link} {place} to {mtu}")
+            }
+            Self::RemoveAddress { place, link, address } => write!(f, "remove address {address} from {link} {place}"),
+            Self::AddAddress { place, link, address } => write!(f, "add address {address} to {link} {place}"),
+            Self::LinkUp { place, link } => write!(f, "set {link} {place} up"),
+        }
+    }
+}
+
+/// " with A, B", or nothing.
+struct With<'a>(&'a [IpNet]);
+
+impl fmt::Display for With<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, address) in self.0.iter().enumerate() {
+            write!(f, "{}{address}", if position == 0 { " with " } else { ", " })?;
+        }
+        Ok(())
+    }
+}

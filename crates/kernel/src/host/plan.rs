@@ -1,0 +1,213 @@
+//! What is to be done. Pure.
+
+use ipnet::IpNet;
+
+use super::op::{Op, Place};
+use super::{DEFAULT_MTU, DesiredHost, DesiredVeth, NIC_GROUP, Observed, PT_HOST, PT_NS, SeenLink};
+
+/// A kernel setting that the router needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Setting {
+    pub(super) key: String,
+    pub(super) value: &'static str,
+    pub(super) optional: bool,
+}
+
+/// Settings of the namespace: path, value, whether kernels without it do without.
+const SETTINGS: [(&str, &str, bool); 15] = [
+    ("net/ipv6/conf/all/disable_ipv6", "0", false),
+    ("net/ipv6/conf/default/disable_ipv6", "0", false),
+    ("net/ipv4/conf/all/forwarding", "1", false),
+    ("net/ipv6/conf/all/forwarding", "1", false),
+    ("net/ipv4/conf/all/arp_accept", "1", false),
+    ("net/ipv4/conf/default/arp_accept", "1", false),
+    ("net/ipv6/conf/all/accept_untracked_na", "1", true), // since Linux 5.18
+    ("net/ipv6/conf/default/accept_untracked_na", "1", true),
+    ("net/ipv4/conf/all/rp_filter", "0", false),
+    ("net/ipv4/conf/default/rp_filter", "0", false),
+    ("net/ipv4/fib_multipath_hash_policy", "1", true),
+    ("net/ipv6/fib_multipath_hash_policy", "1", true),
+    ("net/ipv4/nexthop_compat_mode", "0", false),
+    ("net/ipv6/conf/all/keep_addr_on_down", "1", true),
+    ("net/ipv6/conf/default/keep_addr_on_down", "1", true),
+];
+
+/// Settings of the namespace and of the links in it.
+pub(super) fn settings<'a>(links: impl Iterator<Item = &'a str>) -> Vec<Setting> {
+    let fixed =
+        SETTINGS.iter().map(|(key, value, optional)| Setting { key: (*key).to_owned(), value, optional: *optional });
+    // The stricter of `all` and the link's own counts. Links made later inherit `default`.
+    let own = links.map(|link| Setting { key: format!("net/ipv4/conf/{link}/rp_filter"), value: "0", optional: false });
+    fixed.chain(own).collect()
+}
+
+/// What is to be done, in order; empty when everything is as it should be. Pure.
+#[must_use]
+pub fn plan(desired: &DesiredHost, observed: &Observed) -> Vec<Op> {
+    let mut ops = Vec::new();
+    namespace(desired, observed, &mut ops);
+    // First what leaves, then what comes: an address may move from one NIC to the other.
+    leaving_nics(desired, observed, &mut ops);
+    wanted_nics(desired, observed, &mut ops);
+    match &desired.veth {
+        Some(veth) => wanted_veth(veth, mtu(desired, observed), observed, &mut ops),
+        None => no_veth(observed, &mut ops),
+    }
+    ops
+}
+
+fn namespace(desired: &DesiredHost, observed: &Observed, ops: &mut Vec<Op>) {
+    if !observed.namespace {
+        ops.push(Op::EnsureNamespace { name: desired.namespace.clone() });
+    }
+    if let Some(lo) = find(&observed.router, "lo")
+        && !lo.up
+    {
+        ops.push(Op::LinkUp { place: Place::Router, link: lo.name.clone() });
+    }
+    let veth = desired.veth.as_ref().map(|veth| veth.ns_name.as_str());
+    let used = observed.router.iter().map(|link| link.name.as_str());
+    let used = used.filter(|name| Some(*name) == veth || desired.nics.iter().any(|nic| nic == name));
+    for Setting { key, value, optional } in settings(used) {
+        let is = observed.sysctls.get(&key).map(String::as_str);
+        // In a namespace that is there, a setting without a value is one that the kernel does not have.
+        let absent = is.is_none() && optional && observed.namespace;
+        if is != Some(value) && !absent {
+            ops.push(Op::SetSysctl { key, value: value.to_owned(), optional });
+        }
+    }
+}
+
+fn leaving_nics(desired: &DesiredHost, observed: &Observed, ops: &mut Vec<Op>) {
+    for link in observed.router.iter().filter(|link| is_ours(observed, link) && !desired.nics.contains(&link.name)) {
+        ops.push(Op::ReturnNic { nic: link.name.clone(), addresses: with_saved(observed, link) });
+    }
+    // Back without us: the namespace ended, or we were stopped half way.
+    for link in observed.host.iter().filter(|link| observed.saved.contains_key(&link.name)) {
+        if !desired.nics.contains(&link.name) && find(&observed.router, &link.name).is_none() {
+            ops.push(Op::RestoreNic { nic: link.name.clone(), addresses: with_saved(observed, link) });
+        }
+    }
+}
+
+fn wanted_nics(desired: &DesiredHost, observed: &Observed, ops: &mut Vec<Op>) {
+    for (position, nic) in desired.nics.iter().enumerate() {
+        if desired.nics.iter().take(position).any(|earlier| earlier == nic) {
+            continue;
+        }
+        if let Some(link) = find(&observed.router, nic) {
+            inside(link, observed, ops);
+        } else if let Some(link) = find(&observed.host, nic) {
+            ops.push(Op::MoveNic {
+                nic: nic.clone(),
+                namespace: desired.namespace.clone(),
+                addresses: with_saved(observed, link),
+            });
+        } else {
+            ops.push(Op::AwaitNic { nic: nic.clone() });
+        }
+    }
+}
+
+/// A NIC that is where it belongs, but perhaps not finished.
+fn inside(link: &SeenLink, observed: &Observed, ops: &mut Vec<Op>) {
+    if !link.up {
+        ops.push(Op::LinkUp { place: Place::Router, link: link.name.clone() });
+    }
+    for address in with_saved(observed, link) {
+        if !link.addresses.contains(&address) {
+            ops.push(Op::AddAddress { place: Place::Router, link: link.name.clone(), address });
+        }
+    }
+    if is_ours(observed, link) && link.group != NIC_GROUP {
+        ops.push(Op::MarkNic { nic: link.name.clone() });
+    }
+}
+
+/// Whether we brought it in.
+fn is_ours(observed: &Observed, link: &SeenLink) -> bool {
+    link.group == NIC_GROUP || observed.saved.contains_key(&link.name)
+}
+
+/// The addresses of a NIC, and those that it had when we took it.
+fn with_saved(observed: &Observed, link: &SeenLink) -> Vec<IpNet> {
+    let mut all = link.addresses.clone();
+    for address in observed.saved.get(&link.name).into_iter().flatten() {
+        if !all.contains(address) {
+            all.push(*address);
+        }
+    }
+    all
+}
+
+/// The smallest of the desired NICs'.
+fn mtu(desired: &DesiredHost, observed: &Observed) -> u32 {
+    let nic = |name: &String| find(&observed.router, name).or_else(|| find(&observed.host, name));
+    desired.nics.iter().filter_map(nic).map(|link| link.mtu).min().unwrap_or(DEFAULT_MTU)
+}
+
+fn wanted_veth(veth: &DesiredVeth, mtu: u32, observed: &Observed, ops: &mut Vec<Op>) {
+    let host = find(&observed.host, &veth.host_name);
+    let router = find(&observed.router, &veth.ns_name);
+    let whole = host.zip(router).filter(|(host, router)| {
+        host.peer.as_deref() == Some(&veth.ns_name) && router.peer.as_deref() == Some(&veth.host_name)
+    });
+    if whole.is_none() {
+        for (place, link) in [(Place::Host, host), (Place::Router, router)] {
+            if let Some(link) = link {
+                let reason =
+                    if link.kind == "veth" { "its other end is not where it belongs" } else { "it is not a veth" };
+                ops.push(Op::DeleteLink { place, link: link.name.clone(), reason });
+            }
+        }
+        ops.push(Op::CreateVeth { host_name: veth.host_name.clone(), ns_name: veth.ns_name.clone(), mtu });
+    }
+    let made = |name: &str| SeenLink { name: name.to_owned(), mtu, ..SeenLink::default() };
+    let (host, router) = match whole {
+        Some((host, router)) => (host.clone(), router.clone()),
+        None => (made(&veth.host_name), made(&veth.ns_name)),
+    };
+    end(Place::Host, &host, mtu, &veth.host_addresses, ops);
+    end(Place::Router, &router, mtu, &veth.ns_addresses, ops);
+}
+
+/// One end of the pair: MTU, state, and exactly these addresses.
+fn end(place: Place, link: &SeenLink, mtu: u32, addresses: &[IpNet], ops: &mut Vec<Op>) {
+    let name = || link.name.clone();
+    if link.mtu != mtu {
+        ops.push(Op::SetMtu { place, link: name(), mtu });
+    }
+    if !link.up {
+        ops.push(Op::LinkUp { place, link: name() });
+    }
+    let stale: Vec<IpNet> = link.addresses.iter().filter(|address| !addresses.contains(address)).copied().collect();
+    for address in &stale {
+        ops.push(Op::RemoveAddress { place, link: name(), address: *address });
+    }
+    for address in addresses {
+        // With the first IPv4 address of a subnet the kernel removes the others of that subnet.
+        let taken_along = stale.iter().any(|stale| address.addr().is_ipv4() && stale.trunc() == address.trunc());
+        if taken_along || !link.addresses.contains(address) {
+            ops.push(Op::AddAddress { place, link: name(), address: *address });
+        }
+    }
+}
+
+fn no_veth(observed: &Observed, ops: &mut Vec<Op>) {
+    let reason = "no passthrough is configured";
+    // Only what can be ours: other kinds of links with these names are not.
+    let host = find(&observed.host, PT_HOST).filter(|link| link.kind == "veth");
+    let router = find(&observed.router, PT_NS).filter(|link| link.kind == "veth");
+    if let Some(link) = host {
+        ops.push(Op::DeleteLink { place: Place::Host, link: link.name.clone(), reason });
+    }
+    if let Some(link) = router
+        && host.is_none_or(|host| host.peer.as_deref() != Some(PT_NS))
+    {
+        ops.push(Op::DeleteLink { place: Place::Router, link: link.name.clone(), reason });
+    }
+}
+
+fn find<'a>(links: &'a [SeenLink], name: &str) -> Option<&'a SeenLink> {
+    links.iter().find(|link| link.name == name)
+}

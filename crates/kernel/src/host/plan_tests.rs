@@ -1,0 +1,285 @@
+//! Tables for the pure plan: what is there, what is wanted, which sentences follow.
+
+use super::plan::settings;
+use super::*;
+
+fn nets(texts: &[&str]) -> Vec<IpNet> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+fn link(name: &str, kind: &str, addresses: &[&str]) -> SeenLink {
+    SeenLink {
+        name: name.to_owned(),
+        kind: kind.to_owned(),
+        up: true,
+        mtu: 1500,
+        addresses: nets(addresses),
+        ..SeenLink::default()
+    }
+}
+
+fn nic(name: &str, addresses: &[&str]) -> SeenLink {
+    link(name, "", addresses)
+}
+
+fn ours(name: &str, addresses: &[&str]) -> SeenLink {
+    SeenLink { group: NIC_GROUP, ..nic(name, addresses) }
+}
+
+fn veth_end(name: &str, peer: &str, addresses: &[&str]) -> SeenLink {
+    SeenLink { peer: Some(peer.to_owned()), ..link(name, "veth", addresses) }
+}
+
+fn desired(nics: &[&str]) -> DesiredHost {
+    DesiredHost {
+        namespace: "perouter".to_owned(),
+        nics: nics.iter().map(|name| (*name).to_owned()).collect(),
+        veth: Some(DesiredVeth {
+            host_name: PT_HOST.to_owned(),
+            ns_name: PT_NS.to_owned(),
+            host_addresses: nets(&["192.168.2.2/24", "2001:db8::2/64"]),
+            ns_addresses: nets(&["192.168.2.1/24", "2001:db8::1/64"]),
+        }),
+        state_dir: PathBuf::from("/nowhere"),
+    }
+}
+
+/// What `desired(&["eth1"])` leads to.
+fn settled() -> Observed {
+    let mut observed = Observed {
+        namespace: true,
+        host: vec![veth_end(PT_HOST, PT_NS, &["192.168.2.2/24", "2001:db8::2/64"])],
+        router: vec![
+            link("lo", "", &["127.0.0.1/8"]),
+            ours("eth1", &["192.168.11.3/24"]),
+            veth_end(PT_NS, PT_HOST, &["192.168.2.1/24", "2001:db8::1/64"]),
+        ],
+        ..Observed::default()
+    };
+    observed.saved.insert("eth1".to_owned(), nets(&["192.168.11.3/24"]));
+    for setting in settings(["eth1", PT_NS].into_iter()) {
+        observed.sysctls.insert(setting.key, setting.value.to_owned());
+    }
+    observed
+}
+
+fn sentences(desired: &DesiredHost, observed: &Observed) -> Vec<String> {
+    plan(desired, observed).iter().map(Op::to_string).collect()
+}
+
+fn in_router<'a>(observed: &'a mut Observed, name: &str) -> &'a mut SeenLink {
+    observed.router.iter_mut().find(|link| link.name == name).unwrap()
+}
+
+#[test]
+fn from_nothing_everything_is_made_in_order() {
+    let mut desired = desired(&["eth1"]);
+    desired.veth.as_mut().unwrap().host_addresses.pop();
+    desired.veth.as_mut().unwrap().ns_addresses.pop();
+    let observed = Observed {
+        host: vec![SeenLink { mtu: 9000, ..nic("eth1", &["192.168.11.3/24", "2001:db8:11::3/64"]) }],
+        ..Observed::default()
+    };
+    let mut all = sentences(&desired, &observed);
+    let sysctls: Vec<String> = all.extract_if(.., |text| text.starts_with("set sysctl")).collect();
+    assert_eq!(sysctls.len(), 15);
+    assert!(sysctls.contains(&"set sysctl net/ipv4/conf/all/forwarding to 1 in the router's namespace".to_owned()));
+    assert_eq!(
+        all,
+        [
+            "create namespace perouter",
+            "move NIC eth1 into namespace perouter with 192.168.11.3/24, 2001:db8:11::3/64",
+            "create veth pair pt-host on the host, pt-ns in the router's namespace, MTU 9000",
+            "set pt-host on the host up",
+            "add address 192.168.2.2/24 to pt-host on the host",
+            "set pt-ns in the router's namespace up",
+            "add address 192.168.2.1/24 to pt-ns in the router's namespace",
+        ]
+    );
+}
+
+#[test]
+fn a_settled_node_needs_nothing() {
+    assert_eq!(sentences(&desired(&["eth1"]), &settled()), [""; 0]);
+    assert_eq!(sentences(&desired(&["eth1", "eth1"]), &settled()), [""; 0]);
+}
+
+/// One thing is wrong; these sentences repair it.
+#[test]
+fn one_fault_is_repaired_and_nothing_else_is_touched() {
+    type Fault = fn(&mut Observed);
+    let table: &[(&str, Fault, &[&str])] = &[
+        (
+            "stale address beside another in its subnet",
+            |o| in_router(o, PT_NS).addresses = nets(&["192.168.2.9/24", "192.168.2.1/24", "2001:db8::1/64"]),
+            &[
+                "remove address 192.168.2.9/24 from pt-ns in the router's namespace",
+                "add address 192.168.2.1/24 to pt-ns in the router's namespace",
+            ],
+        ),
+        (
+            "stale address in another subnet",
+            |o| o.host[0].addresses.push("10.0.0.1/8".parse().unwrap()),
+            &["remove address 10.0.0.1/8 from pt-host on the host"],
+        ),
+        (
+            "wrong prefix length",
+            |o| in_router(o, PT_NS).addresses = nets(&["192.168.2.1/24", "2001:db8::1/128"]),
+            &[
+                "remove address 2001:db8::1/128 from pt-ns in the router's namespace",
+                "add address 2001:db8::1/64 to pt-ns in the router's namespace",
+            ],
+        ),
+        ("wrong MTU", |o| o.host[0].mtu = 9000, &["set the MTU of pt-host on the host to 1500"]),
+        (
+            "a smaller NIC",
+            |o| in_router(o, "eth1").mtu = 1400,
+            &["set the MTU of pt-host on the host to 1400", "set the MTU of pt-ns in the router's namespace to 1400"],
+        ),
+        ("an end that is down", |o| o.host[0].up = false, &["set pt-host on the host up"]),
+        ("lo down", |o| in_router(o, "lo").up = false, &["set lo in the router's namespace up"]),
+        ("a NIC that is down", |o| in_router(o, "eth1").up = false, &["set eth1 in the router's namespace up"]),
+        (
+            "stopped right after the move",
+            |o| {
+                let nic = in_router(o, "eth1");
+                nic.group = 0;
+                nic.up = false;
+                nic.addresses.clear();
+            },
+            &[
+                "set eth1 in the router's namespace up",
+                "add address 192.168.11.3/24 to eth1 in the router's namespace",
+                "mark NIC eth1 as one to give back",
+            ],
+        ),
+        (
+            "a NIC that somebody else put there stays unmarked",
+            |o| {
+                in_router(o, "eth1").group = 0;
+                o.saved.clear();
+            },
+            &[],
+        ),
+        (
+            "a sysctl",
+            |o| drop(o.sysctls.insert("net/ipv4/conf/eth1/rp_filter".to_owned(), "2".to_owned())),
+            &["set sysctl net/ipv4/conf/eth1/rp_filter to 0 in the router's namespace"],
+        ),
+        (
+            "an optional sysctl that the kernel does not have",
+            |o| drop(o.sysctls.remove("net/ipv6/conf/all/accept_untracked_na")),
+            &[],
+        ),
+        (
+            "a mandatory sysctl that the kernel does not have",
+            |o| drop(o.sysctls.remove("net/ipv4/nexthop_compat_mode")),
+            &["set sysctl net/ipv4/nexthop_compat_mode to 0 in the router's namespace"],
+        ),
+    ];
+    for (fault, make, repair) in table {
+        let mut observed = settled();
+        make(&mut observed);
+        assert_eq!(sentences(&desired(&["eth1"]), &observed), *repair, "{fault}");
+    }
+}
+
+/// The pair is not one: both names are cleared, and everything about it is made anew.
+#[test]
+fn half_a_pair_and_wrong_kinds_are_made_anew() {
+    type Fault = fn(&mut Observed);
+    let anew = [
+        "create veth pair pt-host on the host, pt-ns in the router's namespace, MTU 1500",
+        "set pt-host on the host up",
+        "add address 192.168.2.2/24 to pt-host on the host",
+        "add address 2001:db8::2/64 to pt-host on the host",
+        "set pt-ns in the router's namespace up",
+        "add address 192.168.2.1/24 to pt-ns in the router's namespace",
+        "add address 2001:db8::1/64 to pt-ns in the router's namespace",
+    ];
+    let drop_host = "delete link pt-host on the host: its other end is not where it belongs";
+    let drop_ns = "delete link pt-ns in the router's namespace: its other end is not where it belongs";
+    let table: &[(&str, Fault, &[&str])] = &[
+        ("no host end", |o| o.host.clear(), &[drop_ns]),
+        ("no inner end", |o| o.router.retain(|link| link.name != PT_NS), &[drop_host]),
+        ("peer elsewhere", |o| o.host[0].peer = None, &[drop_host, drop_ns]),
+        ("other peer", |o| in_router(o, PT_NS).peer = Some("x".to_owned()), &[drop_host, drop_ns]),
+        (
+            "a bridge",
+            |o| {
+                o.host[0].kind = "bridge".to_owned();
+                o.host[0].peer = None;
+                o.router.retain(|link| link.name != PT_NS);
+            },
+            &["delete link pt-host on the host: it is not a veth"],
+        ),
+    ];
+    for (fault, make, first) in table {
+        let mut observed = settled();
+        make(&mut observed);
+        let wanted: Vec<&str> = first.iter().chain(&anew).copied().collect();
+        assert_eq!(sentences(&desired(&["eth1"]), &observed), wanted, "{fault}");
+    }
+}
+
+#[test]
+fn another_nic_is_swapped_in_after_the_first_is_given_back() {
+    let mut observed = settled();
+    observed.host.push(nic("eth2", &["192.168.12.3/24"]));
+    assert_eq!(
+        sentences(&desired(&["eth2"]), &observed),
+        [
+            "give NIC eth1 back to the host with 192.168.11.3/24",
+            "move NIC eth2 into namespace perouter with 192.168.12.3/24",
+        ]
+    );
+}
+
+#[test]
+fn a_nic_goes_back_with_the_addresses_it_has_and_those_it_had() {
+    let mut observed = settled();
+    in_router(&mut observed, "eth1").addresses = nets(&["10.9.9.9/24"]);
+    let ops = plan(&desired(&[]), &observed);
+    let wanted = Op::ReturnNic { nic: "eth1".to_owned(), addresses: nets(&["10.9.9.9/24", "192.168.11.3/24"]) };
+    assert_eq!(ops, [wanted]);
+}
+
+#[test]
+fn a_nic_that_came_back_by_itself_is_restored_or_taken_again_with_its_addresses() {
+    let mut observed = settled();
+    let lost = SeenLink { up: false, ..nic("eth1", &[]) };
+    observed.router.retain(|link| link.name != "eth1");
+    observed.host.push(lost);
+    assert_eq!(sentences(&desired(&[]), &observed), ["restore NIC eth1 on the host with 192.168.11.3/24"]);
+    assert_eq!(
+        sentences(&desired(&["eth1"]), &observed),
+        ["move NIC eth1 into namespace perouter with 192.168.11.3/24"]
+    );
+}
+
+#[test]
+fn a_nic_that_does_not_exist_stays_in_the_plan() {
+    assert_eq!(
+        sentences(&desired(&["eth1", "foo"]), &settled()),
+        ["wait for NIC foo, which does not exist on this node"]
+    );
+}
+
+#[test]
+fn without_a_passthrough_the_pair_goes_once() {
+    let mut desired = desired(&["eth1"]);
+    desired.veth = None;
+    let mut observed = settled();
+    let host_end = "delete link pt-host on the host: no passthrough is configured";
+    assert_eq!(sentences(&desired, &observed), [host_end]);
+    // Two halves that do not belong together.
+    observed.host[0].peer = None;
+    let inner_end = "delete link pt-ns in the router's namespace: no passthrough is configured";
+    assert_eq!(sentences(&desired, &observed), [host_end, inner_end]);
+    // Other kinds are not ours.
+    observed.host[0].kind = "bridge".to_owned();
+    assert_eq!(sentences(&desired, &observed), [inner_end]);
+    observed.host.clear();
+    observed.router.retain(|link| link.name != PT_NS);
+    assert_eq!(sentences(&desired, &observed), [""; 0]);
+}

@@ -1,0 +1,70 @@
+//! Addresses of moved NICs, in files that outlive the process.
+//!
+//! One file per NIC, `state_dir/nics/NAME`: the first line is the boot in which it was written, each further line an
+//! address. After a reboot nothing of ours is left and the system has configured the NIC itself, so files of another
+//! boot do not count.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use ipnet::IpNet;
+
+const FOLDER: &str = "nics";
+/// Ends the name of a file that is being written.
+const UNFINISHED: &str = ".new~";
+
+/// All that count.
+pub(super) fn read(state_dir: &Path) -> io::Result<BTreeMap<String, Vec<IpNet>>> {
+    let mut all = BTreeMap::new();
+    let boot = boot()?;
+    let entries = match fs::read_dir(state_dir.join(FOLDER)) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(all),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let entry = entry?;
+        let Ok(name) = entry.file_name().into_string() else {
+            continue;
+        };
+        if name.ends_with(UNFINISHED) {
+            continue;
+        }
+        let text = fs::read_to_string(entry.path())?;
+        let mut lines = text.lines();
+        if lines.next() == Some(boot.as_str()) {
+            all.insert(name, lines.filter_map(|line| line.parse().ok()).collect());
+        }
+    }
+    Ok(all)
+}
+
+/// Writes one: after a return it is on the disk, before it the old one is.
+pub(super) fn write(state_dir: &Path, nic: &str, addresses: &[IpNet]) -> io::Result<()> {
+    let folder = state_dir.join(FOLDER);
+    fs::create_dir_all(&folder)?;
+    let unfinished = folder.join(format!("{nic}{UNFINISHED}"));
+    let mut file = File::create(&unfinished)?;
+    writeln!(file, "{}", boot()?)?;
+    for address in addresses {
+        writeln!(file, "{address}")?;
+    }
+    file.sync_all()?;
+    fs::rename(&unfinished, folder.join(nic))?;
+    File::open(&folder)?.sync_all()
+}
+
+/// Removes one; fine when there is none.
+pub(super) fn forget(state_dir: &Path, nic: &str) -> io::Result<()> {
+    let path: PathBuf = state_dir.join(FOLDER).join(nic);
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+fn boot() -> io::Result<String> {
+    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+}

@@ -1,0 +1,193 @@
+//! Routes and next-hop objects, as netlink tells them. `linux/rtnetlink.h`, `linux/nexthop.h`.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use rustix::io::Errno;
+
+use crate::netlink::constants::*;
+use crate::netlink::{Attributes, Fields, Refusal, Socket, attributes, prefix};
+
+/// The `rtm_protocol` and `nhm_protocol` of everything that we put into the kernel. Free in `linux/rtnetlink.h`
+/// and in iproute2's `rt_protos`, whose daemons end at 192 with gaps; `ip route show proto 168` lists ours.
+pub const PROTOCOL: u8 = 168;
+
+/// A way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Exit {
+    pub(crate) gateway: Option<IpAddr>,
+    pub(crate) link: u32,
+}
+
+/// A route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Route {
+    pub(crate) prefix: IpNet,
+    pub(crate) protocol: u8,
+    pub(crate) table: u32,
+    /// RTN_UNICAST and others.
+    pub(crate) kind: u8,
+    pub(crate) flags: u32,
+    pub(crate) metric: u32,
+    /// Next-hop object or group.
+    pub(crate) object: Option<u32>,
+    /// What the route itself says; empty when it names an object and `nexthop_compat_mode` is off.
+    pub(crate) exits: Vec<Exit>,
+}
+
+/// A next-hop object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NextHop {
+    pub(crate) id: u32,
+    pub(crate) protocol: u8,
+    /// `None` for a group.
+    pub(crate) exit: Option<Exit>,
+    /// Members of a group.
+    pub(crate) members: Vec<u32>,
+}
+
+/// Reads the body of `RTM_NEWROUTE` or `RTM_DELROUTE`.
+pub(crate) fn parse(body: &[u8]) -> Option<Route> {
+    let (family, length) = (body.u8_at(0)?, body.u8_at(1)?);
+    let mut route = Route {
+        prefix: prefix(family, None, 0)?,
+        protocol: body.u8_at(5)?,
+        table: body.u8_at(4)?.into(),
+        kind: body.u8_at(7)?,
+        flags: body.u32_at(8)?,
+        metric: 0,
+        object: None,
+        exits: Vec::new(),
+    };
+    let (mut destination, mut gateway, mut link) = (None, None, None);
+    for (kind, value) in attributes(body.tail(12)) {
+        match kind {
+            RTA_DST => destination = Some(value),
+            RTA_TABLE => route.table = value.number()?,
+            RTA_PRIORITY => route.metric = value.number()?,
+            RTA_NH_ID => route.object = value.number(),
+            RTA_OIF => link = value.number(),
+            RTA_GATEWAY => gateway = value.ip(),
+            RTA_VIA => gateway = via(value),
+            RTA_MULTIPATH => route.exits = multipath(value),
+            _ => {}
+        }
+    }
+    route.prefix = prefix(family, destination, length)?;
+    route.exits.extend(link.map(|link| Exit { gateway, link }));
+    Some(route)
+}
+
+/// `struct rtvia`: a gateway of another family than the route's (RFC 8950).
+fn via(value: &[u8]) -> Option<IpAddr> {
+    value.tail(2).ip()
+}
+
+/// A row of `struct rtnexthop`, each with attributes.
+fn multipath(mut bytes: &[u8]) -> Vec<Exit> {
+    let mut exits = Vec::new();
+    while let (Some(length), Some(link)) = (bytes.u16_at(0).map(usize::from), bytes.u32_at(4)) {
+        let Some(inner) = bytes.get(8..length) else {
+            break;
+        };
+        let mut gateway = None;
+        for (kind, value) in attributes(inner) {
+            match kind {
+                RTA_GATEWAY => gateway = value.ip(),
+                RTA_VIA => gateway = via(value),
+                _ => {}
+            }
+        }
+        exits.push(Exit { gateway, link });
+        bytes = bytes.tail(length.next_multiple_of(4));
+    }
+    exits
+}
+
+/// Reads the body of `RTM_NEWNEXTHOP` or `RTM_DELNEXTHOP`.
+pub(crate) fn parse_next_hop(body: &[u8]) -> Option<NextHop> {
+    let (mut id, mut gateway, mut link, mut members) = (None, None, None, Vec::new());
+    for (kind, value) in attributes(body.tail(8)) {
+        match kind {
+            NHA_ID => id = value.number(),
+            NHA_OIF => link = value.number(),
+            NHA_GATEWAY => gateway = value.ip(),
+            // struct nexthop_grp is 8 bytes; the id comes first.
+            NHA_GROUP => members = value.chunks_exact(8).filter_map(Fields::number).collect(),
+            _ => {}
+        }
+    }
+    Some(NextHop { id: id?, protocol: body.u8_at(2)?, exit: link.map(|link| Exit { gateway, link }), members })
+}
+
+/// Unicast routes of the main table, of one protocol or (0) of all.
+pub(crate) fn routes(socket: &mut Socket, protocol: u8) -> Result<Vec<Route>, Refusal> {
+    filtered(socket, protocol, None)
+}
+
+/// Unicast routes of the main table over one link. The kernel filters, so a large table costs little.
+pub(crate) fn routes_over(socket: &mut Socket, link: u32) -> Result<Vec<Route>, Refusal> {
+    filtered(socket, 0, Some(link))
+}
+
+fn filtered(socket: &mut Socket, protocol: u8, link: Option<u32>) -> Result<Vec<Route>, Refusal> {
+    let mut all = Vec::new();
+    for family in [AF_INET, AF_INET6] {
+        let mut header = [0; 12];
+        header[0] = family;
+        header[4] = RT_TABLE_MAIN;
+        header[5] = protocol;
+        // The kernel filters by the header because the socket asks for strict checking; what it lets through
+        // (cached exceptions) is sorted out here.
+        let wanted = |body: &[u8]| {
+            parse(body).filter(|route| {
+                route.table == RT_TABLE_MAIN.into()
+                    && route.kind == RTN_UNICAST
+                    && route.flags & RTM_F_CLONED == 0
+                    && (protocol == 0 || route.protocol == protocol)
+            })
+        };
+        let request = |a: &mut Attributes<'_>| {
+            a.raw(&header);
+            if let Some(link) = link {
+                a.u32(RTA_OIF, link);
+            }
+        };
+        match socket.dump(RTM_GETROUTE, request, wanted) {
+            Ok(routes) => all.extend(routes),
+            // A table without routes need not exist yet.
+            Err(refusal) if refusal.errno == Errno::NOENT => {}
+            Err(refusal) => return Err(refusal),
+        }
+    }
+    Ok(all)
+}
+
+/// All next-hop objects and groups.
+pub(crate) fn next_hops(socket: &mut Socket) -> Result<Vec<NextHop>, Refusal> {
+    socket.dump(RTM_GETNEXTHOP, |a| a.raw(&[0; 8]), parse_next_hop)
+}
+
+/// Resolves objects to ways out, through groups.
+#[derive(Debug, Default)]
+pub(crate) struct Objects(HashMap<u32, NextHop>);
+
+impl Objects {
+    pub(crate) fn new(objects: Vec<NextHop>) -> Self {
+        Self(objects.into_iter().map(|object| (object.id, object)).collect())
+    }
+
+    pub(crate) fn contains(&self, id: u32) -> bool {
+        self.0.contains_key(&id)
+    }
+
+    pub(crate) fn exits(&self, id: u32) -> Vec<Exit> {
+        let Some(object) = self.0.get(&id) else {
+            return Vec::new();
+        };
+        // Groups hold no groups.
+        let members = object.members.iter().filter_map(|member| self.0.get(member)?.exit);
+        object.exit.into_iter().chain(members).collect()
+    }
+}

@@ -1,0 +1,329 @@
+use std::fs;
+use std::path::PathBuf;
+
+use kernel::fib::{Batch, Fib, Hop};
+use kernel::host::{DesiredHost, DesiredVeth, HostError, NIC_GROUP, Op, PT_HOST, PT_NS, Site, plan};
+use kernel::monitor;
+use kernel::netns::Namespace;
+
+use crate::lab::{Name, index, ip, move_link, namespace, run};
+
+/// A host of its own, with NICs whose other ends are in a third namespace (the fabric), and a name for the router's
+/// namespace. The state directory goes away with it.
+struct Lab {
+    site: Site,
+    host: Namespace,
+    fabric: Namespace,
+    router: Name,
+    state: PathBuf,
+}
+
+impl Lab {
+    fn new(nics: &[(&str, &str)]) -> Self {
+        let (host, fabric, router) = (namespace(), namespace(), Name::new());
+        let state = std::env::temp_dir().join(&router.0);
+        let lab = Self { site: Site::new(host.clone()), host, fabric, router, state };
+        for (nic, address) in nics {
+            ip(&lab.host, &format!("link add {nic} type veth peer name far-{nic}"));
+            move_link(&lab.host, &format!("far-{nic}"), &lab.fabric);
+            ip(&lab.fabric, &format!("link set far-{nic} up"));
+            ip(&lab.host, &format!("link set {nic} up"));
+            ip(&lab.host, &format!("address add {address} dev {nic}"));
+        }
+        lab
+    }
+
+    fn desired(&self, nics: &[&str], veth: Option<(&[&str], &[&str])>) -> DesiredHost {
+        let nets = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+        DesiredHost {
+            namespace: self.router.0.clone(),
+            nics: nics.iter().map(|nic| (*nic).to_owned()).collect(),
+            veth: veth.map(|(host, ns)| DesiredVeth {
+                host_name: PT_HOST.to_owned(),
+                ns_name: PT_NS.to_owned(),
+                host_addresses: nets(host),
+                ns_addresses: nets(ns),
+            }),
+            state_dir: self.state.clone(),
+        }
+    }
+
+    fn plan(&self, desired: &DesiredHost) -> Vec<String> {
+        plan(desired, &self.site.observe(desired).unwrap()).iter().map(Op::to_string).collect()
+    }
+
+    fn apply(&self, desired: &DesiredHost) -> Vec<HostError> {
+        let ops = plan(desired, &self.site.observe(desired).unwrap());
+        self.site.apply(desired, &ops)
+    }
+
+    /// Applies without errors; afterwards nothing is left to do.
+    fn settle(&self, desired: &DesiredHost) {
+        assert_eq!(self.apply(desired), []);
+        assert_eq!(self.plan(desired), [""; 0]);
+    }
+
+    fn inside(&self) -> Namespace {
+        Namespace::open(&self.router.0).unwrap().expect("the router's namespace exists")
+    }
+
+    fn teardown(&self) -> Vec<HostError> {
+        self.site.teardown(&self.router.0, &self.state)
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.state);
+    }
+}
+
+/// Global addresses of a link, IPv4 first; `None` when there is no such link.
+fn addresses(ns: &Namespace, name: &str) -> Option<Vec<String>> {
+    let links = monitor::links(ns).unwrap();
+    let link = links.into_iter().find(|link| link.name == name)?;
+    let mut all: Vec<_> = link.addresses.into_iter().filter(|net| !net.to_string().starts_with("fe80")).collect();
+    all.sort();
+    Some(all.iter().map(ToString::to_string).collect())
+}
+
+fn is_up(ns: &Namespace, name: &str) -> bool {
+    monitor::links(ns).unwrap().iter().any(|link| link.name == name && link.up)
+}
+
+const V4: (&[&str], &[&str]) = (&["192.168.2.2/24"], &["192.168.2.1/24"]);
+const DUAL: (&[&str], &[&str]) = (&["192.168.2.2/24", "2001:db8::2/64"], &["192.168.2.1/24", "2001:db8::1/64"]);
+
+/// Sets a pair up and looks at both ends.
+fn pair_has(veth: (&[&str], &[&str])) {
+    let lab = Lab::new(&[]);
+    lab.settle(&lab.desired(&[], Some(veth)));
+    assert_eq!(addresses(&lab.host, PT_HOST).unwrap(), veth.0);
+    assert_eq!(addresses(&lab.inside(), PT_NS).unwrap(), veth.1);
+    assert!(is_up(&lab.host, PT_HOST) && is_up(&lab.inside(), PT_NS));
+}
+
+#[test]
+fn case_099_the_pair_has_the_planned_addresses_of_both_families() {
+    pair_has(DUAL);
+}
+
+#[test]
+fn case_100_the_pair_works_with_host_prefixes() {
+    pair_has((&["192.168.10.1/32"], &["192.168.10.0/32"]));
+}
+
+#[test]
+fn case_101_the_pair_works_with_ipv6_and_with_both() {
+    pair_has((&["2001:db8::1/128"], &["2001:db8::/128"]));
+    pair_has((&["192.168.10.1/32", "2001:db8::1/128"], &["192.168.10.0/32", "2001:db8::/128"]));
+}
+
+#[test]
+fn case_102_the_pair_is_made_once_and_removed_also_when_absent() {
+    let lab = Lab::new(&[]);
+    let desired = lab.desired(&[], Some(DUAL));
+    lab.settle(&desired);
+    let before = index(&lab.host, PT_HOST);
+    lab.settle(&desired);
+    assert_eq!(index(&lab.host, PT_HOST), before, "not made anew");
+    // Packets flow at once: no address waits for duplicate address detection.
+    run(&lab.host, "ping", "-c1 -W5 192.168.2.1");
+    run(&lab.host, "ping", "-c1 -W5 2001:db8::1");
+    let without = lab.desired(&[], None);
+    lab.settle(&without);
+    assert_eq!(addresses(&lab.host, PT_HOST), None);
+    assert_eq!(addresses(&lab.inside(), PT_NS), None);
+    lab.settle(&without);
+}
+
+#[test]
+fn case_103_a_nic_is_moved_with_its_addresses_once() {
+    let lab = Lab::new(&[("eth1", "192.168.11.3/24")]);
+    ip(&lab.host, "address add 192.168.11.4/24 dev eth1");
+    ip(&lab.host, "address add 2001:db8:11::3/64 dev eth1 nodad");
+    let all = addresses(&lab.host, "eth1").unwrap();
+    assert_eq!(all.len(), 3);
+    let desired = lab.desired(&["eth1"], Some(V4));
+    lab.settle(&desired);
+    assert_eq!(addresses(&lab.host, "eth1"), None);
+    assert_eq!(addresses(&lab.inside(), "eth1").unwrap(), all);
+    assert!(is_up(&lab.inside(), "eth1"));
+    assert!(ip(&lab.inside(), "-d link show eth1").contains(&format!("group {NIC_GROUP}")));
+    // The first address stays the first: it is the source of what the router sends.
+    let shown = ip(&lab.inside(), "-4 -o address show eth1");
+    assert!(shown.lines().next().unwrap().contains("192.168.11.3/24"), "{shown}");
+    assert!(ip(&lab.inside(), "route").contains("192.168.11.0/24 dev eth1"));
+    lab.settle(&desired);
+}
+
+#[test]
+fn case_104_another_nic_is_swapped_in_and_the_first_goes_back_with_its_addresses() {
+    let lab = Lab::new(&[("eth1", "192.168.11.3/24"), ("eth2", "192.168.12.3/24")]);
+    ip(&lab.host, "address add 2001:db8:11::3/64 dev eth1 nodad");
+    lab.settle(&lab.desired(&["eth1"], Some(V4)));
+    lab.settle(&lab.desired(&["eth2"], Some(V4)));
+    assert_eq!(addresses(&lab.host, "eth1").unwrap(), ["192.168.11.3/24", "2001:db8:11::3/64"]);
+    assert!(is_up(&lab.host, "eth1"));
+    assert!(ip(&lab.host, "-d link show eth1").contains("group default"));
+    assert_eq!(addresses(&lab.inside(), "eth2").unwrap(), ["192.168.12.3/24"]);
+    assert!(!lab.state.join("nics/eth1").exists() && lab.state.join("nics/eth2").exists());
+}
+
+#[test]
+fn case_109_sysctls_are_set_whatever_they_were_and_nothing_changes_on_the_host() {
+    let lab = Lab::new(&[("eth1", "192.168.11.3/24")]);
+    let desired = lab.desired(&["eth1"], Some(V4));
+    lab.settle(&desired);
+    let read = |ns: &Namespace, key: &'static str| {
+        ns.run(move || fs::read_to_string(format!("/proc/sys/net/{key}")).unwrap().trim().to_owned()).unwrap()
+    };
+    let table = [
+        ("ipv4/conf/all/forwarding", "1", "0"),
+        ("ipv6/conf/all/forwarding", "1", "0"),
+        ("ipv4/conf/all/arp_accept", "1", "0"),
+        ("ipv4/conf/default/arp_accept", "1", "0"),
+        ("ipv6/conf/all/accept_untracked_na", "1", "0"),
+        ("ipv4/conf/all/rp_filter", "0", "2"),
+        ("ipv4/conf/eth1/rp_filter", "0", "1"),
+        ("ipv4/conf/pt-ns/rp_filter", "0", "1"),
+        ("ipv4/fib_multipath_hash_policy", "1", "0"),
+        ("ipv6/fib_multipath_hash_policy", "1", "0"),
+        ("ipv4/nexthop_compat_mode", "0", "1"),
+        ("ipv6/conf/all/disable_ipv6", "0", "1"),
+    ];
+    let router = lab.inside();
+    for (key, right, wrong) in table {
+        assert_eq!(read(&router, key), right, "{key}");
+        router.run(move || fs::write(format!("/proc/sys/net/{key}"), wrong).unwrap()).unwrap();
+        assert_eq!(read(&router, key), wrong, "{key}");
+    }
+    lab.settle(&desired);
+    for (key, right, _) in table {
+        assert_eq!(read(&router, key), right, "{key}");
+    }
+    assert_eq!(read(&lab.host, "ipv4/conf/all/forwarding"), read(&namespace(), "ipv4/conf/all/forwarding"));
+    // Missing ones: an optional one is skipped, any other is an error that names it.
+    let missing = |optional| Op::SetSysctl { key: "net/ipv4/no_such".to_owned(), value: "1".to_owned(), optional };
+    assert_eq!(lab.site.apply(&desired, &[missing(true)]), []);
+    let errors = lab.site.apply(&desired, &[missing(false)]);
+    assert_eq!(errors.len(), 1);
+    assert!(errors[0].message.contains("net/ipv4/no_such") && errors[0].message.contains("does not exist"));
+}
+
+#[test]
+fn a_nic_that_does_not_exist_is_one_sentence_and_the_rest_is_done() {
+    let lab = Lab::new(&[("eth1", "192.168.11.3/24")]);
+    let desired = lab.desired(&["foo", "eth1"], Some(V4));
+    let errors = lab.apply(&desired);
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert_eq!(errors[0].object, "foo");
+    assert!(errors[0].message.starts_with("NIC \"foo\" does not exist on this node"), "{}", errors[0].message);
+    assert_eq!(addresses(&lab.inside(), "eth1").unwrap(), ["192.168.11.3/24"]);
+    assert!(is_up(&lab.host, PT_HOST));
+}
+
+#[test]
+fn addresses_mtu_and_state_are_repaired() {
+    let lab = Lab::new(&[("eth1", "192.168.11.3/24")]);
+    ip(&lab.host, "link set eth1 mtu 1450");
+    let desired = lab.desired(&["eth1"], Some(DUAL));
+    lab.settle(&desired);
+    let mtu = |ns: &Namespace, name: &str| {
+        monitor::links(ns).unwrap().into_iter().find(|link| link.name == name).unwrap().mtu
+    };
+    assert_eq!((mtu(&lab.host, PT_HOST), mtu(&lab.inside(), PT_NS)), (1450, 1450));
+    ip(&lab.host, "address flush dev pt-host scope global");
+    // A stale address first, so that the right one is a secondary of its subnet and goes along with it.
+    ip(&lab.host, "address add 192.168.2.77/24 dev pt-host");
+    ip(&lab.host, "address add 192.168.2.2/24 dev pt-host");
+    ip(&lab.host, "address add 2001:db8::77/64 dev pt-host");
+    ip(&lab.inside(), "link set pt-ns down");
+    ip(&lab.inside(), "link set pt-ns mtu 1400");
+    ip(&lab.inside(), "address del 192.168.11.3/24 dev eth1");
+    lab.settle(&desired);
+    assert_eq!(addresses(&lab.host, PT_HOST).unwrap(), DUAL.0);
+    assert_eq!(addresses(&lab.inside(), "eth1").unwrap(), ["192.168.11.3/24"]);
+    assert_eq!(mtu(&lab.inside(), PT_NS), 1450);
+}
+
+#[test]
+fn wrong_links_under_our_names_are_replaced() {
+    let lab = Lab::new(&[]);
+    let desired = lab.desired(&[], Some(V4));
+    // A bridge.
+    ip(&lab.host, "link add pt-host type bridge");
+    lab.settle(&desired);
+    // Half a pair: the peer is a link of the host under another name.
+    ip(&lab.host, "link del pt-host");
+    ip(&lab.host, "link add pt-host type veth peer name other");
+    lab.settle(&desired);
+    // The peer is in a namespace that is no longer the router's (upstream's issue 446).
+    let old = lab.inside();
+    Namespace::unbind(&lab.router.0).unwrap();
+    lab.settle(&desired);
+    assert!(!old.same_as(&lab.inside()).unwrap());
+    assert_eq!(addresses(&old, PT_NS), None);
+    assert_eq!(addresses(&lab.inside(), PT_NS).unwrap(), V4.1);
+}
+
+#[test]
+fn a_crash_right_after_the_move_loses_no_address() {
+    let lab = Lab::new(&[("eth1", "192.168.11.3/24")]);
+    let desired = lab.desired(&["eth1"], None);
+    lab.settle(&desired);
+    // As the move leaves it: down, without addresses, without mark.
+    ip(&lab.inside(), "link set eth1 down group default");
+    ip(&lab.inside(), "address flush dev eth1");
+    lab.settle(&desired);
+    assert_eq!(addresses(&lab.inside(), "eth1").unwrap(), ["192.168.11.3/24"]);
+    assert!(ip(&lab.inside(), "-d link show eth1").contains("group 4242"));
+    // And on the way back.
+    move_link(&lab.inside(), "eth1", &lab.host);
+    assert_eq!(addresses(&lab.host, "eth1").unwrap(), [""; 0]);
+    lab.settle(&lab.desired(&[], None));
+    assert_eq!(addresses(&lab.host, "eth1").unwrap(), ["192.168.11.3/24"]);
+    assert!(!lab.state.join("nics/eth1").exists());
+}
+
+#[test]
+fn a_name_taken_on_the_host_keeps_the_nic_and_the_namespace() {
+    let lab = Lab::new(&[("eth1", "192.168.11.3/24")]);
+    lab.settle(&lab.desired(&["eth1"], None));
+    ip(&lab.host, "link add eth1 type bridge");
+    let errors = lab.teardown();
+    assert!(errors[0].message.starts_with("cannot give NIC eth1 back to the host with 192.168.11.3/24"), "{errors:?}");
+    assert!(errors.iter().any(|error| error.message.contains("is kept, because eth1 is still in it")), "{errors:?}");
+    assert_eq!(addresses(&lab.inside(), "eth1").unwrap(), ["192.168.11.3/24"]);
+    ip(&lab.host, "link del eth1");
+    assert_eq!(lab.teardown(), []);
+    assert_eq!(addresses(&lab.host, "eth1").unwrap(), ["192.168.11.3/24"]);
+}
+
+#[test]
+fn a_teardown_gives_everything_back_and_is_fine_when_nothing_is_there() {
+    let lab = Lab::new(&[("eth1", "192.168.11.3/24")]);
+    assert_eq!(lab.teardown(), []);
+    assert!(Namespace::open(&lab.router.0).unwrap().is_none(), "not made for the occasion");
+    lab.settle(&lab.desired(&["eth1"], Some(DUAL)));
+    let router = lab.inside();
+    let mut fib = Fib::open(&router).unwrap();
+    let hop = Hop { gateway: "192.168.2.2".parse().unwrap(), link: index(&router, PT_NS) };
+    let routes = vec![("10.1.0.0/16".parse().unwrap(), Some(1))];
+    fib.apply(&Batch { set_groups: vec![(1, vec![hop])], routes, ..Batch::default() }).unwrap();
+    assert_eq!(lab.teardown(), []);
+    assert_eq!(addresses(&lab.host, "eth1").unwrap(), ["192.168.11.3/24"]);
+    assert_eq!(addresses(&lab.host, PT_HOST), None);
+    assert!(Namespace::open(&lab.router.0).unwrap().is_none());
+    assert!(fib.is_empty().unwrap());
+    assert_eq!(lab.teardown(), []);
+}
+
+#[test]
+fn a_nic_with_a_default_route_is_told() {
+    let lab = Lab::new(&[("eth1", "192.168.11.3/24"), ("eth2", "192.168.12.3/24")]);
+    ip(&lab.host, "route add default via 192.168.12.1");
+    let desired = lab.desired(&["eth1", "eth2"], None);
+    let observed = lab.site.observe(&desired).unwrap();
+    assert!(observed.carries_default_route("eth2") && !observed.carries_default_route("eth1"));
+}

@@ -1,0 +1,215 @@
+//! The command line's side: one connection, questions one after the other.
+
+use std::fmt::Write as _;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use ipnet::IpNet;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+
+use super::{model, socket_path};
+use crate::exit::Failure;
+
+/// How long a healthy daemon can need for one answer, with a wide margin.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A connection to a running daemon.
+#[derive(Debug)]
+pub(crate) struct Client {
+    path: PathBuf,
+    pid: Option<i32>,
+    sender: SendRequest<Empty<Bytes>>,
+}
+
+/// What `/v1/routes` is asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RoutesQuestion {
+    /// Only this family.
+    pub(crate) family: Option<model::Family>,
+    /// This destination.
+    pub(crate) prefix: Option<IpNet>,
+    /// Or the longest one that contains it.
+    pub(crate) longest: bool,
+    /// From this peer, by address or name.
+    pub(crate) received: Option<String>,
+    /// To this peer, by address or name.
+    pub(crate) advertised: Option<String>,
+    /// Resume after this destination.
+    pub(crate) after: Option<IpNet>,
+}
+
+impl Client {
+    /// Connects to the daemon of a state directory.
+    ///
+    /// # Errors
+    /// A sentence with the socket and the remedy when nobody answers.
+    pub(crate) async fn connect(state_dir: &Path) -> Result<Self, Failure> {
+        let path = socket_path(state_dir);
+        let stream = UnixStream::connect(&path).await.map_err(|error| unreachable(&path, &error))?;
+        let pid = stream.peer_cred().ok().and_then(|peer| peer.pid());
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| {
+            Failure::Daemon(format!("the daemon at {} does not speak HTTP: {error}", path.display()))
+        })?;
+        // Ends with the sender; its error reaches the question that is waiting.
+        tokio::spawn(connection);
+        Ok(Self { path, pid, sender })
+    }
+
+    /// The daemon's process, where the system knows it.
+    pub(crate) fn pid(&self) -> Option<i32> {
+        self.pid
+    }
+
+    /// `/v1/status`.
+    pub(crate) async fn status(&mut self) -> Result<model::Status, Failure> {
+        self.get("/v1/status").await
+    }
+
+    /// `/v1/peers`.
+    pub(crate) async fn peers(&mut self) -> Result<Vec<model::Peer>, Failure> {
+        self.get("/v1/peers").await
+    }
+
+    /// One page of `/v1/routes`.
+    pub(crate) async fn routes(&mut self, question: &RoutesQuestion) -> Result<model::RoutePage, Failure> {
+        self.get(&question.target()).await
+    }
+
+    async fn get<T: DeserializeOwned>(&mut self, target: &str) -> Result<T, Failure> {
+        let exchange = tokio::time::timeout(PATIENCE, exchange(&mut self.sender, target));
+        let (status, body) = match exchange.await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => return Err(self.broken(&error.to_string())),
+            Err(_) => {
+                return Err(self.broken(&format!("no answer within {} s", PATIENCE.as_secs())));
+            }
+        };
+        if status != StatusCode::OK {
+            return Err(Failure::Daemon(match serde_json::from_slice::<model::Refusal>(&body) {
+                Ok(refusal) => refusal.error,
+                Err(_) => format!("the daemon at {} answers {status}", self.path.display()),
+            }));
+        }
+        serde_json::from_slice(&body).map_err(|error| {
+            self.broken(&format!("its answer cannot be read ({error}); is it of another version than this command?"))
+        })
+    }
+
+    fn broken(&self, why: &str) -> Failure {
+        Failure::Daemon(format!("the daemon at {} gives no usable answer: {why}", self.path.display()))
+    }
+}
+
+async fn exchange(
+    sender: &mut SendRequest<Empty<Bytes>>,
+    target: &str,
+) -> Result<(StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>> {
+    sender.ready().await?;
+    let request = Request::get(target).header("host", "perouter").body(Empty::new())?;
+    let answer = sender.send_request(request).await?;
+    let status = answer.status();
+    Ok((status, answer.into_body().collect().await?.to_bytes()))
+}
+
+fn unreachable(path: &Path, error: &io::Error) -> Failure {
+    let (kind, path) = (error.kind(), path.display());
+    Failure::Daemon(if kind == io::ErrorKind::PermissionDenied {
+        format!("no access to {path}: {error}; run this as root")
+    } else if matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) {
+        format!(
+            "no perouter daemon answers at {path}; is it running? Start it with `perouter run`, or name its directory with --state-dir"
+        )
+    } else {
+        format!("no perouter daemon answers at {path}: {error}")
+    })
+}
+
+impl RoutesQuestion {
+    fn target(&self) -> String {
+        let mut target = String::from("/v1/routes");
+        let mut separator = '?';
+        let mut add = |name: &str, value: &str| {
+            target.push(separator);
+            target.push_str(name);
+            target.push('=');
+            encode(value, &mut target);
+            separator = '&';
+        };
+        match self.family {
+            Some(model::Family::Ipv4Unicast) => add("family", "ipv4unicast"),
+            Some(model::Family::Ipv6Unicast) => add("family", "ipv6unicast"),
+            None => {}
+        }
+        if let Some(prefix) = self.prefix {
+            add("prefix", &prefix.to_string());
+        }
+        if self.longest {
+            add("longest", "true");
+        }
+        if let Some(peer) = &self.received {
+            add("received", peer);
+        }
+        if let Some(peer) = &self.advertised {
+            add("advertised", peer);
+        }
+        if let Some(after) = self.after {
+            add("after", &after.to_string());
+        }
+        target
+    }
+}
+
+/// Percent-encodes everything that is not plain in a query's value (RFC 3986 3.4).
+fn encode(value: &str, into: &mut String) {
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~/:".contains(&byte) {
+            into.push(char::from(byte));
+        } else {
+            write!(into, "%{byte:02X}").expect("writing to a string cannot fail");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_becomes_a_target() {
+        assert_eq!(RoutesQuestion::default().target(), "/v1/routes");
+        let question = RoutesQuestion {
+            family: Some(model::Family::Ipv6Unicast),
+            prefix: Some("2001:db8::/32".parse().unwrap()),
+            longest: true,
+            advertised: Some("fe80::1%eth1".into()),
+            ..RoutesQuestion::default()
+        };
+        assert_eq!(
+            question.target(),
+            "/v1/routes?family=ipv6unicast&prefix=2001:db8::/32&longest=true&advertised=fe80::1%25eth1"
+        );
+    }
+
+    #[test]
+    fn names_with_separators_and_other_scripts_are_encoded() {
+        let mut text = String::new();
+        encode("a b&c=d+é", &mut text);
+        assert_eq!(text, "a%20b%26c%3Dd%2B%C3%A9");
+    }
+
+    #[test]
+    fn a_missing_socket_says_what_to_do() {
+        let path = Path::new("/run/perouter/perouter.sock");
+        let sentence = unreachable(path, &io::ErrorKind::NotFound.into()).to_string();
+        assert!(sentence.starts_with("no perouter daemon answers at /run/perouter/perouter.sock; is it running?"));
+        assert!(sentence.contains("--state-dir"));
+        assert!(unreachable(path, &io::ErrorKind::PermissionDenied.into()).to_string().contains("root"));
+    }
+}

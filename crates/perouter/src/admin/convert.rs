@@ -1,0 +1,280 @@
+//! From the engine's snapshots and the daemon's status to the model. Pure: the time is an argument.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::time::{Instant, SystemTime};
+
+use config::verdict;
+use engine::snapshot::{FamilySnapshot, PathView, PeerSnapshot, PeerState, Snapshot};
+use engine::{Level, RouteView};
+use kernel::monitor::LinkInfo;
+
+use super::model;
+use super::time::rfc3339;
+use crate::status::{EventRecord, Mode, StatusData};
+
+/// The moment of an answer on both clocks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Now {
+    /// For sessions.
+    pub(super) instant: Instant,
+    /// For events.
+    pub(super) wall: SystemTime,
+}
+
+impl Now {
+    /// This moment.
+    pub(super) fn read() -> Self {
+        Self { instant: Instant::now(), wall: SystemTime::now() }
+    }
+
+    fn seconds_since(&self, then: SystemTime) -> u64 {
+        self.wall.duration_since(then).map_or(0, |age| age.as_secs())
+    }
+}
+
+/// The whole status. `snapshot` is `None` when the speaker has stopped.
+pub(super) fn status(now: Now, data: &StatusData, snapshot: Option<&Snapshot>) -> model::Status {
+    let mut verdicts: Vec<_> = data.verdicts.iter().map(verdict).collect();
+    verdicts.sort_by_key(|verdict| verdict.outcome);
+    let mut status = model::Status {
+        version: data.version.to_owned(),
+        mode: match data.mode {
+            Mode::Run => model::Mode::Run,
+            Mode::Speak => model::Mode::Speak,
+        },
+        pid: std::process::id(),
+        started: rfc3339(data.started),
+        uptime_seconds: now.seconds_since(data.started),
+        healthy: false,
+        problems: Vec::new(),
+        node: data.node.as_ref().map(|node| model::Node { name: node.name.clone(), index: node.index }),
+        no_config: data.no_config.clone(),
+        namespace: data.namespace.clone(),
+        router: snapshot.map(router),
+        verdicts,
+        links: data.links.iter().map(link).collect(),
+        host_errors: data
+            .host_errors
+            .iter()
+            .map(|error| model::HostError { object: error.object.clone(), message: error.message.clone() })
+            .collect(),
+        host_warnings: data.host_warnings.clone(),
+        peers: snapshot.map(|snapshot| peers(now, snapshot)).unwrap_or_default(),
+        events: data.events.iter().map(|record| event(now, record)).collect(),
+    };
+    status.problems = problems(&status);
+    status.healthy = status.problems.is_empty();
+    status
+}
+
+/// One sentence for each thing that is not as it should be, gravest first.
+fn problems(status: &model::Status) -> Vec<String> {
+    let mut problems = Vec::new();
+    if status.router.is_none() {
+        problems.push("the BGP speaker has stopped; the daemon's log says why".to_owned());
+    }
+    for verdict in status.verdicts.iter().filter(|verdict| verdict.outcome == model::Outcome::Rejected) {
+        let message = verdict.message.as_deref().unwrap_or("no reason given");
+        problems.push(format!("{} {} is rejected: {message}", verdict.kind, verdict.name));
+    }
+    for error in &status.host_errors {
+        problems.push(format!("{}: {}", error.object, error.message));
+    }
+    for peer in status.peers.iter().filter(|peer| !peer.is_up()) {
+        let why = peer.last_error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
+        problems.push(format!("session with {} is {}{why}", peer.reference(), peer.state.name()));
+    }
+    if let Some(failed) = status.router.as_ref().map(|router| router.fib.failed).filter(|failed| *failed > 0) {
+        let routes = if failed == 1 { "route" } else { "routes" };
+        problems.push(format!("the kernel refused {failed} {routes}; the daemon's log says why"));
+    }
+    problems
+}
+
+fn router(snapshot: &Snapshot) -> model::Router {
+    // An engine without intent has neither; 0 and 0.0.0.0 are no valid values (RFC 7607, RFC 6286).
+    let configured = snapshot.asn != 0;
+    model::Router {
+        asn: configured.then_some(snapshot.asn),
+        router_id: configured.then_some(snapshot.router_id),
+        destinations: snapshot
+            .destinations
+            .iter()
+            .map(|(of, count)| model::Destinations { family: family(*of), count: *count as u64 })
+            .collect(),
+        attribute_sets: snapshot.attribute_sets as u64,
+        fib: model::Fib {
+            installed: snapshot.fib.installed as u64,
+            pending: snapshot.fib.pending as u64,
+            failed: snapshot.fib.failed as u64,
+            groups: snapshot.fib.groups as u64,
+        },
+    }
+}
+
+/// A family.
+pub(super) fn family(family: wire::Family) -> model::Family {
+    match family {
+        wire::Family::Ipv4Unicast => model::Family::Ipv4Unicast,
+        wire::Family::Ipv6Unicast => model::Family::Ipv6Unicast,
+    }
+}
+
+/// A verdict.
+pub(crate) fn verdict(verdict: &verdict::Verdict) -> model::Verdict {
+    let (file, line) = match &verdict.object.source {
+        verdict::Source::File { path, line } => (Some(path.display().to_string()), (*line > 0).then_some(*line as u64)),
+    };
+    let mut model = model::Verdict {
+        kind: verdict.object.kind.clone(),
+        name: verdict.object.name.clone(),
+        file,
+        line,
+        outcome: model::Outcome::Applied,
+        warnings: Vec::new(),
+        reason: None,
+        field: None,
+        message: None,
+    };
+    match &verdict.outcome {
+        verdict::Outcome::Applied { warnings } => model.warnings.clone_from(warnings),
+        verdict::Outcome::Rejected { reason, field, message } => {
+            model.outcome = model::Outcome::Rejected;
+            model.reason = Some((*reason).to_owned());
+            model.field.clone_from(field);
+            model.message = Some(message.clone());
+        }
+    }
+    model
+}
+
+fn link(link: &LinkInfo) -> model::Link {
+    model::Link {
+        name: link.name.clone(),
+        index: link.index,
+        kind: link.kind.clone(),
+        up: link.up,
+        carrier: link.carrier,
+        mtu: link.mtu,
+        addresses: link.addresses.clone(),
+    }
+}
+
+fn event(now: Now, record: &EventRecord) -> model::Event {
+    model::Event {
+        at: rfc3339(record.at),
+        age_seconds: now.seconds_since(record.at),
+        level: match record.level {
+            Level::Info => model::Level::Info,
+            Level::Warn => model::Level::Warn,
+        },
+        peer: record.peer,
+        text: record.text.clone(),
+    }
+}
+
+/// All peers.
+pub(super) fn peers(now: Now, snapshot: &Snapshot) -> Vec<model::Peer> {
+    snapshot.peers.iter().map(|one| peer(now, one)).collect()
+}
+
+fn peer(now: Now, peer: &PeerSnapshot) -> model::Peer {
+    model::Peer {
+        name: peer.name.clone(),
+        address: peer.address,
+        asn: peer.asn,
+        role: match peer.role {
+            engine::intent::Role::Fabric => model::Role::Fabric,
+            engine::intent::Role::Host => model::Role::Host,
+            engine::intent::Role::Peer => model::Role::Peer,
+        },
+        state: match peer.state {
+            PeerState::Idle => model::PeerState::Idle,
+            PeerState::Connect => model::PeerState::Connect,
+            PeerState::Active => model::PeerState::Active,
+            PeerState::OpenSent => model::PeerState::OpenSent,
+            PeerState::OpenConfirm => model::PeerState::OpenConfirm,
+            PeerState::Established => model::PeerState::Established,
+        },
+        since_seconds: now.instant.saturating_duration_since(peer.since).as_secs(),
+        flaps: peer.flaps,
+        local: peer.endpoints.map(|(local, _)| local),
+        remote: peer.endpoints.map(|(_, remote)| remote),
+        router_id: peer.router_id,
+        hold_time_seconds: peer.hold_time.map(|time| time.as_secs()),
+        capabilities: peer.capabilities.clone(),
+        families: peer.families.iter().map(counts).collect(),
+        messages_received: messages(&peer.received),
+        messages_sent: messages(&peer.sent),
+        malformed: peer.malformed,
+        last_error: peer.last_error.clone(),
+    }
+}
+
+fn counts(counts: &FamilySnapshot) -> model::FamilyCounts {
+    model::FamilyCounts {
+        family: family(counts.family),
+        received: counts.received as u64,
+        accepted: counts.accepted as u64,
+        advertised: counts.advertised as u64,
+        end_of_rib: counts.end_of_rib,
+    }
+}
+
+/// Counters by the wire's type code (RFC 4271 4.1, RFC 2918).
+fn messages(by_code: &[u64; 6]) -> model::Messages {
+    let [_, open, update, notification, keepalive, route_refresh] = *by_code;
+    model::Messages { open, update, notification, keepalive, route_refresh }
+}
+
+/// Names of peers, to be shown beside their addresses in routes.
+#[derive(Debug)]
+pub(super) struct Names(HashMap<IpAddr, String>);
+
+impl Names {
+    /// Those of a snapshot.
+    pub(super) fn of(snapshot: &Snapshot) -> Self {
+        Self(snapshot.peers.iter().map(|peer| (peer.address, peer.name.clone())).collect())
+    }
+
+    fn peer(&self, address: IpAddr) -> model::PeerRef {
+        // A peer that left between the snapshot and the page has only its address.
+        model::PeerRef { name: self.0.get(&address).cloned().unwrap_or_default(), address }
+    }
+}
+
+/// A destination.
+pub(super) fn route(names: &Names, view: &RouteView) -> model::Route {
+    model::Route {
+        prefix: view.prefix,
+        kernel: match view.installed {
+            Some(true) => model::Kernel::Installed,
+            Some(false) => model::Kernel::NotInstalled,
+            None => model::Kernel::NotWanted,
+        },
+        paths: view.paths.iter().map(|one| path(names, one)).collect(),
+        advertised_to: view.advertised_to.iter().map(|address| names.peer(*address)).collect(),
+    }
+}
+
+fn path(names: &Names, path: &PathView) -> model::Path {
+    model::Path {
+        from: path.peer.map(|address| names.peer(address)),
+        usable: path.usable,
+        best: path.best,
+        multipath: path.multipath,
+        reason: path.reason.clone(),
+        next_hop: path.next_hop,
+        link: path.link.clone(),
+        as_path: path.as_path.clone(),
+        origin: path.origin.to_owned(),
+        med: path.med,
+        local_pref: path.local_pref,
+        communities: path.communities.clone(),
+    }
+}
+
+#[cfg(test)]
+#[path = "convert_tests.rs"]
+mod tests;

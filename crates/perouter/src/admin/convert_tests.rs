@@ -1,0 +1,150 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use config::node::Node;
+use config::verdict::{ObjectRef, Outcome, Source, Verdict};
+use kernel::host::HostError;
+
+use super::super::tests::{peer as peer_snapshot, route as route_view, snapshot};
+use super::*;
+use crate::status::Status;
+
+fn data() -> StatusData {
+    Status::new(Mode::Run).read()
+}
+
+fn rejected(line: usize) -> Verdict {
+    Verdict {
+        object: ObjectRef {
+            kind: "L3Passthrough".into(),
+            name: "pt".into(),
+            source: Source::File { path: "/etc/x.yaml".into(), line },
+        },
+        outcome: Outcome::Rejected {
+            reason: "ValidationFailed",
+            field: Some("spec.hostSession.asn".into()),
+            message: "64999 differs".into(),
+        },
+    }
+}
+
+fn applied() -> Verdict {
+    Verdict { outcome: Outcome::Applied { warnings: vec!["careful".into()] }, ..rejected(0) }
+}
+
+#[test]
+fn a_router_where_everything_is_up_is_healthy() {
+    let snapshot = snapshot(vec![peer_snapshot("fabric", "192.168.11.2", PeerState::Established)]);
+    let mut data = data();
+    data.verdicts = vec![applied()];
+    data.no_config = Some("no files".into());
+    data.node = Some(Node { name: "n1".into(), labels: BTreeMap::new(), index: 3, log_level: None });
+    let status = status(Now::read(), &data, Some(&snapshot));
+    assert!(status.healthy, "{:?}", status.problems);
+    assert_eq!(status.node, Some(model::Node { name: "n1".into(), index: 3 }));
+}
+
+#[test]
+fn every_kind_of_problem_is_told_gravest_first() {
+    let mut snapshot = snapshot(vec![
+        peer_snapshot("fabric", "192.168.11.2", PeerState::Active),
+        peer_snapshot("host", "192.169.10.2", PeerState::Established),
+    ]);
+    snapshot.fib.failed = 1;
+    let mut data = data();
+    data.verdicts = vec![applied(), rejected(3)];
+    data.host_errors = vec![HostError { object: "eth1".into(), message: "no such link".into() }];
+    let status = status(Now::read(), &data, Some(&snapshot));
+    assert!(!status.healthy);
+    assert_eq!(
+        status.problems,
+        [
+            "L3Passthrough pt is rejected: 64999 differs",
+            "eth1: no such link",
+            "session with fabric (192.168.11.2) is Active: connection refused",
+            "the kernel refused 1 route; the daemon's log says why",
+        ]
+    );
+    assert_eq!(status.verdicts[0].outcome, model::Outcome::Rejected, "rejected ones first");
+}
+
+#[test]
+fn a_verdict_keeps_its_place_and_its_words() {
+    let model = verdict(&rejected(3));
+    assert_eq!((model.file.as_deref(), model.line), (Some("/etc/x.yaml"), Some(3)));
+    assert_eq!(model.reason.as_deref(), Some("ValidationFailed"));
+    assert_eq!(model.field.as_deref(), Some("spec.hostSession.asn"));
+    assert_eq!(verdict(&rejected(0)).line, None, "0 is an unknown line");
+    assert_eq!(verdict(&applied()).warnings, ["careful"]);
+}
+
+#[test]
+fn times_are_told_relative_to_the_answer() {
+    let mut data = data();
+    let now = Now::read();
+    data.started = now.wall - Duration::from_secs(3_700);
+    data.events.push_back(EventRecord {
+        at: now.wall - Duration::from_secs(5),
+        level: Level::Warn,
+        peer: None,
+        text: "x".into(),
+    });
+    let mut one = peer_snapshot("a", "10.0.0.1", PeerState::Established);
+    one.since = now.instant;
+    let later = Now { instant: now.instant + Duration::from_secs(61), wall: now.wall };
+    let status = status(later, &data, Some(&snapshot(vec![one])));
+    assert_eq!(status.uptime_seconds, 3_700);
+    assert_eq!(status.events[0].age_seconds, 5);
+    assert_eq!(status.peers[0].since_seconds, 61);
+}
+
+#[test]
+fn message_counters_go_to_their_names() {
+    let peer = peer(Now::read(), &peer_snapshot("a", "10.0.0.1", PeerState::Established));
+    let expected = model::Messages { open: 10, update: 20, notification: 30, keepalive: 40, route_refresh: 50 };
+    assert_eq!(peer.messages_sent, expected);
+    assert_eq!(peer.messages_received.open, 1);
+}
+
+#[test]
+fn an_engine_without_configuration_has_no_as_and_no_identifier() {
+    let mut empty = snapshot(vec![]);
+    empty.asn = 0;
+    let router = router(&empty);
+    assert_eq!((router.asn, router.router_id), (None, None));
+}
+
+#[test]
+fn a_route_keeps_the_fate_of_its_paths() {
+    let names = Names::of(&snapshot(vec![peer_snapshot("fabric", "192.168.11.2", PeerState::Established)]));
+    let mut view = route_view("10.0.0.0/24");
+    view.installed = None;
+    let mut lost = view.paths[0].clone();
+    (lost.usable, lost.best) = (false, false);
+    view.paths.push(lost);
+    let route = route(&names, &view);
+    assert_eq!([route.paths[0].usable, route.paths[1].usable], [true, false]);
+    assert_eq!(route.kernel, model::Kernel::NotWanted);
+    assert_eq!(route.paths[0].from.as_ref().unwrap().name, "fabric");
+    assert_eq!(route.advertised_to[0].name, "", "a peer that has left has only its address");
+}
+
+#[test]
+fn json_names_are_stable() {
+    let snapshot = snapshot(vec![peer_snapshot("fabric", "192.168.11.2", PeerState::OpenSent)]);
+    let json = serde_json::to_value(status(Now::read(), &data(), Some(&snapshot))).unwrap();
+    assert_eq!(json["mode"], "run");
+    assert_eq!(json["peers"][0]["state"], "open_sent");
+    assert_eq!(json["peers"][0]["families"][0]["family"], "ipv4unicast");
+    assert_eq!(json["router"]["router_id"], "10.0.0.4");
+    assert_eq!(json["router"]["fib"]["installed"], 4);
+    assert_eq!(json["no_config"], serde_json::Value::Null);
+    let page = model::RoutePage {
+        routes: vec![route(&Names::of(&snapshot), &route_view("10.0.0.0/24"))],
+        next: Some("10.0.0.0/24".parse().unwrap()),
+    };
+    let json = serde_json::to_value(page).unwrap();
+    assert_eq!(json["next"], "10.0.0.0/24");
+    assert_eq!(json["routes"][0]["kernel"], "installed");
+    assert_eq!(json["routes"][0]["paths"][0]["from"]["address"], "192.168.11.2");
+}

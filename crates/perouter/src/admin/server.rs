@@ -1,0 +1,113 @@
+//! The daemon's side: HTTP to questions, answers to JSON.
+
+use std::os::unix::net::UnixListener;
+use std::time::Duration;
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use tokio::sync::watch;
+
+use super::convert::{self, Names, Now};
+use super::query::{self, Params, Refused};
+use super::{Source, model};
+use crate::status::Status;
+
+/// How long questions may still be answered after the end was announced.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Answers until `shutdown` turns true or its sender is gone.
+pub(super) async fn serve<S: Source>(
+    listener: UnixListener,
+    source: S,
+    status: Status,
+    shutdown: watch::Receiver<bool>,
+) {
+    let listener = match listener.set_nonblocking(true).and_then(|()| tokio::net::UnixListener::from_std(listener)) {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(%error, "the admin socket cannot be used; status, peers and routes will not answer");
+            return;
+        }
+    };
+    let service = axum::serve(listener, router(source, status)).with_graceful_shutdown(ended(shutdown.clone()));
+    tokio::select! {
+        result = service.into_future() => if let Err(error) = result {
+            tracing::error!(%error, "the admin socket has failed");
+        },
+        // A client that holds its connection open does not hold the daemon.
+        () = async { ended(shutdown).await; tokio::time::sleep(GRACE).await } => {}
+    }
+}
+
+async fn ended(mut shutdown: watch::Receiver<bool>) {
+    // An error means that the sender is gone, which is an end too.
+    let _ = shutdown.wait_for(|ended| *ended).await;
+}
+
+#[derive(Clone)]
+struct App<S> {
+    source: S,
+    status: Status,
+}
+
+fn router<S: Source>(source: S, status: Status) -> Router {
+    Router::new()
+        .route("/v1/status", get(get_status::<S>))
+        .route("/v1/peers", get(get_peers::<S>))
+        .route("/v1/routes", get(get_routes::<S>))
+        .fallback(async || Refuse(StatusCode::NOT_FOUND, "there are /v1/status, /v1/peers and /v1/routes".to_owned()))
+        .with_state(App { source, status })
+}
+
+async fn get_status<S: Source>(State(app): State<App<S>>) -> Json<model::Status> {
+    let snapshot = app.source.snapshot().await;
+    Json(convert::status(Now::read(), &app.status.read(), snapshot.as_ref()))
+}
+
+async fn get_peers<S: Source>(State(app): State<App<S>>) -> Result<Json<Vec<model::Peer>>, Refuse> {
+    let snapshot = app.source.snapshot().await.ok_or_else(Refuse::stopped)?;
+    Ok(Json(convert::peers(Now::read(), &snapshot)))
+}
+
+async fn get_routes<S: Source>(
+    State(app): State<App<S>>,
+    params: Result<Query<Params>, QueryRejection>,
+) -> Result<Json<model::RoutePage>, Refuse> {
+    let Query(params) = params.map_err(|error| Refuse(StatusCode::BAD_REQUEST, error.body_text()))?;
+    let snapshot = app.source.snapshot().await.ok_or_else(Refuse::stopped)?;
+    let peers: Vec<_> =
+        snapshot.peers.iter().map(|peer| model::PeerRef { name: peer.name.clone(), address: peer.address }).collect();
+    let ask = query::parse(&params, &peers)?;
+    let (views, next) = query::answer(&app.source, &ask).await.ok_or_else(Refuse::stopped)?;
+    let names = Names::of(&snapshot);
+    let routes = views.iter().map(|view| convert::route(&names, view)).collect();
+    Ok(Json(model::RoutePage { routes, next }))
+}
+
+/// An answer that is none.
+struct Refuse(StatusCode, String);
+
+impl Refuse {
+    fn stopped() -> Self {
+        Self(StatusCode::SERVICE_UNAVAILABLE, "the BGP speaker has stopped; the daemon's log says why".to_owned())
+    }
+}
+
+impl From<Refused> for Refuse {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Senseless(sentence) => Self(StatusCode::BAD_REQUEST, sentence),
+            Refused::UnknownPeer(sentence) => Self(StatusCode::NOT_FOUND, sentence),
+        }
+    }
+}
+
+impl IntoResponse for Refuse {
+    fn into_response(self) -> Response {
+        (self.0, Json(model::Refusal { error: self.1 })).into_response()
+    }
+}

@@ -1,0 +1,284 @@
+//! What can be typed. Types only: what is meant by it is decided in `main`.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use ipnet::IpNet;
+
+use crate::logging::LogFormat;
+
+/// Default of `--state-dir`.
+pub(crate) const STATE_DIR: &str = "/run/perouter";
+/// Default of `--config-dir`.
+pub(crate) const CONFIG_DIR: &str = "/etc/openperouter/configs";
+/// Default of `--node-config`.
+pub(crate) const NODE_CONFIG: &str = "/etc/openperouter/node-config.yaml";
+/// Default of `--namespace`.
+pub(crate) const NAMESPACE: &str = "perouter";
+
+const EXAMPLES: &str = "\
+Examples:
+  perouter run                        be the router of this node
+  perouter status                     is everything in order? (exit code 0 or 1)
+  perouter peers fabric               one session in detail
+  perouter routes 10.1.2.3            where does this address go, and why?
+  perouter -o json status | jq .problems
+
+Exit codes: 0 fine, 1 the answer is \"not healthy\", 2 usage or no daemon answers.";
+
+/// An L3 passthrough router for one node, with its own BGP speaker.
+#[derive(Debug, Parser)]
+#[command(name = "perouter", version, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    /// Directory of the daemon's socket and state [default: /run/perouter]
+    #[arg(long, global = true, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+
+    /// How answers are printed
+    #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
+    pub(crate) output: Format,
+
+    /// How log lines look; they go to standard error
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
+
+    /// error, warn, info, debug or trace, or a filter such as `info,engine=debug` [default: the node's file, else info]
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub(crate) log_level: Option<String>,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+impl Cli {
+    /// The state directory in use.
+    pub(crate) fn state_dir(&self) -> &Path {
+        self.state_dir.as_deref().unwrap_or(Path::new(STATE_DIR))
+    }
+
+    /// Whether `--state-dir` was typed.
+    pub(crate) fn state_dir_typed(&self) -> bool {
+        self.state_dir.is_some()
+    }
+}
+
+/// Shape of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Aligned tables for people.
+    Table,
+    /// JSON for programs.
+    Json,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Be the router of this node until told to stop
+    #[command(after_help = "\
+Examples:
+  perouter run
+  perouter run --config-dir ./configs --node-config ./node-config.yaml --namespace test
+
+Files are watched and changes are applied live. SIGTERM leaves the data plane in place; `perouter teardown` removes it.")]
+    Run(RunArgs),
+
+    /// Only speak BGP, in the current network namespace, as one file says
+    #[command(after_help = "\
+Examples:
+  perouter speak reflector.yaml
+  perouter --state-dir ./state peers       ask it (stateDir of its file)
+
+SIGHUP reads the file again and applies the difference.")]
+    Speak {
+        /// The speaker's file
+        file: PathBuf,
+    },
+
+    /// Check configuration files without a daemon; exit code 1 when something is rejected
+    #[command(after_help = "\
+Examples:
+  perouter validate
+  perouter validate openpe_underlay.yaml openpe_passthrough.yaml
+  perouter validate --config-dir ./configs --node-config ./node-config.yaml")]
+    Validate(ValidateArgs),
+
+    /// One screen: configuration, host, sessions, routes; exit code 1 when something is not as it should be
+    #[command(after_help = "\
+Examples:
+  perouter status
+  perouter -o json status | jq '.peers[] | select(.state != \"established\")'")]
+    Status,
+
+    /// Sessions, or one in detail; exit code 1 when one is not up
+    #[command(after_help = "\
+Examples:
+  perouter peers
+  perouter peers fabric
+  perouter peers 192.168.11.2")]
+    Peers {
+        /// Address or name of one peer
+        #[arg(value_name = "ADDRESS|NAME")]
+        peer: Option<String>,
+    },
+
+    /// Routes and why they were chosen; exit code 1 when there is none for what was asked
+    #[command(after_help = "\
+Examples:
+  perouter routes                          everything, best paths marked
+  perouter routes 10.1.2.3                 the route that this address takes
+  perouter routes 10.1.2.0/24              all paths of this prefix, each with its reason
+  perouter routes --received fabric        what a peer sent
+  perouter routes --advertised host --family ipv6")]
+    Routes(RoutesArgs),
+
+    /// Give the NICs back and remove everything that `run` made
+    #[command(after_help = "\
+Examples:
+  systemctl stop perouter && perouter teardown")]
+    Teardown {
+        /// The router's network namespace
+        #[arg(long, value_name = "NAME", default_value = NAMESPACE)]
+        namespace: String,
+    },
+
+    /// The demonstration: a leaf, this router and a host in namespaces of this machine
+    #[command(after_help = "\
+Examples:
+  perouter lab
+  perouter lab --leaf frr --host bird --keep
+  perouter lab down")]
+    Lab(LabArgs),
+}
+
+/// `perouter run`.
+#[derive(Args, Debug)]
+pub(crate) struct RunArgs {
+    /// Directory of openpe_*.yaml
+    #[arg(long, value_name = "DIR", default_value = CONFIG_DIR)]
+    pub(crate) config_dir: PathBuf,
+    /// The node's own file
+    #[arg(long, value_name = "FILE", default_value = NODE_CONFIG)]
+    pub(crate) node_config: PathBuf,
+    /// The router's network namespace [default: perouter]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) namespace: Option<String>,
+}
+
+/// `perouter validate`.
+#[derive(Args, Debug)]
+pub(crate) struct ValidateArgs {
+    /// Directory of openpe_*.yaml [default: /etc/openperouter/configs]
+    #[arg(long, value_name = "DIR", conflicts_with = "files")]
+    pub(crate) config_dir: Option<PathBuf>,
+    /// The node's own file [default: /etc/openperouter/node-config.yaml where it exists]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) node_config: Option<PathBuf>,
+    /// Files to check instead of a directory
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// `perouter routes`.
+#[derive(Args, Debug)]
+pub(crate) struct RoutesArgs {
+    /// An address (longest match) or a prefix (exactly this one, else the longest match)
+    #[arg(value_name = "PREFIX|ADDRESS", value_parser = target)]
+    pub(crate) target: Option<Target>,
+    /// Longest match also for a prefix
+    #[arg(long, requires = "target")]
+    pub(crate) longest: bool,
+    /// What this peer sent, refused routes included
+    #[arg(long, value_name = "PEER", conflicts_with = "advertised")]
+    pub(crate) received: Option<String>,
+    /// What this peer is sent
+    #[arg(long, value_name = "PEER")]
+    pub(crate) advertised: Option<String>,
+    /// Only this family
+    #[arg(long, value_enum)]
+    pub(crate) family: Option<FamilyArg>,
+}
+
+/// What `routes` is asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// An address, as its host prefix.
+    Address(IpNet),
+    /// A prefix.
+    Prefix(IpNet),
+}
+
+impl Target {
+    /// Either as a prefix.
+    pub(crate) fn prefix(self) -> IpNet {
+        match self {
+            Self::Address(prefix) | Self::Prefix(prefix) => prefix,
+        }
+    }
+}
+
+fn target(text: &str) -> Result<Target, String> {
+    if let Ok(address) = text.parse::<std::net::IpAddr>() {
+        return Ok(Target::Address(IpNet::from(address)));
+    }
+    let prefix: IpNet = text
+        .parse()
+        .map_err(|_| "neither an address (10.1.2.3) nor a prefix (10.1.2.0/24, 2001:db8::/32)".to_owned())?;
+    if prefix != prefix.trunc() {
+        return Err(format!("has bits set behind its length; did you mean {}?", prefix.trunc()));
+    }
+    Ok(Target::Prefix(prefix))
+}
+
+/// Address families by their short names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FamilyArg {
+    /// IPv4 unicast.
+    #[value(alias = "ipv4unicast")]
+    Ipv4,
+    /// IPv6 unicast.
+    #[value(alias = "ipv6unicast")]
+    Ipv6,
+}
+
+/// `perouter lab`.
+#[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct LabArgs {
+    /// `down`, or nothing.
+    #[command(subcommand)]
+    pub(crate) command: Option<LabCommand>,
+    /// The fabric's side [default: the first of frr, bird, gobgp that is installed, else perouter]
+    #[arg(long, value_enum, value_name = "DAEMON")]
+    pub(crate) leaf: Option<DaemonArg>,
+    /// The host's side [default: likewise]
+    #[arg(long, value_enum, value_name = "DAEMON")]
+    pub(crate) host: Option<DaemonArg>,
+    /// Leave it up for exploring
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
+/// What else can be done with a lab.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LabCommand {
+    /// Remove a lab that was kept
+    Down,
+}
+
+/// Routing daemons that the lab knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DaemonArg {
+    /// FRR.
+    Frr,
+    /// BIRD 2.
+    Bird,
+    /// GoBGP.
+    Gobgp,
+    /// `perouter speak`.
+    Perouter,
+}
+
+#[cfg(test)]
+#[path = "cli_tests.rs"]
+mod tests;

@@ -1,0 +1,100 @@
+use clap::CommandFactory;
+use clap::error::ErrorKind;
+
+use super::*;
+
+fn parse(line: &str) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(line.split_whitespace())
+}
+
+fn routes(line: &str) -> RoutesArgs {
+    let Command::Routes(args) = parse(line).unwrap().command else { panic!("not routes") };
+    args
+}
+
+#[test]
+fn the_definition_is_consistent() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn defaults_are_those_of_the_documentation() {
+    let cli = parse("perouter run").unwrap();
+    assert_eq!(cli.state_dir(), Path::new("/run/perouter"));
+    assert_eq!((cli.output, cli.log_format), (Format::Table, LogFormat::Text));
+    let Command::Run(args) = cli.command else { panic!("not run") };
+    assert_eq!(args.config_dir, Path::new("/etc/openperouter/configs"));
+    assert_eq!(args.node_config, Path::new("/etc/openperouter/node-config.yaml"));
+    assert_eq!(args.namespace, None);
+}
+
+#[test]
+fn global_options_stand_before_or_after_the_command() {
+    for line in ["perouter --state-dir /x -o json status", "perouter status -o json --state-dir /x"] {
+        let cli = parse(line).unwrap();
+        assert_eq!((cli.state_dir(), cli.output), (Path::new("/x"), Format::Json));
+    }
+}
+
+#[test]
+fn an_address_and_a_prefix_are_different_questions() {
+    assert_eq!(routes("perouter routes 10.1.2.3").target, Some(Target::Address("10.1.2.3/32".parse().unwrap())));
+    assert_eq!(routes("perouter routes 2001:db8::/32").target, Some(Target::Prefix("2001:db8::/32".parse().unwrap())));
+}
+
+#[test]
+fn a_prefix_with_host_bits_names_the_one_that_was_meant() {
+    let error = parse("perouter routes 10.1.2.3/24").unwrap_err();
+    assert!(error.to_string().contains("did you mean 10.1.2.0/24?"), "{error}");
+}
+
+#[test]
+fn a_word_is_no_prefix() {
+    let error = parse("perouter routes fabric").unwrap_err();
+    assert!(error.to_string().contains("neither an address"), "{error}");
+}
+
+#[test]
+fn received_and_advertised_exclude_each_other() {
+    assert_eq!(parse("perouter routes --received a --advertised b").unwrap_err().kind(), ErrorKind::ArgumentConflict);
+    assert_eq!(routes("perouter routes --received a").received.as_deref(), Some("a"));
+}
+
+#[test]
+fn longest_needs_something_to_match() {
+    assert_eq!(parse("perouter routes --longest").unwrap_err().kind(), ErrorKind::MissingRequiredArgument);
+    assert!(routes("perouter routes --longest 10.0.0.0/8").longest);
+}
+
+#[test]
+fn families_have_a_short_and_a_configuration_name() {
+    for name in ["ipv6", "ipv6unicast"] {
+        assert_eq!(routes(&format!("perouter routes --family {name}")).family, Some(FamilyArg::Ipv6));
+    }
+}
+
+#[test]
+fn the_lab_takes_daemons_or_comes_down() {
+    let Command::Lab(args) = parse("perouter lab --leaf frr --host gobgp --keep").unwrap().command else {
+        panic!("not lab")
+    };
+    assert_eq!((args.leaf, args.host, args.keep), (Some(DaemonArg::Frr), Some(DaemonArg::Gobgp), true));
+    let Command::Lab(args) = parse("perouter lab down").unwrap().command else { panic!("not lab") };
+    assert!(matches!(args.command, Some(LabCommand::Down)));
+    assert!(parse("perouter lab --keep down").is_err());
+}
+
+#[test]
+fn files_and_a_directory_are_not_validated_at_once() {
+    assert!(parse("perouter validate --config-dir d f.yaml").is_err());
+    assert!(parse("perouter validate a.yaml b.yaml").is_ok());
+}
+
+#[test]
+fn usage_errors_exit_with_two_and_help_with_zero() {
+    assert_eq!(parse("perouter").unwrap_err().exit_code(), 2);
+    assert_eq!(parse("perouter fly").unwrap_err().exit_code(), 2);
+    assert_eq!(parse("perouter --help").unwrap_err().exit_code(), 0);
+    assert_eq!(parse("perouter --version").unwrap_err().exit_code(), 0);
+    assert!(parse("perouter --version").unwrap_err().to_string().contains(env!("CARGO_PKG_VERSION")));
+}

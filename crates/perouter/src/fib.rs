@@ -1,0 +1,211 @@
+//! The FIB thread: carries the engine's batches to the kernel and brings the answers back.
+//!
+//! Owns: `kernel::fib::Fib`, opened at the first batch, so that a speaker without routes touches nothing.
+//! Is told: [`Command`]s; the owner sends a batch only when the last one was answered. Emits: one
+//! [`Event::FibAck`] per batch, and [`Event::FibLost`] when the kernel could not be talked to.
+//! Does not: remember routes. A plain thread, because netlink blocks; it ends when the owner drops its end.
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use engine::fib::{FibBatch, GroupChange};
+use engine::{Event, Level};
+use kernel::fib::{Batch, Fib, Hop};
+use kernel::netns::Namespace;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::speaker::connection::words;
+use crate::status::Status;
+
+/// One batch, a few requests to reopen, and a clear.
+const COMMANDS: usize = 4;
+/// Waits after failures to talk to the kernel, doubling in between.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+enum Command {
+    Apply(FibBatch),
+    Reopen,
+    Clear(oneshot::Sender<()>),
+}
+
+/// The owner's end.
+#[derive(Debug)]
+pub(crate) struct FibThread {
+    commands: SyncSender<Command>,
+}
+
+impl FibThread {
+    /// Starts the thread; answers go to `events`.
+    pub(crate) fn start(namespace: Namespace, status: Status, events: mpsc::Sender<Event>) -> io::Result<Self> {
+        let (commands, queue) = sync_channel(COMMANDS);
+        let mut worker = Worker { namespace, status, events, fib: None, wait: FIRST_WAIT, told: None };
+        thread::Builder::new().name("fib".into()).spawn(move || worker.run(&queue))?;
+        Ok(Self { commands })
+    }
+
+    /// Has a batch carried out. Only when the previous one was answered.
+    pub(crate) fn apply(&self, batch: FibBatch) {
+        if self.commands.try_send(Command::Apply(batch)).is_err() {
+            tracing::error!("the FIB thread has ended; routes do not reach the kernel");
+        }
+    }
+
+    /// Reads the kernel's state again before the next batch.
+    pub(crate) fn reopen(&self) {
+        // Full: it is already asked for.
+        let _ = self.commands.try_send(Command::Reopen);
+    }
+
+    /// Removes every route of ours from the kernel.
+    pub(crate) async fn clear(&self) {
+        let (done, answer) = oneshot::channel();
+        if self.commands.try_send(Command::Clear(done)).is_ok() {
+            let _ = answer.await;
+        }
+    }
+}
+
+struct Worker {
+    namespace: Namespace,
+    status: Status,
+    events: mpsc::Sender<Event>,
+    fib: Option<Fib>,
+    wait: Duration,
+    /// The failure that was last told, so that a lasting one is told once.
+    told: Option<String>,
+}
+
+impl Worker {
+    fn run(&mut self, queue: &Receiver<Command>) {
+        while let Ok(command) = queue.recv() {
+            match command {
+                Command::Apply(batch) => {
+                    for event in self.apply(batch) {
+                        if self.events.blocking_send(event).is_err() {
+                            break;
+                        }
+                    }
+                }
+                Command::Reopen => self.fib = None,
+                Command::Clear(done) => {
+                    self.clear();
+                    let _ = done.send(());
+                }
+            }
+        }
+    }
+
+    fn apply(&mut self, batch: FibBatch) -> Vec<Event> {
+        let id = batch.id;
+        let work = convert(&batch);
+        let result = self.open().and_then(|fib| fib.apply(&work));
+        match result {
+            Ok(outcome) => {
+                self.wait = FIRST_WAIT;
+                self.told = None;
+                let failed_groups = outcome
+                    .failed_groups
+                    .into_iter()
+                    .map(|(group, text)| (engine::fib::GroupId(group), text))
+                    .collect();
+                vec![Event::FibAck { id, failed: outcome.failed_routes, failed_groups }]
+            }
+            Err(error) => {
+                let reason = words(&error);
+                self.failed(&reason);
+                self.fib = None;
+                vec![refused(&batch, &reason), Event::FibLost]
+            }
+        }
+    }
+
+    fn open(&mut self) -> io::Result<&mut Fib> {
+        match &mut self.fib {
+            Some(fib) => Ok(fib),
+            empty @ None => Ok(empty.insert(Fib::open(&self.namespace)?)),
+        }
+    }
+
+    fn clear(&mut self) {
+        // Never opened means that nothing was installed.
+        let Some(fib) = &mut self.fib else { return };
+        if let Err(error) = fib.clear() {
+            self.failed(&format!("removing our routes: {}", words(&error)));
+        }
+    }
+
+    /// Tells a failure once and waits, longer each time: the engine sends everything again at once.
+    fn failed(&mut self, reason: &str) {
+        if self.told.as_deref() != Some(reason) {
+            let text = format!(
+                "cannot program routes into the kernel: {reason}. Trying again; needs root or CAP_NET_ADMIN and a kernel with next-hop objects (5.3)"
+            );
+            self.status.note(Level::Warn, None::<IpAddr>, text);
+            self.told = Some(reason.to_owned());
+        }
+        thread::sleep(self.wait);
+        self.wait = (self.wait * 2).min(LONGEST_WAIT);
+    }
+}
+
+fn convert(batch: &FibBatch) -> Batch {
+    let mut work = Batch { sweep: batch.sweep, ..Batch::default() };
+    for change in &batch.groups {
+        match change {
+            GroupChange::Set(group, hops) => {
+                let hops = hops.iter().map(|hop| Hop { gateway: hop.gateway, link: hop.link }).collect();
+                work.set_groups.push((group.0, hops));
+            }
+            GroupChange::Delete(group) => work.delete_groups.push(group.0),
+        }
+    }
+    work.routes = batch.routes.iter().map(|change| (change.prefix, change.group.map(|group| group.0))).collect();
+    work
+}
+
+/// The answer to a batch of which nothing is known to have happened.
+fn refused(batch: &FibBatch, reason: &str) -> Event {
+    let failed = batch.routes.iter().filter(|change| change.group.is_some());
+    let failed = failed.map(|change| (change.prefix, reason.to_owned())).collect();
+    Event::FibAck { id: batch.id, failed, failed_groups: Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::fib::{GroupId, RouteChange};
+
+    use super::*;
+
+    fn batch() -> FibBatch {
+        let hop = engine::fib::Hop { gateway: IpAddr::from([10, 0, 0, 1]), link: 4 };
+        FibBatch {
+            id: 7,
+            groups: vec![GroupChange::Delete(GroupId(1)), GroupChange::Set(GroupId(2), vec![hop])],
+            routes: vec![
+                RouteChange { prefix: "10.1.0.0/16".parse().expect("a prefix"), group: Some(GroupId(2)) },
+                RouteChange { prefix: "10.2.0.0/16".parse().expect("a prefix"), group: None },
+            ],
+            sweep: true,
+        }
+    }
+
+    #[test]
+    fn a_batch_reaches_the_kernel_whole() {
+        let work = convert(&batch());
+        assert_eq!(work.set_groups, [(2, vec![Hop { gateway: IpAddr::from([10, 0, 0, 1]), link: 4 }])]);
+        assert_eq!(work.delete_groups, [1]);
+        assert_eq!(work.routes.iter().map(|(_, group)| *group).collect::<Vec<_>>(), [Some(2), None]);
+        assert!(work.sweep);
+    }
+
+    #[test]
+    fn a_batch_that_could_not_be_sent_counts_as_refused() {
+        let expected = vec![("10.1.0.0/16".parse().expect("a prefix"), "Operation not permitted".to_owned())];
+        let wanted = Event::FibAck { id: 7, failed: expected, failed_groups: Vec::new() };
+        assert_eq!(refused(&batch(), "Operation not permitted"), wanted);
+    }
+}

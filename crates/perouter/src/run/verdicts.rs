@@ -1,0 +1,78 @@
+//! Tells what became of the objects: each change of a verdict once.
+//!
+//! Owns: what was told. Is told: the verdicts of each load. Emits: events.
+
+use std::collections::BTreeMap;
+
+use config::verdict::{ObjectRef, Outcome, Source, Verdict};
+use engine::Level;
+
+use crate::status::Status;
+
+/// What was told already.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    verdicts: BTreeMap<(String, String), Vec<(Level, String)>>,
+    none: Option<String>,
+}
+
+impl Told {
+    /// Tells what is new in the verdicts of a load, and in the reason why there is no configuration.
+    pub(crate) fn tell(&mut self, verdicts: &[Verdict], none: Option<&str>, status: &Status) {
+        let mut new: BTreeMap<(String, String), Vec<(Level, String)>> = BTreeMap::new();
+        for verdict in verdicts {
+            let key = (verdict.object.kind.clone(), verdict.object.name.clone());
+            new.entry(key).or_default().extend(sentences(verdict));
+        }
+        for (key, texts) in &new {
+            let old = self.verdicts.get(key);
+            for (level, text) in texts {
+                if old.is_none_or(|old| !old.iter().any(|(_, told)| told == text)) {
+                    status.note(*level, None, text.clone());
+                }
+            }
+        }
+        for (kind, name) in self.verdicts.keys().filter(|key| !new.contains_key(*key)) {
+            status.note(Level::Info, None, format!("{kind} {name} is gone"));
+        }
+        self.verdicts = new;
+        if let Some(none) = none
+            && self.none.as_deref() != Some(none)
+        {
+            status.note(Level::Info, None, format!("waiting for configuration: {none}"));
+        }
+        self.none = none.map(str::to_owned);
+    }
+}
+
+/// An object that, had it been readable, might have been the Underlay in force.
+pub(crate) fn hides_an_underlay(verdict: &Verdict) -> bool {
+    match verdict.outcome {
+        Outcome::Applied { .. } => false,
+        Outcome::Rejected { .. } => matches!(verdict.object.kind.as_str(), "Underlay" | "File"),
+    }
+}
+
+/// "Underlay static-n-underlay-0 (/etc/.../openpe_a.yaml:3)".
+pub(crate) fn place(object: &ObjectRef) -> String {
+    let Source::File { path, line } = &object.source;
+    let line = if *line > 0 { format!(":{line}") } else { String::new() };
+    if object.kind == "File" {
+        return format!("{}{line}", path.display());
+    }
+    format!("{} {} ({}{line})", object.kind, object.name, path.display())
+}
+
+fn sentences(verdict: &Verdict) -> Vec<(Level, String)> {
+    let place = place(&verdict.object);
+    match &verdict.outcome {
+        Outcome::Applied { warnings } => {
+            let warnings = warnings.iter().map(|warning| (Level::Warn, format!("{place}: {warning}")));
+            std::iter::once((Level::Info, format!("{place}: applied"))).chain(warnings).collect()
+        }
+        Outcome::Rejected { reason, field, message } => {
+            let field = field.as_ref().map(|field| format!("{field}: ")).unwrap_or_default();
+            vec![(Level::Warn, format!("{place}: rejected ({reason}): {field}{message}"))]
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! `perouter speak FILE`: only the speaker, in the namespace it was started in, from one file.
+//!
+//! Owns: the order of start and stop. Is told: signals. SIGHUP reads the file again and applies the difference; a
+//! bad file is reported and changes nothing. Does not: move NICs or make links.
+//!
+//! On SIGTERM the speaker's routes leave the kernel, as with any speaker that is not the node's router: nobody
+//! would keep them current. With `gracefulRestart` they stay, since peers keep sending traffic along ours.
+
+use std::path::{Path, PathBuf};
+
+use config::speak::Speak;
+use engine::Level;
+use kernel::netns::Namespace;
+
+use crate::daemon::{Admin, RunError, Signals, StateDir, Wish, blocking, stop_speaker};
+use crate::speaker::{self, Setup, SpeakerHandle, listener};
+use crate::status::{Mode, Status};
+use crate::watch::{self, News};
+
+/// Runs until SIGTERM or SIGINT.
+pub(crate) async fn speak(file: PathBuf) -> Result<(), RunError> {
+    let mut signals = Signals::catch()?;
+    let mut config = read(&file).await?;
+    let state = StateDir::take(&config.state_dir, "speak")?;
+    let status = Status::new(Mode::Speak);
+
+    let namespace =
+        Namespace::current().map_err(|error| RunError::io("cannot open our own network namespace", &error))?;
+    let (in_namespace, addresses) = (namespace.clone(), config.listen.clone());
+    let (listeners, warnings) = blocking(move || listener::open(&in_namespace, &addresses)).await?.map_err(RunError)?;
+    for warning in config.warnings.iter().cloned().chain(warnings) {
+        status.note(Level::Warn, None, warning);
+    }
+
+    let news = News::default();
+    let first = first_facts(&namespace, vec![news.clone()], &status).await?;
+    let setup = Setup { namespace: namespace.clone(), listeners, first, status: status.clone() };
+    let (speaker, task) = speaker::start(setup).map_err(|error| RunError::io("cannot start the speaker", &error))?;
+    let follower = watch::follow(namespace, news, speaker.clone(), status.clone());
+    let admin = Admin::start(&state, speaker.clone(), status.clone())?;
+    speaker.apply(config.intent.clone()).await;
+
+    while signals.next().await == Wish::Reload {
+        config = reload(&file, config, &speaker, &status).await;
+    }
+
+    status.note(Level::Info, None, "stopping".into());
+    follower.abort();
+    let graceful = config.intent.graceful_restart.is_some();
+    stop_speaker(&speaker, task, graceful, !graceful).await;
+    admin.stop().await;
+    drop(state);
+    Ok(())
+}
+
+/// The kernel's state before any intent, and a monitor for what comes after it: subscribed first, so that nothing
+/// falls between.
+pub(crate) async fn first_facts(
+    namespace: &Namespace,
+    targets: Vec<News>,
+    status: &Status,
+) -> Result<Vec<engine::Event>, RunError> {
+    let namespace = namespace.clone();
+    let (links, routes) = blocking(move || {
+        watch::monitor(namespace.clone(), "router", targets)?;
+        watch::read(&namespace)
+    })
+    .await?
+    .map_err(|error| RunError::io("cannot read links and routes from the kernel", &error))?;
+    let events = vec![watch::links_event(&links), watch::routes_event(&routes)];
+    status.update(|data| data.links = links);
+    Ok(events)
+}
+
+async fn read(file: &Path) -> Result<Speak, RunError> {
+    let file = file.to_owned();
+    blocking(move || config::speak::load(&file)).await?.map_err(|error| RunError(error.to_string()))
+}
+
+/// Returns what is in force afterwards.
+async fn reload(file: &Path, old: Speak, speaker: &SpeakerHandle, status: &Status) -> Speak {
+    let mut new = match read(file).await {
+        Ok(new) => new,
+        Err(error) => {
+            status.note(Level::Warn, None, format!("{error}. The previous configuration stays in force"));
+            return old;
+        }
+    };
+    for (field, changed) in [("listen", new.listen != old.listen), ("stateDir", new.state_dir != old.state_dir)] {
+        if changed {
+            let text = format!("{}: `{field}` has changed; that takes effect at the next start", file.display());
+            status.note(Level::Warn, None, text);
+        }
+    }
+    for warning in new.warnings.iter().filter(|warning| !old.warnings.contains(warning)) {
+        status.note(Level::Warn, None, warning.clone());
+    }
+    new.listen = old.listen;
+    new.state_dir = old.state_dir;
+    if new.intent == old.intent {
+        status.note(Level::Info, None, format!("{} read again: nothing has changed", file.display()));
+    } else {
+        status.note(Level::Info, None, format!("{} read again: applying the difference", file.display()));
+        speaker.apply(new.intent.clone()).await;
+    }
+    new
+}

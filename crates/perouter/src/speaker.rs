@@ -1,0 +1,128 @@
+//! Sockets and tasks around the engine.
+//!
+//! Owns: the engine, in one task ([`owner`]); its connections, dials and listeners, one task each; the FIB
+//! thread ([`crate::fib`]).
+//! Is told: the configuration, and what happens in the kernel, through a [`SpeakerHandle`].
+//! Emits: events to the [`Status`]; answers to whoever holds a handle.
+//! Does not: read configuration, watch the kernel, or move anything in the host.
+//!
+//! The owner never waits for another task: everything reaches it through bounded channels, and what it hands
+//! out (chunks to writers, one FIB batch) is counted, so that there is always room for it.
+
+pub(crate) mod connection;
+mod dial;
+pub(crate) mod listener;
+mod owner;
+
+use std::io;
+use std::net::{IpAddr, TcpListener};
+
+use engine::{Event, Intent, RouteQuery, RouteView, Snapshot};
+use kernel::netns::Namespace;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::status::Status;
+
+/// Requests waiting for the owner; askers wait beyond that.
+const REQUESTS: usize = 16;
+
+/// A question or an order for the owner.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// The state of everything but the routes.
+    Snapshot(oneshot::Sender<Snapshot>),
+    /// A page of routes.
+    Routes(RouteQuery, oneshot::Sender<Vec<RouteView>>),
+    /// Something for the engine: an intent, a reset, kernel state.
+    Tell(Box<Event>),
+    /// Answered when no connection is open, dialled or being closed.
+    Quiet(oneshot::Sender<()>),
+    /// Stop in order.
+    Stop {
+        /// Close without NOTIFICATION, so that peers with graceful restart keep our routes.
+        graceful: bool,
+        /// Remove our routes from the kernel.
+        clear_fib: bool,
+    },
+}
+
+/// Access to the running speaker. Cheap to clone; every method waits only for the owner's next turn.
+#[derive(Clone, Debug)]
+pub(crate) struct SpeakerHandle {
+    requests: mpsc::Sender<Request>,
+}
+
+impl SpeakerHandle {
+    /// The state of everything but the routes. `None`: the speaker has stopped.
+    pub(crate) async fn snapshot(&self) -> Option<Snapshot> {
+        self.ask(Request::Snapshot).await
+    }
+
+    /// One page of routes. `None`: the speaker has stopped.
+    pub(crate) async fn routes(&self, query: RouteQuery) -> Option<Vec<RouteView>> {
+        self.ask(|answer| Request::Routes(query, answer)).await
+    }
+
+    /// Puts a configuration in force.
+    pub(crate) async fn apply(&self, intent: Intent) {
+        self.tell(Event::Intent(Box::new(intent))).await;
+    }
+
+    /// Ends the session with this peer; it comes back by itself.
+    #[allow(dead_code, reason = "the admin API has no verb that changes anything yet")]
+    pub(crate) async fn reset(&self, peer: IpAddr) {
+        self.tell(Event::Reset(peer)).await;
+    }
+
+    /// Hands the engine a fact that does not come from a connection.
+    pub(crate) async fn tell(&self, event: Event) {
+        // A speaker that has stopped needs nothing.
+        let _ = self.requests.send(Request::Tell(Box::new(event))).await;
+    }
+
+    /// Waits until no connection is left. `None`: the speaker has stopped.
+    pub(crate) async fn quiet(&self) -> Option<()> {
+        self.ask(Request::Quiet).await
+    }
+
+    /// Begins to stop; the task returned by [`start`] ends when it is done.
+    pub(crate) async fn stop(&self, graceful: bool, clear_fib: bool) {
+        let _ = self.requests.send(Request::Stop { graceful, clear_fib }).await;
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Option<T> {
+        let (sender, answer) = oneshot::channel();
+        self.requests.send(request(sender)).await.ok()?;
+        answer.await.ok()
+    }
+}
+
+/// What a speaker needs to start.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    /// Where it dials and where its routes go.
+    pub(crate) namespace: Namespace,
+    /// Its listening sockets, open and non-blocking.
+    pub(crate) listeners: Vec<TcpListener>,
+    /// What the engine learns first: the kernel's state, before any intent.
+    pub(crate) first: Vec<Event>,
+    /// Where events go.
+    pub(crate) status: Status,
+}
+
+/// Starts the speaker; the task ends after [`SpeakerHandle::stop`]. Must be called inside a tokio runtime.
+pub(crate) fn start(setup: Setup) -> io::Result<(SpeakerHandle, JoinHandle<()>)> {
+    let (requests, queue) = mpsc::channel(REQUESTS);
+    let owner = owner::Owner::new(setup, queue)?;
+    Ok((SpeakerHandle { requests }, tokio::spawn(owner.run())))
+}
+
+/// What the engine's policy means for a socket.
+fn ttl(ttl: engine::intent::Ttl) -> Option<u8> {
+    match ttl {
+        engine::intent::Ttl::System => None,
+        engine::intent::Ttl::Direct => Some(1),
+        engine::intent::Ttl::Multihop(hops) => Some(hops),
+    }
+}

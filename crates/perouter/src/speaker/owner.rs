@@ -1,0 +1,391 @@
+//! The task that owns the engine.
+//!
+//! Each turn: carry out the engine's actions, hand the FIB thread a batch if it is idle, hand every writer with
+//! room a chunk; then wait for a fact, a request or the engine's timer, and take at most [`PER_TURN`] facts
+//! before the next turn, so that a flood on one connection starves neither output nor the others.
+//!
+//! Stops: at [`Request::Stop`], once the connections are flushed or [`STOP_LIMIT`] passed. FIB batches are not
+//! pulled any more from then on: what the engine withdraws because it stops is not withdrawn from the kernel.
+
+use std::collections::hash_map::RandomState;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher, Hasher};
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use engine::{Action, ConnId, Engine, Event, Level};
+use kernel::netns::Namespace;
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use super::connection::{self, COMMANDS, Command, Fact, IN_FLIGHT};
+use super::listener::Listeners;
+use super::{Request, Setup, dial};
+use crate::fib::FibThread;
+use crate::status::Status;
+
+/// Facts from connections waiting for the owner. Readers wait beyond that, and TCP pushes back.
+const FACTS: usize = 16;
+/// Facts and notices taken before output is pumped again.
+const PER_TURN: usize = 8;
+/// "Chunk written" notices; writers wait beyond that.
+const WRITTEN: usize = 256;
+/// Facts from the kernel side (FIB answers).
+const KERNEL_FACTS: usize = 8;
+/// Most destinations in one page of routes: the owner must not be busy with one reader for long.
+const PAGE_LIMIT: usize = 10_000;
+/// Longest wait for connections to flush when the speaker stops.
+const STOP_LIMIT: Duration = Duration::from_secs(2);
+/// Longest wait for the FIB thread to remove our routes when the speaker stops.
+const CLEAR_LIMIT: Duration = Duration::from_secs(30);
+
+enum Connection {
+    /// Not open yet; aborting the dial is all that closing needs.
+    Dialling(AbortHandle),
+    Open(Open),
+    /// The engine forgot it; its task writes what is left.
+    Closing,
+}
+
+struct Open {
+    commands: mpsc::Sender<Command>,
+    closing: oneshot::Sender<()>,
+    in_flight: usize,
+}
+
+pub(super) struct Owner {
+    engine: Engine,
+    namespace: Namespace,
+    status: Status,
+    listeners: Listeners,
+    fib: FibThread,
+    fib_idle: bool,
+    connections: BTreeMap<ConnId, Connection>,
+    /// Connections for which the engine has bytes.
+    ready: BTreeSet<ConnId>,
+    accepted: u32,
+    quiet: Vec<oneshot::Sender<()>>,
+    stopping: Option<Stopping>,
+    requests: mpsc::Receiver<Request>,
+    facts: mpsc::Receiver<Fact>,
+    fact_sender: mpsc::Sender<Fact>,
+    written: mpsc::Receiver<ConnId>,
+    written_sender: mpsc::Sender<ConnId>,
+    kernel: mpsc::Receiver<Event>,
+}
+
+struct Stopping {
+    deadline: Instant,
+    clear_fib: bool,
+}
+
+fn now() -> std::time::Instant {
+    Instant::now().into_std()
+}
+
+impl Owner {
+    pub(super) fn new(setup: Setup, requests: mpsc::Receiver<Request>) -> io::Result<Self> {
+        let Setup { namespace, listeners, first, status } = setup;
+        let (fact_sender, facts) = mpsc::channel(FACTS);
+        let (written_sender, written) = mpsc::channel(WRITTEN);
+        let (kernel_sender, kernel) = mpsc::channel(KERNEL_FACTS);
+        let listeners = Listeners::start(listeners, &fact_sender)?;
+        let fib = FibThread::start(namespace.clone(), status.clone(), kernel_sender)?;
+        // Seeded by the system and different in every process, which is all that jitter and hashing need.
+        let seed = RandomState::new().build_hasher().finish();
+        let mut engine = Engine::new(seed, now());
+        for event in first {
+            engine.handle(now(), event);
+        }
+        Ok(Self {
+            engine,
+            namespace,
+            status,
+            listeners,
+            fib,
+            fib_idle: true,
+            connections: BTreeMap::new(),
+            ready: BTreeSet::new(),
+            accepted: 0,
+            quiet: Vec::new(),
+            stopping: None,
+            requests,
+            facts,
+            fact_sender,
+            written,
+            written_sender,
+            kernel,
+        })
+    }
+
+    pub(super) async fn run(mut self) {
+        loop {
+            self.pump();
+            if self.connections.is_empty() {
+                for waiting in self.quiet.drain(..) {
+                    let _ = waiting.send(());
+                }
+            }
+            if self.stopped() {
+                break;
+            }
+            self.wait().await;
+            self.take_more();
+            self.tick();
+        }
+        if self.stopping.is_some_and(|stopping| stopping.clear_fib)
+            && tokio::time::timeout(CLEAR_LIMIT, self.fib.clear()).await.is_err()
+        {
+            tracing::warn!("the kernel did not finish removing our routes in time");
+        }
+    }
+
+    fn stopped(&self) -> bool {
+        let Some(stopping) = &self.stopping else {
+            return false;
+        };
+        self.connections.is_empty() || stopping.deadline <= Instant::now()
+    }
+
+    /// Waits for one thing and handles it.
+    async fn wait(&mut self) {
+        let timer = self.engine.poll_timeout().map(|(at, _)| Instant::from_std(at));
+        let deadline = self.stopping.as_ref().map(|stopping| stopping.deadline);
+        let wake = timer.into_iter().chain(deadline).min();
+        let sleep = async {
+            match wake {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        // `Owner` keeps a sender of `facts` and `written`, so these never end.
+        tokio::select! {
+            request = self.requests.recv(), if self.stopping.is_none() => match request {
+                Some(request) => self.request(request),
+                // Nobody can stop or ask this speaker any more.
+                None => self.stop(false, false),
+            },
+            Some(event) = self.kernel.recv() => self.kernel_fact(event),
+            Some(conn) = self.written.recv() => self.written(conn),
+            Some(fact) = self.facts.recv() => self.fact(fact),
+            () = sleep => {}
+        }
+    }
+
+    /// Takes what else is there, but not so much that output would wait for long.
+    fn take_more(&mut self) {
+        for _ in 0..PER_TURN {
+            let mut idle = true;
+            if let Ok(event) = self.kernel.try_recv() {
+                self.kernel_fact(event);
+                idle = false;
+            }
+            if let Ok(conn) = self.written.try_recv() {
+                self.written(conn);
+                idle = false;
+            }
+            if let Ok(fact) = self.facts.try_recv() {
+                self.fact(fact);
+                idle = false;
+            }
+            if idle {
+                return;
+            }
+        }
+    }
+
+    fn tick(&mut self) {
+        let now = now();
+        if self.engine.poll_timeout().is_some_and(|(at, _)| at <= now) {
+            self.engine.handle_timeout(now);
+        }
+    }
+
+    fn request(&mut self, request: Request) {
+        match request {
+            Request::Snapshot(answer) => drop(answer.send(self.engine.snapshot(now()))),
+            Request::Routes(mut query, answer) => {
+                query.limit = query.limit.min(PAGE_LIMIT);
+                drop(answer.send(self.engine.routes(&query)));
+            }
+            Request::Tell(event) => self.tell(*event),
+            Request::Quiet(answer) => self.quiet.push(answer),
+            Request::Stop { graceful, clear_fib } => self.stop(graceful, clear_fib),
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        if event == Event::FibLost {
+            // What the FIB thread believes of the kernel is as stale as what the engine believes.
+            self.fib.reopen();
+        }
+        self.engine.handle(now(), event);
+    }
+
+    fn kernel_fact(&mut self, event: Event) {
+        if let Event::FibAck { .. } = event {
+            self.fib_idle = true;
+        }
+        self.tell(event);
+    }
+
+    fn stop(&mut self, graceful: bool, clear_fib: bool) {
+        if self.stopping.is_none() {
+            self.stopping = Some(Stopping { deadline: Instant::now() + STOP_LIMIT, clear_fib });
+            self.engine.handle(now(), Event::Shutdown { graceful });
+        }
+    }
+
+    fn written(&mut self, conn: ConnId) {
+        if let Some(Connection::Open(open)) = self.connections.get_mut(&conn) {
+            open.in_flight = open.in_flight.saturating_sub(1);
+        }
+    }
+
+    fn fact(&mut self, fact: Fact) {
+        match fact {
+            Fact::Connected { conn, stream, local } => {
+                // An abort can come too late for a dial that has just succeeded.
+                if let Some(Connection::Dialling(_)) = self.connections.get(&conn) {
+                    self.open(conn, stream);
+                    self.engine.handle(now(), Event::Connected { conn, local });
+                }
+            }
+            Fact::Incoming { stream, local, remote } => self.incoming(stream, local, remote),
+            Fact::Data { conn, data } => {
+                if let Some(Connection::Open(_)) = self.connections.get(&conn) {
+                    self.engine.handle(now(), Event::Bytes { conn, data });
+                }
+            }
+            Fact::Ended { conn, error } => {
+                self.ready.remove(&conn);
+                match self.connections.remove(&conn) {
+                    Some(Connection::Dialling(_) | Connection::Open(_)) => {
+                        self.engine.handle(now(), Event::Closed { conn, error });
+                    }
+                    Some(Connection::Closing) | None => {}
+                }
+            }
+        }
+    }
+
+    fn incoming(&mut self, stream: std::net::TcpStream, local: SocketAddr, remote: SocketAddr) {
+        if self.stopping.is_some() {
+            return;
+        }
+        let stream = self.listeners.tune(&stream, remote.ip()).and_then(|()| TcpStream::from_std(stream));
+        match stream {
+            Ok(stream) => {
+                let conn = self.next_accepted();
+                self.open(conn, stream);
+                self.engine.handle(now(), Event::Accepted { conn, local, remote });
+            }
+            Err(error) => {
+                tracing::warn!(peer = %remote, error = %connection::words(&error), "cannot use an accepted connection");
+            }
+        }
+    }
+
+    fn next_accepted(&mut self) -> ConnId {
+        loop {
+            // Whoever can reach the port can use numbers up, but has few connections open at once.
+            self.accepted = self.accepted.wrapping_add(1);
+            let conn = ConnId::Accepted(self.accepted);
+            if !self.connections.contains_key(&conn) {
+                return conn;
+            }
+        }
+    }
+
+    fn open(&mut self, conn: ConnId, stream: TcpStream) {
+        let (commands, queue) = mpsc::channel(COMMANDS);
+        let (closing, closed) = oneshot::channel();
+        tokio::spawn(connection::run(
+            conn,
+            stream,
+            queue,
+            closed,
+            self.fact_sender.clone(),
+            self.written_sender.clone(),
+        ));
+        self.connections.insert(conn, Connection::Open(Open { commands, closing, in_flight: 0 }));
+    }
+
+    /// Everything that the engine wants to get out, as far as there is room for it.
+    fn pump(&mut self) {
+        self.actions();
+        self.transmit();
+        // Pulling bytes can lead to actions of its own.
+        self.actions();
+        if self.fib_idle
+            && self.stopping.is_none()
+            && let Some(batch) = self.engine.poll_fib()
+        {
+            self.fib_idle = false;
+            self.fib.apply(batch);
+        }
+    }
+
+    fn actions(&mut self) {
+        while let Some(action) = self.engine.poll_action() {
+            match action {
+                Action::Dial { conn, dial } => {
+                    let task = dial::run(conn, self.namespace.clone(), dial, self.fact_sender.clone());
+                    let task = tokio::spawn(task).abort_handle();
+                    self.connections.insert(conn, Connection::Dialling(task));
+                }
+                Action::Transmit(conn) => drop(self.ready.insert(conn)),
+                Action::Close(conn) => self.close(conn),
+                Action::Admit(admissions) => {
+                    for (peer, text) in self.listeners.admit(admissions) {
+                        self.status.note(Level::Warn, Some(peer), text);
+                    }
+                }
+                Action::Note(note) => self.status.note(note.level, note.peer, note.text),
+            }
+        }
+    }
+
+    /// One chunk per connection and round, so that all writers get something before one gets its second.
+    fn transmit(&mut self) {
+        for _ in 0..IN_FLIGHT {
+            for conn in self.ready.iter().copied().collect::<Vec<_>>() {
+                let Some(Connection::Open(open)) = self.connections.get_mut(&conn) else {
+                    self.ready.remove(&conn);
+                    continue;
+                };
+                if open.in_flight == IN_FLIGHT {
+                    continue;
+                }
+                match self.engine.poll_transmit(conn) {
+                    Some(bytes) => {
+                        open.in_flight += 1;
+                        // Only a task that is over refuses, and its last fact is on the way.
+                        let _ = open.commands.try_send(Command::Write(bytes));
+                    }
+                    None => drop(self.ready.remove(&conn)),
+                }
+            }
+        }
+    }
+
+    fn close(&mut self, conn: ConnId) {
+        self.ready.remove(&conn);
+        let rest: Vec<Bytes> = std::iter::from_fn(|| self.engine.poll_transmit(conn)).collect();
+        match self.connections.remove(&conn) {
+            Some(Connection::Dialling(task)) => task.abort(),
+            Some(Connection::Open(open)) => {
+                // There is room: chunks take at most all places but one.
+                let _ = open.commands.try_send(Command::Finish(rest));
+                let _ = open.closing.send(());
+                self.connections.insert(conn, Connection::Closing);
+            }
+            Some(Connection::Closing) => drop(self.connections.insert(conn, Connection::Closing)),
+            None => {}
+        }
+    }
+}

@@ -1,0 +1,58 @@
+use super::super::tests::{peer, peer_down, printed};
+use super::*;
+use crate::admin::model::{Family, FamilyCounts};
+
+#[test]
+fn the_table_has_a_row_per_family_and_shows_why_a_session_is_down() {
+    let mut dual = peer();
+    dual.families.push(FamilyCounts {
+        family: Family::Ipv6Unicast,
+        received: 1,
+        accepted: 1,
+        advertised: 0,
+        end_of_rib: false,
+    });
+    assert_eq!(
+        printed(|out| table(out, 0, &[dual, peer_down()])),
+        "\
+NAME    ADDRESS                                  AS  ROLE    STATE          FOR  FAMILY  RECEIVED  ACCEPTED  ADVERTISED  LAST ERROR
+fabric  192.168.11.2                          64512  fabric  Established  1h02m  ipv4      100000     99999           2
+                                                                                 ipv6           1         1           0
+v6      2001:db8:11:1111:2222:3333:4444:5555      -  host    OpenConfirm    45s                                          connection refused
+"
+    );
+}
+
+#[test]
+fn one_session_in_detail() {
+    assert_eq!(
+        printed(|out| detail(out, &peer())),
+        "\
+fabric (192.168.11.2)
+  state         Established for 1h02m
+  AS            64512
+  role          fabric
+  router id     10.0.0.1
+  connection    192.168.11.3:179 (here) - 192.168.11.2:41000
+  hold time     90 s
+  capabilities  4-octet AS, route refresh
+  times lost    1
+  last error    Cease: administrative reset
+
+  FAMILY  RECEIVED  ACCEPTED  ADVERTISED  END-OF-RIB
+  ipv4      100000     99999           2  received
+
+  MESSAGES  OPEN  UPDATE  NOTIFICATION  KEEPALIVE  ROUTE-REFRESH
+  received     1    1234             0         60              0
+  sent         1       3             0         61              0
+"
+    );
+}
+
+#[test]
+fn a_session_that_never_was_shows_only_what_is_known() {
+    let text = printed(|out| detail(out, &peer_down()));
+    assert!(text.contains("state       OpenConfirm for 45s"), "{text}");
+    assert!(text.contains("AS          -"), "{text}");
+    assert!(!text.contains("hold time") && !text.contains("FAMILY"), "{text}");
+}

@@ -1,0 +1,148 @@
+//! `perouter status`: one screen that starts with whether everything is in order.
+
+use std::io;
+
+use super::out::{Out, Style, clean};
+use super::table::{Cell, Table, number, text};
+use super::{count, duration, peers, verdicts};
+use crate::admin::client::Client;
+use crate::admin::model::{Level, Link, Mode, Status};
+use crate::cli::Format;
+use crate::exit::{Exit, Failure};
+
+/// Warnings shown; all of them are in the JSON and the log.
+const RECENT: usize = 10;
+
+/// Asks and prints; not healthy when a problem is listed.
+///
+/// # Errors
+/// Those of the client.
+pub(crate) async fn run(client: &mut Client, out: &mut Out<'_>, format: Format) -> Result<Exit, Failure> {
+    let status = client.status().await?;
+    match format {
+        Format::Json => out.json(&status)?,
+        Format::Table => print(out, &status)?,
+    }
+    Ok(Exit::healthy(status.healthy))
+}
+
+fn print(out: &mut Out<'_>, status: &Status) -> io::Result<()> {
+    head(out, status)?;
+    if !status.verdicts.is_empty() || status.no_config.is_some() {
+        out.line("\nConfiguration")?;
+        if let Some(reason) = &status.no_config {
+            out.line(&format!("  none: {}", clean(reason)))?;
+        }
+        verdicts::print(out, 2, &status.verdicts)?;
+    }
+    if !status.links.is_empty() || !status.host_errors.is_empty() || !status.host_warnings.is_empty() {
+        out.line("\nHost")?;
+        host(out, status)?;
+    }
+    out.line("\nSessions")?;
+    if status.peers.is_empty() {
+        out.line("  none")?;
+    } else {
+        peers::table(out, 2, &status.peers)?;
+    }
+    if let Some(router) = &status.router {
+        out.line("\nRoutes")?;
+        let known: Vec<_> =
+            router.destinations.iter().map(|of| format!("{} {}", of.count, of.family.short())).collect();
+        out.line(&format!("  known      {} destinations", known.join(", ")))?;
+        let fib = &router.fib;
+        out.line(&format!(
+            "  in kernel  {} installed, {} pending, {} refused, {}",
+            fib.installed,
+            fib.pending,
+            fib.failed,
+            count(usize::try_from(fib.groups).unwrap_or(usize::MAX), "next-hop group")
+        ))?;
+    }
+    warnings(out, status)
+}
+
+fn head(out: &mut Out<'_>, status: &Status) -> io::Result<()> {
+    let mode = match status.mode {
+        Mode::Run => "run",
+        Mode::Speak => "speak",
+    };
+    let uptime = duration(status.uptime_seconds);
+    out.line(&format!("perouter {} ({mode}), up {uptime}, pid {}", clean(&status.version), status.pid))?;
+    let mut facts = Vec::new();
+    if let Some(node) = &status.node {
+        facts.push(format!("node {}, index {}", node.name, node.index));
+    }
+    if let Some(router) = &status.router
+        && let (Some(asn), Some(id)) = (router.asn, router.router_id)
+    {
+        facts.push(format!("AS {asn}, router id {id}"));
+    }
+    if let Some(namespace) = &status.namespace {
+        facts.push(format!("namespace {namespace}"));
+    }
+    if !facts.is_empty() {
+        out.line(&clean(&facts.join("; ")))?;
+    }
+    if status.healthy {
+        return out.styled(Style::Good, "healthy");
+    }
+    out.styled(Style::Bad, &format!("NOT HEALTHY: {}", count(status.problems.len(), "problem")))?;
+    for problem in &status.problems {
+        out.line(&format!("  {}", clean(problem)))?;
+    }
+    Ok(())
+}
+
+fn host(out: &mut Out<'_>, status: &Status) -> io::Result<()> {
+    if !status.links.is_empty() {
+        let mut table = Table::new(2, [text("LINK"), text("STATE"), number("MTU"), text("ADDRESSES")]);
+        for link in &status.links {
+            let (style, state) = state(link);
+            let addresses: Vec<_> = link.addresses.iter().map(ToString::to_string).collect();
+            table.row([
+                Cell::from(&link.name),
+                Cell::styled(style, state),
+                Cell::from(link.mtu.to_string()),
+                Cell::from(addresses.join(" ")),
+            ]);
+        }
+        table.print(out)?;
+    }
+    for error in &status.host_errors {
+        out.styled(Style::Bad, &format!("  error: {}: {}", clean(&error.object), clean(&error.message)))?;
+    }
+    for warning in &status.host_warnings {
+        out.styled(Style::Warn, &format!("  warning: {}", clean(warning)))?;
+    }
+    Ok(())
+}
+
+fn state(link: &Link) -> (Style, &'static str) {
+    match (link.up, link.carrier) {
+        (true, true) => (Style::Good, "up"),
+        (true, false) => (Style::Bad, "no carrier"),
+        (false, _) => (Style::Bad, "down"),
+    }
+}
+
+/// The latest warnings, oldest first, so that the newest stands nearest to the prompt.
+fn warnings(out: &mut Out<'_>, status: &Status) -> io::Result<()> {
+    let mut recent: Vec<_> =
+        status.events.iter().rev().filter(|event| event.level == Level::Warn).take(RECENT).collect();
+    if recent.is_empty() {
+        return Ok(());
+    }
+    recent.reverse();
+    out.line("\nRecent warnings")?;
+    for event in recent {
+        let peer = event.peer.map(|peer| format!("{peer}: ")).unwrap_or_default();
+        let age = format!("{} ago", duration(event.age_seconds));
+        out.line(&format!("  {age:<10}  {peer}{}", clean(&event.text)))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "status_tests.rs"]
+mod tests;

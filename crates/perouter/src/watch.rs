@@ -1,0 +1,172 @@
+//! The kernel's state on its way to the engine, and the news that something of it changed.
+//!
+//! Owns: one thread per watched namespace that blocks in `kernel::monitor`, and a [`News`] that collects what it
+//! says until somebody takes it (latest wins: nothing queues).
+//! Emits: `Links`, `Underlying` and `FibLost` to the speaker, links to the [`Status`].
+//! Does not: repair anything; see [`crate::host`]. The threads end with the process, or when the monitor cannot be
+//! opened any more.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use engine::{Event, Level, Link, UnderlyingRoute};
+use kernel::monitor::{Changes, LinkInfo, Monitor, RouteInfo};
+use kernel::netns::Namespace;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use crate::speaker::SpeakerHandle;
+use crate::speaker::connection::words;
+use crate::status::Status;
+
+/// Wait before a monitor that failed is opened again.
+const REOPEN: Duration = Duration::from_secs(1);
+
+const EVERYTHING: Changes = Changes { links: true, routes: true, resync: true };
+
+/// What changed and was not taken yet. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct News {
+    shared: Arc<(Mutex<Changes>, Notify)>,
+}
+
+impl News {
+    /// Adds to what was not taken yet.
+    pub(crate) fn add(&self, changes: Changes) {
+        let (pending, notify) = &*self.shared;
+        let mut pending = pending.lock().unwrap_or_else(PoisonError::into_inner);
+        pending.links |= changes.links;
+        pending.routes |= changes.routes;
+        pending.resync |= changes.resync;
+        notify.notify_one();
+    }
+
+    /// Waits until something changed and takes it. For one taker; safe to cancel.
+    pub(crate) async fn take(&self) -> Changes {
+        let (pending, notify) = &*self.shared;
+        loop {
+            notify.notified().await;
+            let mut pending = pending.lock().unwrap_or_else(PoisonError::into_inner);
+            if *pending != Changes::default() {
+                return std::mem::take(&mut pending);
+            }
+        }
+    }
+}
+
+/// Subscribes to `namespace` and feeds `targets` for the life of the process.
+pub(crate) fn monitor(namespace: Namespace, name: &str, targets: Vec<News>) -> io::Result<()> {
+    let mut monitor = Monitor::open(&namespace)?;
+    let name = name.to_owned();
+    thread::Builder::new().name(format!("watch-{name}")).spawn(move || {
+        loop {
+            let changes = match monitor.wait() {
+                // Without changes: it was stopped.
+                Ok(changes) if changes == Changes::default() => return,
+                Ok(changes) => changes,
+                Err(error) => {
+                    tracing::warn!(namespace = name, error = %words(&error), "lost the kernel's notifications, subscribing again");
+                    thread::sleep(REOPEN);
+                    if let Ok(new) = Monitor::open(&namespace) {
+                        monitor = new;
+                    }
+                    EVERYTHING
+                }
+            };
+            targets.iter().for_each(|target| target.add(changes));
+        }
+    })?;
+    Ok(())
+}
+
+/// Links and routes of a namespace as they are, for the engine and the status. Blocks for netlink.
+pub(crate) fn read(namespace: &Namespace) -> io::Result<(Vec<LinkInfo>, Vec<RouteInfo>)> {
+    Ok((kernel::monitor::links(namespace)?, kernel::monitor::foreign_routes(namespace)?))
+}
+
+/// As the engine knows links.
+pub(crate) fn links_event(links: &[LinkInfo]) -> Event {
+    let link = |link: &LinkInfo| Link {
+        index: link.index,
+        name: link.name.clone(),
+        up: link.up && link.carrier,
+        addresses: link.addresses.clone(),
+    };
+    Event::Links(links.iter().map(link).collect())
+}
+
+/// As the engine knows routes that are not ours.
+pub(crate) fn routes_event(routes: &[RouteInfo]) -> Event {
+    let route = |route: &RouteInfo| UnderlyingRoute { prefix: route.prefix, gateway: route.gateway, link: route.link };
+    Event::Underlying(routes.iter().map(route).collect())
+}
+
+/// Keeps the speaker's picture of its namespace current: reads what `news` says has changed and tells it. Runs
+/// until it is aborted.
+pub(crate) fn follow(namespace: Namespace, news: News, speaker: SpeakerHandle, status: Status) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        loop {
+            let changes = news.take().await;
+            if let Err(error) = update(&namespace, changes, &speaker, &status).await {
+                let text = format!("cannot read links and routes of the router: {}; trying again", words(&error));
+                status.note(Level::Warn, None, text);
+                tokio::time::sleep(REOPEN).await;
+                news.add(EVERYTHING);
+            }
+        }
+    })
+}
+
+/// Reads what changed and tells the speaker, links before routes: routes name links.
+pub(crate) async fn update(
+    namespace: &Namespace,
+    changes: Changes,
+    speaker: &SpeakerHandle,
+    status: &Status,
+) -> io::Result<()> {
+    let namespace = namespace.clone();
+    let (links, routes) = tokio::task::spawn_blocking(move || read(&namespace)).await.map_err(io::Error::other)??;
+    if changes.links || changes.resync {
+        speaker.tell(links_event(&links)).await;
+        status.update(|data| data.links = links);
+    }
+    // A link that goes down takes routes along, of which the kernel does not always tell.
+    speaker.tell(routes_event(&routes)).await;
+    if changes.resync {
+        speaker.tell(Event::FibLost).await;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn changes_add_up_until_they_are_taken() {
+        let news = News::default();
+        news.add(Changes { links: true, ..Changes::default() });
+        news.add(Changes { resync: true, ..Changes::default() });
+        assert_eq!(news.take().await, Changes { links: true, routes: false, resync: true });
+        news.add(Changes { routes: true, ..Changes::default() });
+        assert_eq!(news.take().await, Changes { links: false, routes: true, resync: false });
+    }
+
+    #[test]
+    fn a_link_without_carrier_is_down_for_the_engine() {
+        let link = LinkInfo {
+            index: 3,
+            name: "eth1".into(),
+            up: true,
+            carrier: false,
+            mtu: 1500,
+            kind: String::new(),
+            addresses: Vec::new(),
+        };
+        let up = LinkInfo { carrier: true, ..link.clone() };
+        let Event::Links(links) = links_event(&[link, up]) else { panic!("wanted links") };
+        assert_eq!(links.iter().map(|link| link.up).collect::<Vec<_>>(), [false, true]);
+    }
+}

@@ -1,0 +1,7 @@
+//! The daemons for real, in network namespaces of their own. Needs root and iproute2; everything made has a unique name
+//! and goes away with the test, also when it fails.
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test fails where it stands, and says why")]
+
+mod run;
+mod speak;
+mod support;

@@ -1,0 +1,223 @@
+//! `perouter run`: a leaf, a node and the router that the node's perouter makes.
+//!
+//! ```text
+//!  leaf 192.168.11.2 ---- eth1 192.168.11.3 [router] pt-ns 192.169.10.1 ---- pt-host 192.169.10.2 node
+//!  AS 64512, 203.0.113.0/24                 AS 64514                              AS 64515, 198.51.100.0/24
+//! ```
+
+use std::fs;
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use crate::support::{Daemon, Namespace, command, has, ip, routes, wait_until};
+
+const UNDERLAY: &str = "underlays:\n  - asn: 64514\n    interfaces:\n      - type: NetworkDevice\n        \
+     networkDevice: { interfaceName: eth1 }\n    neighbors:\n      - asn: 64512\n        address: \"192.168.11.2\"\n        \
+     connectTimeSeconds: 1\n";
+const PASSTHROUGH: &str = "bgppassthrough:\n  hostSession:\n    asn: 64514\n    hostASN: 64515\n    \
+     localCIDR: { ipv4: \"192.169.10.0/24\" }\n";
+
+struct Site {
+    leaf: Namespace,
+    node: Namespace,
+    router: Namespace,
+    folder: TempDir,
+}
+
+impl Site {
+    fn new() -> Self {
+        let site = Self {
+            leaf: Namespace::new("leaf"),
+            node: Namespace::new("node"),
+            router: Namespace::name("router"),
+            folder: tempfile::tempdir().unwrap(),
+        };
+        ip(&format!("link add name eth1 netns {} type veth peer name leaf0 netns {}", site.node, site.leaf));
+        ip(&format!("-n {} address add 192.168.11.2/24 dev leaf0", site.leaf));
+        ip(&format!("-n {} link set leaf0 up", site.leaf));
+        ip(&format!("-n {} address add 192.168.11.3/24 dev eth1", site.node));
+        ip(&format!("-n {} link set eth1 up", site.node));
+        ip(&format!("-n {} address add 203.0.113.1/24 dev lo", site.leaf));
+        ip(&format!("-n {} address add 198.51.100.1/24 dev lo", site.node));
+        fs::create_dir(site.path("configs")).unwrap();
+        fs::write(site.path("node-config.yaml"), "nodeIndex:\n  index: 0\nnodeName: worker-1\n").unwrap();
+        site
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes `configs/openpe_NAME.yaml`, at once as an editor does.
+    fn write(&self, name: &str, text: &str) {
+        let new = self.path("new");
+        fs::write(&new, text).unwrap();
+        fs::rename(new, self.path(&format!("configs/openpe_{name}.yaml"))).unwrap();
+    }
+
+    fn remove(&self, name: &str) {
+        fs::remove_file(self.path(&format!("configs/openpe_{name}.yaml"))).unwrap();
+    }
+
+    fn run(&self, log: &str) -> Daemon {
+        let args: Vec<PathBuf> = [
+            "--state-dir".into(),
+            self.path("run-state"),
+            "run".into(),
+            "--config-dir".into(),
+            self.path("configs"),
+            "--node-config".into(),
+            self.path("node-config.yaml"),
+            "--namespace".into(),
+            PathBuf::from(&self.router.0),
+        ]
+        .into();
+        let args: Vec<_> = args.iter().map(PathBuf::as_path).collect();
+        Daemon::start(&self.node, &self.path(log), &args)
+    }
+
+    fn speak(&self, namespace: &Namespace, name: &str, asn: u32, peer: &str, network: &str) -> Daemon {
+        let file = self.path(&format!("{name}.yaml"));
+        let state = self.path(&format!("{name}-state"));
+        let text = format!(
+            "asn: {asn}\nrouterID: 10.0.1.1\nconnectRetrySeconds: 1\nneighbors:\n  - {{name: router, address: {peer}, \
+             asn: 64514, role: peer, addressFamilies: [ipv4unicast]}}\nnetworks: [{network}]\nstateDir: {}\n",
+            state.display()
+        );
+        fs::write(&file, text).unwrap();
+        Daemon::start(namespace, &self.path(&format!("{name}.log")), &["speak".as_ref(), &file])
+    }
+
+    fn leaf(&self) -> Daemon {
+        self.speak(&self.leaf, "leaf", 64512, "192.168.11.3", "203.0.113.0/24")
+    }
+
+    fn host(&self) -> Daemon {
+        self.speak(&self.node, "host", 64515, "192.169.10.1", "198.51.100.0/24")
+    }
+
+    fn ping(&self) -> bool {
+        let inside = format!("netns exec {} ping -n -c 1 -W 1 -I 198.51.100.1 203.0.113.1", self.node);
+        command("ip", &inside.split(' ').collect::<Vec<_>>()).status.success()
+    }
+
+    fn link(&self, namespace: &Namespace, link: &str) -> bool {
+        command("ip", &["-n", &namespace.0, "link", "show", "dev", link]).status.success()
+    }
+}
+
+#[test]
+fn yaml_becomes_a_working_router_and_its_removal_gives_the_nic_back() {
+    let site = Site::new();
+    let (_leaf, _host) = (site.leaf(), site.host());
+    let run = site.run("run.log");
+    wait_until("the daemon waits for files", || run.log().contains("waiting for configuration"));
+
+    site.write("a", UNDERLAY);
+    site.write("b", PASSTHROUGH);
+    wait_until("the leaf's prefix is with the host", || has(&site.node.0, "203.0.113.0/24"));
+    wait_until("the host's prefix is with the leaf", || has(&site.leaf.0, "198.51.100.0/24"));
+    wait_until("a packet goes there and back", || site.ping());
+    assert!(!site.link(&site.node, "eth1"), "the NIC belongs to the router");
+
+    // A bad file beside the good ones takes nothing down.
+    site.write("c", "underlays: 7\n");
+    wait_until("the bad file is reported", || run.log().contains("openpe_c.yaml"));
+    assert!(site.ping());
+
+    // An accident in the Underlay's file neither.
+    site.write("a", "underlays: [\n");
+    wait_until("the accident is reported", || run.log().contains("the router stays as it is"));
+    assert!(site.ping());
+
+    // Removal is meant.
+    site.remove("c");
+    site.remove("a");
+    wait_until("the NIC is back with its address", || {
+        site.link(&site.node, "eth1") && ip(&format!("-n {} address", site.node)).contains("192.168.11.3/24")
+    });
+    wait_until("the veth is gone", || !site.link(&site.node, "pt-host"));
+    wait_until("the leaf forgets", || !has(&site.leaf.0, "198.51.100.0/24"));
+
+    // And all of it comes back.
+    site.write("a", UNDERLAY);
+    wait_until("a packet goes there and back again", || site.ping());
+    run.stop();
+}
+
+#[test]
+fn a_stopped_router_leaves_the_data_plane_and_the_next_one_repeats_nothing() {
+    let site = Site::new();
+    site.write("a", &format!("{UNDERLAY}{PASSTHROUGH}"));
+    let run = site.run("first.log");
+    let leaf = site.leaf();
+    wait_until("the router has the leaf's prefix", || {
+        fs::exists(format!("/var/run/netns/{}", site.router)).unwrap() && has(&site.router.0, "203.0.113.0/24")
+    });
+    run.stop();
+    assert!(has(&site.router.0, "203.0.113.0/24"), "{}", routes(&site.router.0));
+    assert!(site.link(&site.node, "pt-host") && !site.link(&site.node, "eth1"));
+    assert!(!site.path("run-state/perouter.sock").exists());
+
+    let index = |link: &str| ip(&format!("-n {} -o link show dev {link}", site.node));
+    let before = index("pt-host");
+    let again = site.run("second.log");
+    wait_until("the session is back", || leaf.log().matches("stablished").count() >= 2);
+    assert!(has(&site.router.0, "203.0.113.0/24"));
+    assert_eq!(index("pt-host"), before, "the veth was made anew");
+    assert!(!again.log().contains("create veth"), "{}", again.log());
+    again.stop();
+}
+
+#[test]
+fn what_strangers_remove_is_repaired() {
+    let site = Site::new();
+    site.write("a", &format!("{UNDERLAY}{PASSTHROUGH}"));
+    let (_leaf, _host, run) = (site.leaf(), site.host(), site.run("run.log"));
+    wait_until("a packet goes there and back", || site.ping());
+
+    ip(&format!("-n {} link delete pt-host", site.node));
+    wait_until("the veth is back", || site.link(&site.node, "pt-host"));
+    wait_until("packets flow again", || site.ping());
+
+    ip(&format!("-n {} address delete 192.169.10.2/24 dev pt-host", site.node));
+    wait_until("the address is back", || ip(&format!("-n {} address", site.node)).contains("192.169.10.2/24"));
+
+    ip(&format!("netns delete {}", site.router));
+    wait_until("the namespace has its name again", || {
+        command("ip", &["-n", &site.router.0, "link", "show", "dev", "pt-ns"]).status.success()
+    });
+    wait_until("packets still flow", || site.ping());
+    run.stop();
+}
+
+#[test]
+fn a_nic_that_does_not_exist_is_named_and_taken_when_it_comes() {
+    let site = Site::new();
+    ip(&format!("-n {} link set eth1 down", site.node));
+    ip(&format!("-n {} link set eth1 name other", site.node));
+    site.write("a", &format!("{UNDERLAY}{PASSTHROUGH}"));
+    ip(&format!("-n {} link set other up", site.node));
+    ip(&format!("-n {} route add default via 192.168.11.2 dev other", site.node));
+    let run = site.run("run.log");
+    wait_until("the missing NIC is named", || run.log().contains("eth1"));
+    wait_until("what does not depend on it is there", || site.link(&site.node, "pt-host"));
+    ip(&format!("-n {} link set other name eth1", site.node));
+    wait_until("the NIC is taken", || !site.link(&site.node, "eth1"));
+    wait_until("a lost default route is told", || run.log().contains("NIC eth1 carries a default route of the host"));
+    run.stop();
+}
+
+#[test]
+fn a_second_run_and_a_missing_node_file_are_refused_in_one_sentence() {
+    let site = Site::new();
+    let run = site.run("first.log");
+    wait_until("the first one is up", || site.path("run-state/perouter.sock").exists());
+    let text = site.run("second.log").refusal();
+    assert!(text.contains(&format!("another `perouter run` is active on this node (pid {}", run.id())), "{text}");
+    run.stop();
+    fs::remove_file(site.path("node-config.yaml")).unwrap();
+    let text = site.run("third.log").refusal();
+    assert!(text.contains("node-config.yaml"), "{text}");
+}

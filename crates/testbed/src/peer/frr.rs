@@ -1,0 +1,142 @@
+//! FRRouting: zebra for the kernel, bgpd for the sessions, asked through vtysh.
+//!
+//! Both run as the distribution's user `frr` from a directory of their own, so any number of them fits on a
+//! machine. Configured as frr-k8s does it: no policy required, no import check, retry after a second.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::os::unix::fs::chown;
+use std::path::Path;
+
+use ipnet::IpNet;
+use serde_json::Value;
+
+use super::{Family, LearnedRoute, Peer, program, text};
+use crate::process::run_ok;
+use crate::{LabError, Result};
+
+pub(super) fn start(peer: &Peer) -> Result<u32> {
+    let dir = &peer.dir;
+    let (uid, gid) = frr_user()?;
+    chown(dir, Some(uid), Some(gid))
+        .map_err(|e| LabError::new(format!("{} cannot be given to user frr: {e}", dir.display())))?;
+    let zebra_config = peer.write("zebra.conf", "hostname lab\n")?;
+    let bgpd_config = peer.write("bgpd.conf", &config(peer))?;
+    let (zebra, bgpd) = (program("zebra")?, program("bgpd")?);
+    let common = |name: &str, config: &Path| {
+        [
+            "-f".to_owned(),
+            text(config),
+            "-i".to_owned(),
+            text(&dir.join(format!("{name}.pid"))),
+            "-z".to_owned(),
+            text(&dir.join("zserv.api")),
+            "--vty_socket".to_owned(),
+            text(dir),
+            "-P".to_owned(),
+            "0".to_owned(),
+            "--log".to_owned(),
+            "stdout".to_owned(),
+        ]
+    };
+    let args = common("zebra", &zebra_config);
+    let args: Vec<_> = args.iter().map(String::as_str).collect();
+    let pid = peer.lab.spawn(&peer.ns, &zebra, &args, &dir.join("zebra.log"))?;
+    peer.until_ready(pid, || vtysh(peer, "zebra", &["show zebra"]))?;
+
+    let args = common("bgpd", &bgpd_config);
+    let mut args: Vec<_> = args.iter().map(String::as_str).collect();
+    if !peer.config.listen {
+        args.extend(["-p", "0"]);
+    }
+    if !peer.config.install {
+        args.push("-n");
+    }
+    let pid = peer.lab.spawn(&peer.ns, &bgpd, &args, &dir.join("bgpd.log"))?;
+    peer.until_ready(pid, || vtysh(peer, "bgpd", &["show bgp summary json"]))?;
+    Ok(pid)
+}
+
+pub(super) fn established(peer: &Peer, neighbor: IpAddr) -> Result<bool> {
+    let answer = ask(peer, &format!("show bgp neighbors {neighbor} json"))?;
+    Ok(answer[neighbor.to_string()]["bgpState"] == "Established")
+}
+
+pub(super) fn routes(peer: &Peer, family: Family) -> Result<Vec<LearnedRoute>> {
+    let answer = ask(peer, &format!("show bgp {} unicast json", word(family)))?;
+    let routes = answer["routes"].as_object().into_iter().flatten();
+    Ok(routes.filter_map(|(prefix, paths)| best(prefix, paths.as_array()?)).collect())
+}
+
+pub(super) fn network(peer: &Peer, prefix: IpNet, announced: bool) -> Result<()> {
+    let no = if announced { "" } else { "no " };
+    let router = format!("router bgp {}", peer.config.asn);
+    let family = format!("address-family {} unicast", word(Family::of(prefix)));
+    vtysh(peer, "bgpd", &["configure terminal", &router, &family, &format!("{no}network {prefix}")]).map(drop)
+}
+
+fn best(prefix: &str, paths: &[Value]) -> Option<LearnedRoute> {
+    let path = paths.iter().find(|p| p["bestpath"] == true)?;
+    let hops = path["nexthops"].as_array()?;
+    // With IPv6 a link-local next hop may stand beside the global one.
+    let hop = hops.iter().find(|h| h["scope"] != "link-local").or(hops.first())?;
+    let next_hop: IpAddr = hop["ip"].as_str()?.parse().ok()?;
+    if next_hop.is_unspecified() {
+        return None; // its own
+    }
+    let as_path = path["path"].as_str()?.split_whitespace().map(|a| a.parse().ok()).collect::<Option<_>>()?;
+    Some(LearnedRoute { prefix: prefix.parse().ok()?, next_hop, as_path })
+}
+
+fn config(peer: &Peer) -> String {
+    let config = &peer.config;
+    let mut out = format!(
+        "hostname lab\nlog stdout informational\nrouter bgp {}\n bgp router-id {}\n no bgp ebgp-requires-policy\n \
+         no bgp network import-check\n no bgp default ipv4-unicast\n",
+        config.asn, config.router_id
+    );
+    for n in &config.neighbors {
+        let address = n.address;
+        let _ = writeln!(out, " neighbor {address} remote-as {}", n.asn);
+        let _ = writeln!(out, " neighbor {address} timers 3 9");
+        let _ = writeln!(out, " neighbor {address} timers connect 1");
+    }
+    for family in Family::ALL {
+        let _ = writeln!(out, " address-family {} unicast", word(family));
+        for prefix in peer.networks(family) {
+            let _ = writeln!(out, "  network {prefix}");
+        }
+        for n in config.neighbors.iter().filter(|n| n.families.contains(&family)) {
+            let _ = writeln!(out, "  neighbor {} activate", n.address);
+        }
+        let _ = writeln!(out, " exit-address-family");
+    }
+    out
+}
+
+fn word(family: Family) -> &'static str {
+    match family {
+        Family::Ipv4 => "ipv4",
+        Family::Ipv6 => "ipv6",
+    }
+}
+
+fn ask(peer: &Peer, question: &str) -> Result<Value> {
+    let answer = vtysh(peer, "bgpd", &[question])?;
+    serde_json::from_str(&answer).map_err(|e| LabError::new(format!("vtysh: `{question}`: {e}: {answer}")))
+}
+
+fn vtysh(peer: &Peer, daemon: &str, commands: &[&str]) -> Result<String> {
+    let dir = text(&peer.dir);
+    let mut args = vec!["--vty_socket", dir.as_str(), "-d", daemon];
+    commands.iter().for_each(|c| args.extend(["-c", c]));
+    run_ok(None, program("vtysh")?, &args)
+}
+
+/// Uid and gid of the user that FRR's package makes.
+fn frr_user() -> Result<(u32, u32)> {
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let fields = users.lines().map(|l| l.split(':').collect::<Vec<_>>()).find(|f| f.first() == Some(&"frr"));
+    let id = |i: usize| fields.as_ref()?.get(i)?.parse().ok();
+    id(2).zip(id(3)).ok_or_else(|| LabError::new("FRR's user `frr` is missing: reinstall the package frr"))
+}
