@@ -83,10 +83,7 @@ impl Capability {
     }
 
     pub(crate) fn decode(code: u8, value: &[u8]) -> Self {
-        Self::decode_known(code, value).unwrap_or_else(|| Self::Unknown {
-            code,
-            value: value.to_vec(),
-        })
+        Self::decode_known(code, value).unwrap_or_else(|| Self::Unknown { code, value: value.to_vec() })
     }
 
     /// `None`: not known, or not well formed.
@@ -105,13 +102,7 @@ impl Capability {
                 let mut families = Vec::with_capacity(value.len() / 6);
                 while !read.is_empty() {
                     let (afi, safi, next_hop) = (read.u16()?, read.u16()?, read.u16()?);
-                    families.push((
-                        AfiSafi {
-                            afi,
-                            safi: u8::try_from(safi).ok()?,
-                        },
-                        next_hop,
-                    ));
+                    families.push((AfiSafi { afi, safi: u8::try_from(safi).ok()? }, next_hop));
                 }
                 Self::ExtendedNextHop(families)
             }
@@ -208,11 +199,7 @@ impl fmt::Display for Capability {
                     f.write_str(", over notifications")?;
                 }
                 for (family, preserved) in &restart.families {
-                    write!(
-                        f,
-                        ", {family}{}",
-                        if *preserved { " preserved" } else { "" }
-                    )?;
+                    write!(f, ", {family}{}", if *preserved { " preserved" } else { "" })?;
                 }
                 f.write_str(")")
             }

@@ -90,9 +90,7 @@ impl FamilySet {
 
     /// Those in the set, in the order of [`Family::ALL`].
     pub fn iter(self) -> impl Iterator<Item = Family> {
-        Family::ALL
-            .into_iter()
-            .filter(move |family| self.contains(*family))
+        Family::ALL.into_iter().filter(move |family| self.contains(*family))
     }
 
     /// Whether there is none.

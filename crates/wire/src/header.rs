@@ -33,15 +33,9 @@ pub enum MessageType {
 
 impl MessageType {
     fn from_code(code: u8) -> Option<Self> {
-        [
-            Self::Open,
-            Self::Update,
-            Self::Notification,
-            Self::Keepalive,
-            Self::RouteRefresh,
-        ]
-        .into_iter()
-        .find(|kind| *kind as u8 == code)
+        [Self::Open, Self::Update, Self::Notification, Self::Keepalive, Self::RouteRefresh]
+            .into_iter()
+            .find(|kind| *kind as u8 == code)
     }
 
     /// The lengths that this type may have, header included. A ROUTE-REFRESH that is too short has an error code of its
@@ -77,38 +71,23 @@ pub struct Frame<'a> {
 pub fn next_frame(buf: &[u8], max_len: usize) -> Result<Option<Frame<'_>>, Notification> {
     let seen = buf.len().min(MARKER.len());
     if buf[..seen] != MARKER[..seen] {
-        return Err(Notification::new(
-            code::MESSAGE_HEADER,
-            code::header::CONNECTION_NOT_SYNCHRONIZED,
-        ));
+        return Err(Notification::new(code::MESSAGE_HEADER, code::header::CONNECTION_NOT_SYNCHRONIZED));
     }
     let Some(&[hi, lo, kind]) = buf.get(MARKER.len()..HEADER_LEN) else {
         return Ok(None);
     };
     let len = usize::from(u16::from_be_bytes([hi, lo]));
-    let bad_length = || {
-        Notification::with_data(
-            code::MESSAGE_HEADER,
-            code::header::BAD_MESSAGE_LENGTH,
-            vec![hi, lo],
-        )
-    };
+    let bad_length = || Notification::with_data(code::MESSAGE_HEADER, code::header::BAD_MESSAGE_LENGTH, vec![hi, lo]);
     if !(HEADER_LEN..=max_len).contains(&len) {
         return Err(bad_length());
     }
     let Some(kind) = MessageType::from_code(kind) else {
-        return Err(Notification::with_data(
-            code::MESSAGE_HEADER,
-            code::header::BAD_MESSAGE_TYPE,
-            vec![kind],
-        ));
+        return Err(Notification::with_data(code::MESSAGE_HEADER, code::header::BAD_MESSAGE_TYPE, vec![kind]));
     };
     if !kind.lengths(max_len).contains(&len) {
         return Err(bad_length());
     }
-    Ok(buf
-        .get(HEADER_LEN..len)
-        .map(|body| Frame { kind, body, len }))
+    Ok(buf.get(HEADER_LEN..len).map(|body| Frame { kind, body, len }))
 }
 
 /// Appends a KEEPALIVE.
@@ -139,10 +118,7 @@ impl Message {
     /// Fills in the length. Every caller keeps to 65535 octets; a longer message would be cut by its receiver.
     pub(crate) fn finish(self, out: &mut [u8]) {
         let len = self.len(out);
-        debug_assert!(
-            len <= MAX_LEN_EXTENDED,
-            "callers keep messages within 65535 octets"
-        );
+        debug_assert!(len <= MAX_LEN_EXTENDED, "callers keep messages within 65535 octets");
         put_u16(out, self.start + MARKER.len(), len);
     }
 }

@@ -11,14 +11,7 @@ fn a_keepalive_is_its_header() {
     encode_keepalive(&mut out);
     assert_eq!(out, header(19, 4));
     let frame = next_frame(&out, MAX_LEN).unwrap().unwrap();
-    assert_eq!(
-        frame,
-        Frame {
-            kind: MessageType::Keepalive,
-            body: &[],
-            len: 19
-        }
-    );
+    assert_eq!(frame, Frame { kind: MessageType::Keepalive, body: &[], len: 19 });
 }
 
 #[test]
@@ -26,18 +19,11 @@ fn a_frame_waits_for_its_last_octet() {
     let mut message = header(23, 2);
     message.extend_from_slice(&[0; 4]);
     for len in 0..message.len() {
-        assert_eq!(
-            next_frame(&message[..len], MAX_LEN),
-            Ok(None),
-            "{len} octets"
-        );
+        assert_eq!(next_frame(&message[..len], MAX_LEN), Ok(None), "{len} octets");
     }
     message.push(0xff); // the next message
     let frame = next_frame(&message, MAX_LEN).unwrap().unwrap();
-    assert_eq!(
-        (frame.kind, frame.body, frame.len),
-        (MessageType::Update, &[0; 4][..], 23)
-    );
+    assert_eq!((frame.kind, frame.body, frame.len), (MessageType::Update, &[0; 4][..], 23));
 }
 
 #[test]
@@ -72,20 +58,13 @@ fn each_type_has_its_lengths() {
     for (len, kind, max_len, accepted) in table {
         let got = next_frame(&header(len, kind), max_len).map(|_| ());
         let error = Notification::with_data(1, 2, len.to_be_bytes().to_vec());
-        assert_eq!(
-            got,
-            if accepted { Ok(()) } else { Err(error) },
-            "type {kind}, {len} octets"
-        );
+        assert_eq!(got, if accepted { Ok(()) } else { Err(error) }, "type {kind}, {len} octets");
     }
 }
 
 #[test]
 fn an_unknown_type_comes_back_as_data() {
     for kind in [0, 6, 255] {
-        assert_eq!(
-            next_frame(&header(19, kind), MAX_LEN),
-            Err(Notification::with_data(1, 3, vec![kind]))
-        );
+        assert_eq!(next_frame(&header(19, kind), MAX_LEN), Err(Notification::with_data(1, 3, vec![kind])));
     }
 }

@@ -26,22 +26,18 @@ pub mod refresh;
 pub mod update;
 
 pub use attr::{
-    Aggregator, AsPath, Asns, Attributes, Community, ExtendedCommunity, LargeCommunity, Origin,
-    RawAttr, Segment, SegmentKind, Segments, UnknownOrigin, attr_code, attribute, attributes,
-    communities, extended_communities, flag, large_communities, needs_as4_path, prepend,
-    write_aggregator, write_as_path, write_as4_aggregator, write_as4_path, write_attribute,
-    write_two_octet,
+    Aggregator, AsPath, Asns, Attributes, Community, ExtendedCommunity, LargeCommunity, Origin, RawAttr, Segment,
+    SegmentKind, Segments, UnknownOrigin, attr_code, attribute, attributes, communities, extended_communities, flag,
+    large_communities, needs_as4_path, prepend, write_aggregator, write_as_path, write_as4_aggregator, write_as4_path,
+    write_attribute, write_two_octet,
 };
 pub use capability::{Capability, GracefulRestart};
 pub use family::{AfiSafi, Family, FamilySet};
-pub use header::{
-    Frame, HEADER_LEN, MAX_LEN, MAX_LEN_EXTENDED, MessageType, encode_keepalive, next_frame,
-};
+pub use header::{Frame, HEADER_LEN, MAX_LEN, MAX_LEN_EXTENDED, MessageType, encode_keepalive, next_frame};
 pub use nlri::{Nlri, NlriError, Prefixes, write_prefix};
 pub use notification::{Notification, code};
 pub use open::{AS_TRANS, Open};
 pub use refresh::{Refresh, RouteRefresh};
 pub use update::{
-    Consequence, DecodeContext, NextHop, Problem, Update, encode_end_of_rib, encode_reach,
-    encode_unreach, reach_fits,
+    Consequence, DecodeContext, NextHop, Problem, Update, encode_end_of_rib, encode_reach, encode_unreach, reach_fits,
 };

@@ -96,20 +96,12 @@ pub struct Notification {
 impl Notification {
     /// One without data.
     pub const fn new(code: u8, subcode: u8) -> Self {
-        Self {
-            code,
-            subcode,
-            data: Vec::new(),
-        }
+        Self { code, subcode, data: Vec::new() }
     }
 
     /// One with.
     pub const fn with_data(code: u8, subcode: u8, data: Vec<u8>) -> Self {
-        Self {
-            code,
-            subcode,
-            data,
-        }
+        Self { code, subcode, data }
     }
 
     /// One that ends a session in order (RFC 4486).
@@ -129,11 +121,7 @@ impl Notification {
     /// octets that [`crate::next_frame`] would have missed read as zero.
     pub fn decode(body: &[u8]) -> Self {
         let octet = |at: usize| body.get(at).copied().unwrap_or(0);
-        Self::with_data(
-            octet(0),
-            octet(1),
-            body.get(2..).unwrap_or_default().to_vec(),
-        )
+        Self::with_data(octet(0), octet(1), body.get(2..).unwrap_or_default().to_vec())
     }
 
     /// What the operator on the other side wrote (RFC 9003): a shutdown or reset with a well-formed, non-empty text. Bytes
@@ -145,9 +133,7 @@ impl Notification {
             return None;
         };
         let (len, text) = self.data.split_first()?;
-        let text = text
-            .get(..usize::from(*len))
-            .filter(|text| !text.is_empty())?;
+        let text = text.get(..usize::from(*len)).filter(|text| !text.is_empty())?;
         let mut shown = String::with_capacity(text.len());
         for c in String::from_utf8_lossy(text).chars() {
             if c.is_control() {
@@ -161,8 +147,7 @@ impl Notification {
 
     /// What a hard reset carries (RFC 8538 3).
     fn within_hard_reset(&self) -> Option<Self> {
-        let hard = (self.code, self.subcode) == (code::CEASE, code::cease::HARD_RESET)
-            && self.data.len() >= 2;
+        let hard = (self.code, self.subcode) == (code::CEASE, code::cease::HARD_RESET) && self.data.len() >= 2;
         // One level only: a hard reset within a hard reset is shown as bytes, so the depth is not the sender's choice.
         hard.then(|| Self::decode(&self.data))
             .filter(|inner| (inner.code, inner.subcode) != (code::CEASE, code::cease::HARD_RESET))
@@ -184,25 +169,19 @@ impl Notification {
 
     fn subcode_name(&self) -> Option<&'static str> {
         Some(match (self.code, self.subcode) {
-            (code::MESSAGE_HEADER, code::header::CONNECTION_NOT_SYNCHRONIZED) => {
-                "Connection Not Synchronized"
-            }
+            (code::MESSAGE_HEADER, code::header::CONNECTION_NOT_SYNCHRONIZED) => "Connection Not Synchronized",
             (code::MESSAGE_HEADER, code::header::BAD_MESSAGE_LENGTH) => "Bad Message Length",
             (code::MESSAGE_HEADER, code::header::BAD_MESSAGE_TYPE) => "Bad Message Type",
             (code::OPEN, code::open::UNSPECIFIC) => "Unspecific",
             (code::OPEN, code::open::UNSUPPORTED_VERSION) => "Unsupported Version Number",
             (code::OPEN, code::open::BAD_PEER_AS) => "Bad Peer AS",
             (code::OPEN, code::open::BAD_BGP_IDENTIFIER) => "Bad BGP Identifier",
-            (code::OPEN, code::open::UNSUPPORTED_OPTIONAL_PARAMETER) => {
-                "Unsupported Optional Parameter"
-            }
+            (code::OPEN, code::open::UNSUPPORTED_OPTIONAL_PARAMETER) => "Unsupported Optional Parameter",
             (code::OPEN, code::open::UNACCEPTABLE_HOLD_TIME) => "Unacceptable Hold Time",
             (code::OPEN, code::open::UNSUPPORTED_CAPABILITY) => "Unsupported Capability",
             (code::OPEN, code::open::ROLE_MISMATCH) => "Role Mismatch",
             (code::UPDATE, code::update::MALFORMED_ATTRIBUTE_LIST) => "Malformed Attribute List",
-            (code::UPDATE, code::update::UNRECOGNIZED_WELL_KNOWN) => {
-                "Unrecognized Well-known Attribute"
-            }
+            (code::UPDATE, code::update::UNRECOGNIZED_WELL_KNOWN) => "Unrecognized Well-known Attribute",
             (code::UPDATE, code::update::MISSING_WELL_KNOWN) => "Missing Well-known Attribute",
             (code::UPDATE, code::update::ATTRIBUTE_FLAGS) => "Attribute Flags Error",
             (code::UPDATE, code::update::ATTRIBUTE_LENGTH) => "Attribute Length Error",
@@ -225,9 +204,7 @@ impl Notification {
             (code::CEASE, code::cease::OUT_OF_RESOURCES) => "Out of Resources",
             (code::CEASE, code::cease::HARD_RESET) => "Hard Reset",
             (code::CEASE, code::cease::BFD_DOWN) => "BFD Down",
-            (code::ROUTE_REFRESH, code::route_refresh::INVALID_MESSAGE_LENGTH) => {
-                "Invalid Message Length"
-            }
+            (code::ROUTE_REFRESH, code::route_refresh::INVALID_MESSAGE_LENGTH) => "Invalid Message Length",
             _ => return None,
         })
     }

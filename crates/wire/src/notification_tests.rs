@@ -25,41 +25,20 @@ fn data_that_no_peer_must_accept_is_cut() {
 #[test]
 fn words() {
     let table = [
-        (
-            Notification::new(1, 1),
-            "Message Header Error/Connection Not Synchronized",
-        ),
-        (
-            Notification::with_data(2, 2, vec![0, 0, 0xfd, 0xe8]),
-            "OPEN Message Error/Bad Peer AS (data 0000fde8)",
-        ),
+        (Notification::new(1, 1), "Message Header Error/Connection Not Synchronized"),
+        (Notification::with_data(2, 2, vec![0, 0, 0xfd, 0xe8]), "OPEN Message Error/Bad Peer AS (data 0000fde8)"),
         (Notification::new(2, 0), "OPEN Message Error/Unspecific"),
-        (
-            Notification::new(3, 11),
-            "UPDATE Message Error/Malformed AS_PATH",
-        ),
+        (Notification::new(3, 11), "UPDATE Message Error/Malformed AS_PATH"),
         (Notification::new(4, 0), "Hold Timer Expired"),
-        (
-            Notification::new(5, 3),
-            "Finite State Machine Error/Unexpected Message in Established State",
-        ),
+        (Notification::new(5, 3), "Finite State Machine Error/Unexpected Message in Established State"),
         (Notification::cease(10), "Cease/BFD Down"),
         (Notification::cease(99), "Cease/subcode 99"),
-        (
-            Notification::new(7, 1),
-            "ROUTE-REFRESH Message Error/Invalid Message Length",
-        ),
+        (Notification::new(7, 1), "ROUTE-REFRESH Message Error/Invalid Message Length"),
         (Notification::new(42, 3), "code 42/subcode 3"),
         (Notification::new(42, 0), "code 42"),
-        (
-            cease(2, b"\x05maint"),
-            "Cease/Administrative Shutdown: maint",
-        ),
+        (cease(2, b"\x05maint"), "Cease/Administrative Shutdown: maint"),
         (cease(2, b"\x00"), "Cease/Administrative Shutdown (data 00)"),
-        (
-            cease(9, b"\x06\x04\x02ok"),
-            "Cease/Hard Reset: Cease/Administrative Reset: ok",
-        ),
+        (cease(9, b"\x06\x04\x02ok"), "Cease/Hard Reset: Cease/Administrative Reset: ok"),
         (cease(9, &[6, 9, 6, 9]), "Cease/Hard Reset (data 06090609)"),
     ];
     for (notification, words) in table {
@@ -72,27 +51,16 @@ fn words() {
 #[test]
 fn a_shutdown_text_is_safe_to_log() {
     assert_eq!(cease(4, b"\x03a\nb").shutdown_text().unwrap(), "a\\nb");
-    assert_eq!(
-        cease(4, b"\x03\x1b[H").shutdown_text().unwrap(),
-        "\\u{1b}[H"
-    );
+    assert_eq!(cease(4, b"\x03\x1b[H").shutdown_text().unwrap(), "\\u{1b}[H");
     assert_eq!(cease(2, b"\x02\xc3(").shutdown_text().unwrap(), "\u{fffd}(");
-    assert_eq!(
-        cease(2, "\u{4}né!".as_bytes()).shutdown_text().unwrap(),
-        "né!"
-    );
+    assert_eq!(cease(2, "\u{4}né!".as_bytes()).shutdown_text().unwrap(), "né!");
     // What follows the text is not part of it.
     assert_eq!(cease(2, b"\x01abc").shutdown_text().unwrap(), "a");
 }
 
 #[test]
 fn no_shutdown_text_where_there_is_none() {
-    for none in [
-        cease(2, b""),
-        cease(2, b"\x00"),
-        cease(2, b"\x05abc"),
-        cease(6, b"\x01a"),
-    ] {
+    for none in [cease(2, b""), cease(2, b"\x00"), cease(2, b"\x05abc"), cease(6, b"\x01a")] {
         assert_eq!(none.shutdown_text(), None, "{none:?}");
     }
 }

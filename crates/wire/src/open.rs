@@ -49,46 +49,27 @@ impl Open {
         let version = read.u8().ok_or_else(malformed)?;
         if version != VERSION {
             let data = vec![0, VERSION];
-            return Err(Notification::with_data(
-                code::OPEN,
-                code::open::UNSUPPORTED_VERSION,
-                data,
-            ));
+            return Err(Notification::with_data(code::OPEN, code::open::UNSUPPORTED_VERSION, data));
         }
         let fixed = (read.u16(), read.u16(), read.u32(), read.u8());
         let (Some(two_octet_asn), Some(hold_time), Some(router_id), Some(len)) = fixed else {
             return Err(malformed());
         };
         let capabilities = parameters(len, read).ok_or_else(malformed)??;
-        let four_octet_asn = capabilities.iter().find_map(|capability| {
-            if let Capability::FourOctetAs(asn) = capability {
-                Some(*asn)
-            } else {
-                None
-            }
-        });
+        let four_octet_asn = capabilities
+            .iter()
+            .find_map(|capability| if let Capability::FourOctetAs(asn) = capability { Some(*asn) } else { None });
         let asn = four_octet_asn.unwrap_or(u32::from(two_octet_asn));
         if asn == 0 || two_octet_asn == 0 {
             return Err(Notification::new(code::OPEN, code::open::BAD_PEER_AS));
         }
         if matches!(hold_time, 1 | 2) {
-            return Err(Notification::new(
-                code::OPEN,
-                code::open::UNACCEPTABLE_HOLD_TIME,
-            ));
+            return Err(Notification::new(code::OPEN, code::open::UNACCEPTABLE_HOLD_TIME));
         }
         if router_id == 0 {
-            return Err(Notification::new(
-                code::OPEN,
-                code::open::BAD_BGP_IDENTIFIER,
-            ));
+            return Err(Notification::new(code::OPEN, code::open::BAD_BGP_IDENTIFIER));
         }
-        Ok(Self {
-            asn,
-            hold_time,
-            router_id: Ipv4Addr::from_bits(router_id),
-            capabilities,
-        })
+        Ok(Self { asn, hold_time, router_id: Ipv4Addr::from_bits(router_id), capabilities })
     }
 
     /// Appends the whole message, with all capabilities in one classic parameter: many speakers read nothing else. Its
@@ -138,17 +119,10 @@ fn parameters(len: u8, mut read: Reader<'_>) -> Option<Result<Vec<Capability>, N
     let mut capabilities = Vec::new();
     while !read.is_empty() {
         let kind = read.u8()?;
-        let len = if extended {
-            read.u16()?
-        } else {
-            u16::from(read.u8()?)
-        };
+        let len = if extended { read.u16()? } else { u16::from(read.u8()?) };
         let mut value = Reader(read.take(usize::from(len))?);
         if kind != CAPABILITIES {
-            return Some(Err(Notification::new(
-                code::OPEN,
-                code::open::UNSUPPORTED_OPTIONAL_PARAMETER,
-            )));
+            return Some(Err(Notification::new(code::OPEN, code::open::UNSUPPORTED_OPTIONAL_PARAMETER)));
         }
         while !value.is_empty() {
             let (code, len) = (value.u8()?, value.u8()?);

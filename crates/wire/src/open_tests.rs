@@ -12,28 +12,17 @@ fn error(subcode: u8) -> Result<Open, Notification> {
 }
 
 fn open(asn: u32, capabilities: Vec<Capability>) -> Open {
-    Open {
-        asn,
-        hold_time: 180,
-        router_id: Ipv4Addr::new(10, 0, 0, 1),
-        capabilities,
-    }
+    Open { asn, hold_time: 180, router_id: Ipv4Addr::new(10, 0, 0, 1), capabilities }
 }
 
 #[test]
 fn bytes_and_back() {
-    let capabilities = vec![
-        Capability::MultiProtocol(Family::Ipv4Unicast.code()),
-        Capability::FourOctetAs(65001),
-    ];
+    let capabilities = vec![Capability::MultiProtocol(Family::Ipv4Unicast.code()), Capability::FourOctetAs(65001)];
     let open = open(65001, capabilities);
     let mut out = Vec::new();
     open.encode(&mut out);
     assert_eq!(out[16..19], [0, 43, 1]);
-    assert_eq!(
-        out[19..],
-        body(&[2, 12, 1, 4, 0, 1, 0, 1, 65, 4, 0, 0, 0xfd, 0xe9])
-    );
+    assert_eq!(out[19..], body(&[2, 12, 1, 4, 0, 1, 0, 1, 65, 4, 0, 0, 0xfd, 0xe9]));
     assert_eq!(Open::decode(&out[19..]), Ok(open));
 }
 
@@ -56,18 +45,8 @@ fn no_parameters_at_all() {
 
 #[test]
 fn capabilities_may_be_spread_over_parameters() {
-    let spread = open(
-        65001,
-        vec![
-            Capability::RouteRefresh,
-            Capability::ExtendedMessage,
-            Capability::RouteRefresh,
-        ],
-    );
-    assert_eq!(
-        Open::decode(&body(&[2, 2, 2, 0, 2, 0, 2, 4, 6, 0, 2, 0])),
-        Ok(spread)
-    );
+    let spread = open(65001, vec![Capability::RouteRefresh, Capability::ExtendedMessage, Capability::RouteRefresh]);
+    assert_eq!(Open::decode(&body(&[2, 2, 2, 0, 2, 0, 2, 4, 6, 0, 2, 0])), Ok(spread));
 }
 
 #[test]
@@ -76,10 +55,7 @@ fn extended_parameters_are_read() {
     for len in [255, 1, 9] {
         let mut bytes = body(&[255, 0, 7, 2, 0, 4, 2, 0, 6, 0]);
         bytes[9] = len;
-        let expected = open(
-            65001,
-            vec![Capability::RouteRefresh, Capability::ExtendedMessage],
-        );
+        let expected = open(65001, vec![Capability::RouteRefresh, Capability::ExtendedMessage]);
         assert_eq!(Open::decode(&bytes), Ok(expected), "{len}");
     }
     // More than 255 octets.
@@ -89,25 +65,13 @@ fn extended_parameters_are_read() {
     bytes.extend_from_slice(&[99, 254]);
     bytes.extend_from_slice(&[7; 254]);
     bytes.extend_from_slice(&[2, 0]);
-    let capabilities = vec![
-        Capability::Unknown {
-            code: 99,
-            value: vec![7; 254],
-        },
-        Capability::RouteRefresh,
-    ];
+    let capabilities = vec![Capability::Unknown { code: 99, value: vec![7; 254] }, Capability::RouteRefresh];
     assert_eq!(Open::decode(&bytes), Ok(open(65001, capabilities)));
 }
 
 #[test]
 fn a_malformed_known_capability_is_no_reason_to_refuse() {
-    let expected = open(
-        65001,
-        vec![Capability::Unknown {
-            code: 65,
-            value: vec![0, 1],
-        }],
-    );
+    let expected = open(65001, vec![Capability::Unknown { code: 65, value: vec![0, 1] }]);
     assert_eq!(Open::decode(&body(&[2, 4, 65, 2, 0, 1])), Ok(expected));
 }
 
@@ -118,10 +82,7 @@ fn what_no_speaker_may_say() {
         bytes[at..at + octets.len()].copy_from_slice(octets);
         Open::decode(&bytes)
     };
-    assert_eq!(
-        patched(0, &[3]),
-        Err(Notification::with_data(2, 1, vec![0, 4]))
-    );
+    assert_eq!(patched(0, &[3]), Err(Notification::with_data(2, 1, vec![0, 4])));
     assert_eq!(patched(1, &[0, 0]), error(2));
     assert_eq!(Open::decode(&body(&[2, 6, 65, 4, 0, 0, 0, 0])), error(2)); // RFC 7607
     assert_eq!(patched(3, &[0, 1]), error(6));
@@ -134,13 +95,7 @@ fn what_no_speaker_may_say() {
 
 #[test]
 fn lengths_that_contradict_each_other() {
-    let table: [&[u8]; 5] = [
-        &[2],
-        &[2, 3, 2, 0],
-        &[2, 1, 2],
-        &[2, 2, 65, 4],
-        &[255, 0, 9, 2, 0, 2, 2, 0],
-    ];
+    let table: [&[u8]; 5] = [&[2], &[2, 3, 2, 0], &[2, 1, 2], &[2, 2, 65, 4], &[255, 0, 9, 2, 0, 2, 2, 0]];
     for parameters in table {
         assert_eq!(Open::decode(&body(parameters)), error(0), "{parameters:?}");
     }
@@ -154,14 +109,8 @@ fn lengths_that_contradict_each_other() {
 
 #[test]
 fn capabilities_that_do_not_fit_are_left_out() {
-    let big = |code| Capability::Unknown {
-        code,
-        value: vec![1; 200],
-    };
+    let big = |code| Capability::Unknown { code, value: vec![1; 200] };
     let mut out = Vec::new();
     open(65001, vec![big(90), big(91), Capability::RouteRefresh]).encode(&mut out);
-    assert_eq!(
-        Open::decode(&out[19..]),
-        Ok(open(65001, vec![big(90), Capability::RouteRefresh]))
-    );
+    assert_eq!(Open::decode(&out[19..]), Ok(open(65001, vec![big(90), Capability::RouteRefresh])));
 }

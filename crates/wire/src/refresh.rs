@@ -47,10 +47,7 @@ impl RouteRefresh {
         if !read.is_empty() && matches!(subtype, Refresh::Begin | Refresh::End) {
             return Err(invalid_length(body));
         }
-        Ok(Self {
-            family: AfiSafi { afi, safi },
-            subtype,
-        })
+        Ok(Self { family: AfiSafi { afi, safi }, subtype })
     }
 
     /// Appends the whole message.
@@ -73,11 +70,7 @@ fn invalid_length(body: &[u8]) -> Notification {
     let message = Message::begin(&mut data, MessageType::RouteRefresh);
     data.extend_from_slice(body);
     message.finish(&mut data);
-    Notification::with_data(
-        code::ROUTE_REFRESH,
-        code::route_refresh::INVALID_MESSAGE_LENGTH,
-        data,
-    )
+    Notification::with_data(code::ROUTE_REFRESH, code::route_refresh::INVALID_MESSAGE_LENGTH, data)
 }
 
 #[cfg(test)]

@@ -3,17 +3,9 @@ use crate::Family;
 
 #[test]
 fn bytes_and_back() {
-    let table = [
-        (Refresh::Request, 0),
-        (Refresh::Begin, 1),
-        (Refresh::End, 2),
-        (Refresh::Other(9), 9),
-    ];
+    let table = [(Refresh::Request, 0), (Refresh::Begin, 1), (Refresh::End, 2), (Refresh::Other(9), 9)];
     for (subtype, octet) in table {
-        let refresh = RouteRefresh {
-            family: Family::Ipv6Unicast.code(),
-            subtype,
-        };
+        let refresh = RouteRefresh { family: Family::Ipv6Unicast.code(), subtype };
         let mut out = Vec::new();
         refresh.encode(&mut out);
         assert_eq!(out[16..], [0, 23, 5, 0, 2, octet, 1]);

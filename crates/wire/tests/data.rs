@@ -5,31 +5,22 @@
 mod common;
 
 use common::{SESSION, canonical, lines, unhex};
-use wire::{
-    DecodeContext, FamilySet, MAX_LEN, MAX_LEN_EXTENDED, MessageType, Open, Update, attributes,
-    next_frame,
-};
+use wire::{DecodeContext, FamilySet, MAX_LEN, MAX_LEN_EXTENDED, MessageType, Open, Update, attributes, next_frame};
 
 const AS4: &str = include_str!("data/as4.hex");
 const AS2: &str = include_str!("data/as2.hex");
 const EXABGP: &str = include_str!("data/exabgp.txt");
 
 /// As a route collector had them: external peers.
-const COLLECTOR: DecodeContext = DecodeContext {
-    external: true,
-    extended_next_hop: false,
-    families: FamilySet::ALL,
-    ..SESSION
-};
+const COLLECTOR: DecodeContext =
+    DecodeContext { external: true, extended_next_hop: false, families: FamilySet::ALL, ..SESSION };
 
 /// Accepted, with something discarded, withdrawn, reset.
 fn verdicts<'a>(lines: impl Iterator<Item = &'a str>, context: &DecodeContext) -> [usize; 4] {
     let mut verdicts = [0; 4];
     for line in lines {
         let message = unhex(line.split_whitespace().last().unwrap());
-        let Ok(Some(frame)) = next_frame(&message, MAX_LEN_EXTENDED) else {
-            panic!("no frame in {line}")
-        };
+        let Ok(Some(frame)) = next_frame(&message, MAX_LEN_EXTENDED) else { panic!("no frame in {line}") };
         match frame.kind {
             MessageType::Update => {}
             MessageType::Open => {
@@ -58,17 +49,9 @@ fn assert_one_spelling(update: &Update<'_>) {
     let set = canonical(update);
     for (section, next_hop) in update.announced() {
         let mut out = Vec::new();
-        let count = wire::encode_reach(
-            &mut out,
-            MAX_LEN,
-            &set,
-            &next_hop,
-            section.family(),
-            section.into_iter(),
-        );
+        let count = wire::encode_reach(&mut out, MAX_LEN, &set, &next_hop, section.family(), section.into_iter());
         assert_eq!(count, 1);
-        let again =
-            Update::decode(next_frame(&out, MAX_LEN).unwrap().unwrap().body, &SESSION).unwrap();
+        let again = Update::decode(next_frame(&out, MAX_LEN).unwrap().unwrap().body, &SESSION).unwrap();
         assert_eq!(canonical(&again), set);
         let prefixes: Vec<_> = again.announced().flat_map(|(section, _)| section).collect();
         assert_eq!(prefixes, section.into_iter().collect::<Vec<_>>());
@@ -81,13 +64,8 @@ fn real_updates_are_good_ones() {
     let [accepted, discarded, withdrawn, reset] = verdicts(lines(AS4), &COLLECTOR);
     assert!(accepted >= 40, "{accepted} {discarded} {withdrawn} {reset}");
     assert_eq!(reset, 0);
-    let [accepted, discarded, withdrawn, reset] = verdicts(
-        lines(AS2),
-        &DecodeContext {
-            four_octet_as: false,
-            ..COLLECTOR
-        },
-    );
+    let [accepted, discarded, withdrawn, reset] =
+        verdicts(lines(AS2), &DecodeContext { four_octet_as: false, ..COLLECTOR });
     assert!(accepted >= 40, "{accepted} {discarded} {withdrawn} {reset}");
     assert_eq!(reset, 0);
 }
@@ -95,29 +73,20 @@ fn real_updates_are_good_ones() {
 #[test]
 fn what_exabgp_says_is_read() {
     let verdicts = verdicts(lines(EXABGP), &SESSION);
-    assert!(
-        verdicts[0] + verdicts[1] > verdicts[2] + verdicts[3],
-        "{verdicts:?}"
-    );
+    assert!(verdicts[0] + verdicts[1] > verdicts[2] + verdicts[3], "{verdicts:?}");
 }
 
 /// The whole collection that the samples were taken from.
 #[test]
 #[ignore = "needs the collection: set PEROUTER_SHARED to where its data/ is, and run with --ignored"]
 fn a_large_collection_is_read() {
-    let shared =
-        std::env::var_os("PEROUTER_SHARED").expect("PEROUTER_SHARED says where the data is");
+    let shared = std::env::var_os("PEROUTER_SHARED").expect("PEROUTER_SHARED says where the data is");
     let data = std::path::Path::new(&shared).join("data");
     let read = |name: &str| std::fs::read_to_string(data.join(name)).unwrap();
-    let old = DecodeContext {
-        four_octet_as: false,
-        ..COLLECTOR
-    };
-    for (name, context, bad) in [
-        ("updates/as4.hex", COLLECTOR, 0.01),
-        ("updates/as2.hex", old, 0.01),
-        ("exabgp-encodings.txt", SESSION, 0.5),
-    ] {
+    let old = DecodeContext { four_octet_as: false, ..COLLECTOR };
+    for (name, context, bad) in
+        [("updates/as4.hex", COLLECTOR, 0.01), ("updates/as2.hex", old, 0.01), ("exabgp-encodings.txt", SESSION, 0.5)]
+    {
         let text = read(name);
         let [accepted, discarded, withdrawn, reset] = verdicts(lines(&text), &context);
         let all = accepted + discarded + withdrawn + reset;

@@ -23,17 +23,11 @@ use differences::{Seen, Verdict};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
-use wire::{
-    Consequence, DecodeContext, Frame, Notification, Open, Refresh, RouteRefresh, Update,
-    next_frame,
-};
+use wire::{Consequence, DecodeContext, Frame, Notification, Open, Refresh, RouteRefresh, Update, next_frame};
 
 /// AS_SETs may not be in what goes to rustbgpd (RFC 9774), nor sequences that it joins.
 fn plain(speech: &Speech) -> bool {
-    speech
-        .route
-        .as_ref()
-        .is_none_or(|(_, Attrs { path, .. })| path.iter().all(|(kind, _)| *kind == 2))
+    speech.route.as_ref().is_none_or(|(_, Attrs { path, .. })| path.iter().all(|(kind, _)| *kind == 2))
 }
 
 proptest! {
@@ -119,16 +113,7 @@ fn narrowed(speech: &Speech) -> Vec<u8> {
     wire::write_two_octet(&mut set, &attrs.canonical());
     let mut out = Vec::new();
     let prefixes = speech.prefixes.iter().copied();
-    assert!(
-        wire::encode_reach(
-            &mut out,
-            ONE_MESSAGE,
-            &set,
-            next_hop,
-            speech.family,
-            prefixes
-        ) > 0
-    );
+    assert!(wire::encode_reach(&mut out, ONE_MESSAGE, &set, next_hop, speech.family, prefixes) > 0);
     out
 }
 
@@ -138,12 +123,7 @@ fn ours(body: &[u8], context: &DecodeContext) -> (Verdict, String) {
         Err(notification) => (Verdict::Reset, notification.to_string()),
         Ok(update) => {
             let problems: Vec<String> = update.problems().iter().map(ToString::to_string).collect();
-            let verdict = match update
-                .problems()
-                .iter()
-                .map(|problem| problem.consequence)
-                .max()
-            {
+            let verdict = match update.problems().iter().map(|problem| problem.consequence).max() {
                 None => Verdict::Accept,
                 Some(Consequence::Discard) => Verdict::Discard,
                 Some(Consequence::Withdraw) => Verdict::Withdraw,
@@ -155,22 +135,13 @@ fn ours(body: &[u8], context: &DecodeContext) -> (Verdict, String) {
 
 /// How many broken messages; more on demand.
 fn rounds() -> usize {
-    std::env::var("ORACLE_ROUNDS")
-        .ok()
-        .and_then(|rounds| rounds.parse().ok())
-        .unwrap_or(12_000)
+    std::env::var("ORACLE_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(12_000)
 }
 
 /// Always the same ones, so that a difference is a change of a codec and not of luck; others on demand.
 fn runner() -> TestRunner {
-    let seed = std::env::var("ORACLE_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or(1_u8);
-    TestRunner::new_with_rng(
-        ProptestConfig::default(),
-        TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]),
-    )
+    let seed = std::env::var("ORACLE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1_u8);
+    TestRunner::new_with_rng(ProptestConfig::default(), TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]))
 }
 
 /// One change that real bugs make: an octet, a length, flags, an attribute twice, missing or moved.
@@ -207,31 +178,13 @@ const PLANTS: &[(u8, u8, &[u8])] = &[
     (0xc0, 17, &[2, 1, 0, 0, 0, 0]),
     (0xc0, 17, &[2, 1, 0, 1, 0, 0]),
     (0xc0, 18, &[0, 0, 0, 0, 10, 0, 0, 1]),
-    (
-        0x80,
-        14,
-        &[
-            0, 2, 1, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 8, 0x20,
-        ],
-    ),
-    (
-        0x80,
-        14,
-        &[
-            0, 2, 1, 16, 0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 8, 0x20,
-        ],
-    ),
+    (0x80, 14, &[0, 2, 1, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 8, 0x20]),
+    (0x80, 14, &[0, 2, 1, 16, 0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 8, 0x20]),
     (0x80, 14, &[0, 2, 1, 4, 10, 0, 0, 1, 0, 8, 0x20]),
     (0x80, 14, &[0, 1, 1, 4, 10, 0, 0, 1, 0, 8, 10]),
     (0x80, 14, &[0, 1, 1, 4, 0, 0, 0, 0, 0, 8, 10]),
     (0x80, 14, &[0, 25, 70, 4, 10, 0, 0, 1, 0]),
-    (
-        0x80,
-        15,
-        &[
-            0, 2, 1, 129, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-        ],
-    ),
+    (0x80, 15, &[0, 2, 1, 129, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
     (0x80, 15, &[0, 2, 1]),
     (0x80, 15, &[0, 2]),
     (0xc0, 17, &[3, 1, 0, 0, 0, 7, 2, 1, 0, 0, 0, 8]),
@@ -253,8 +206,7 @@ fn damage() -> impl Strategy<Value = Damage> {
         index().prop_map(Damage::Remove),
         (index(), index()).prop_map(|(from, to)| Damage::Repeat(from, to)),
         (index(), any::<u8>()).prop_map(|(at, flags)| Damage::Flags(at, flags)),
-        (index(), proptest::collection::vec(any::<u8>(), 0..20))
-            .prop_map(|(at, value)| Damage::Value(at, value)),
+        (index(), proptest::collection::vec(any::<u8>(), 0..20)).prop_map(|(at, value)| Damage::Value(at, value)),
         index().prop_map(Damage::Plant),
     ]
 }
@@ -274,18 +226,13 @@ impl Damage {
                 octets[at] ^= 1 << bit;
                 return octets;
             }
-            Self::Remove(_)
-            | Self::Repeat(..)
-            | Self::Flags(..)
-            | Self::Value(..)
-            | Self::Plant(_) => {}
+            Self::Remove(_) | Self::Repeat(..) | Self::Flags(..) | Self::Value(..) | Self::Plant(_) => {}
         }
         let Some((withdrawn, set, nlri)) = sections(body) else {
             return octets;
         };
-        let mut list: Vec<(u8, u8, Vec<u8>)> = wire::attributes(set)
-            .map(|attr| (attr.flags, attr.code, attr.value.to_vec()))
-            .collect();
+        let mut list: Vec<(u8, u8, Vec<u8>)> =
+            wire::attributes(set).map(|attr| (attr.flags, attr.code, attr.value.to_vec())).collect();
         if list.is_empty() && !matches!(self, Self::Plant(_)) {
             return octets;
         }
@@ -336,18 +283,9 @@ struct Unreviewed(BTreeMap<String, (usize, Vec<u8>)>);
 impl Unreviewed {
     fn compare(&mut self, body: &[u8], context: &DecodeContext, used: &mut [bool]) {
         let (verdict, why) = ours(body, context);
-        let others = [
-            ("rustbgpd", rustbgpd::verdict(body, context)),
-            ("netgauze", netgauze::verdict(body, context)),
-        ];
+        let others = [("rustbgpd", rustbgpd::verdict(body, context)), ("netgauze", netgauze::verdict(body, context))];
         for (codec, (theirs, their_reason)) in others {
-            let seen = Seen {
-                codec,
-                ours: verdict,
-                our_reason: &why,
-                theirs,
-                their_reason: &their_reason,
-            };
+            let seen = Seen { codec, ours: verdict, our_reason: &why, theirs, their_reason: &their_reason };
             if seen.agrees() || differences::reviewed(&seen, used) {
                 continue;
             }
@@ -376,23 +314,14 @@ impl Unreviewed {
         let mut ours = common::meaning(&update);
         ours.attrs = ours.attrs.map(Attrs::comparable);
         theirs.attrs = theirs.attrs.map(Attrs::comparable);
-        if !wire::attributes(sections(body).map_or(&[], |(_, set, _)| set))
-            .any(|attribute| attribute.code == 7)
-        {
+        if !wire::attributes(sections(body).map_or(&[], |(_, set, _)| set)).any(|attribute| attribute.code == 7) {
             // AS4_AGGREGATOR alone: RFC 6793 4.2.3 speaks only of both together. They take it, we do not.
-            theirs
-                .attrs
-                .iter_mut()
-                .for_each(|attrs| attrs.aggregator = None);
+            theirs.attrs.iter_mut().for_each(|attrs| attrs.aggregator = None);
         }
         if ours != theirs {
             let (ours, theirs) = (format!("{ours:#?}"), format!("{theirs:#?}"));
-            let differ = ours
-                .lines()
-                .zip(theirs.lines())
-                .find(|(ours, theirs)| ours != theirs);
-            let what =
-                format!("accepted by both, but read differently, first (we, they): {differ:?}");
+            let differ = ours.lines().zip(theirs.lines()).find(|(ours, theirs)| ours != theirs);
+            let what = format!("accepted by both, but read differently, first (we, they): {differ:?}");
             self.0.insert(what, (1, body.to_vec()));
         }
     }
@@ -406,42 +335,24 @@ impl Unreviewed {
                 format!("{count} x {what}\n      {hex}")
             })
             .collect();
-        assert!(
-            report.is_empty(),
-            "{} differences are not on the list:\n{}",
-            report.len(),
-            report.join("\n")
-        );
+        assert!(report.is_empty(), "{} differences are not on the list:\n{}", report.len(), report.join("\n"));
     }
 }
 
 #[test]
 fn verdicts_on_broken_messages_agree_or_are_reviewed() {
     let mut runner = runner();
-    let messages = (
-        speech(false),
-        proptest::collection::vec(damage(), 1..3),
-        any::<[bool; 2]>(),
-    );
+    let messages = (speech(false), proptest::collection::vec(damage(), 1..3), any::<[bool; 2]>());
     let mut unreviewed = Unreviewed::default();
     let mut used = vec![false; differences::LIST.len()];
     for _ in 0..rounds() {
-        let (mut speech, damages, [external, four_octet_as]) =
-            messages.new_tree(&mut runner).unwrap().current();
+        let (mut speech, damages, [external, four_octet_as]) = messages.new_tree(&mut runner).unwrap().current();
         if external && let Some((_, attrs)) = &mut speech.route {
             // What only internal peers send would hide all other differences.
             (attrs.local_pref, attrs.originator, attrs.clusters) = (None, None, Vec::new());
         }
-        let bytes = if four_octet_as {
-            speech.encode(ONE_MESSAGE)
-        } else {
-            narrowed(&speech)
-        };
-        let context = DecodeContext {
-            external,
-            four_octet_as,
-            ..SESSION
-        };
+        let bytes = if four_octet_as { speech.encode(ONE_MESSAGE) } else { narrowed(&speech) };
+        let context = DecodeContext { external, four_octet_as, ..SESSION };
         let mut body = bodies(&bytes)[0].to_vec();
         for damage in damages {
             body = damage.apply(&body);
@@ -450,30 +361,17 @@ fn verdicts_on_broken_messages_agree_or_are_reviewed() {
         unreviewed.compare_meaning(&body, &context);
     }
     unreviewed.assert_none();
-    let idle: Vec<_> = differences::LIST
-        .iter()
-        .zip(&used)
-        .filter(|(_, used)| !**used)
-        .map(|(entry, _)| entry.why)
-        .collect();
-    assert!(
-        idle.is_empty(),
-        "on the list, but nothing differs there any more: {idle:#?}"
-    );
+    let idle: Vec<_> =
+        differences::LIST.iter().zip(&used).filter(|(_, used)| !**used).map(|(entry, _)| entry.why).collect();
+    assert!(idle.is_empty(), "on the list, but nothing differs there any more: {idle:#?}");
 }
 
 #[test]
 fn verdicts_on_real_messages_agree_or_are_reviewed() {
     let mut unreviewed = Unreviewed::default();
     let mut used = vec![false; differences::LIST.len()];
-    for (text, four_octet_as) in [
-        (include_str!("data/as4.hex"), true),
-        (include_str!("data/as2.hex"), false),
-    ] {
-        let context = DecodeContext {
-            four_octet_as,
-            ..SESSION
-        };
+    for (text, four_octet_as) in [(include_str!("data/as4.hex"), true), (include_str!("data/as2.hex"), false)] {
+        let context = DecodeContext { four_octet_as, ..SESSION };
         for line in lines(text) {
             let message = unhex(line);
             let Frame { body, .. } = next_frame(&message, 4096).unwrap().unwrap();

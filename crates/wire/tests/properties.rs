@@ -10,26 +10,16 @@ use common::{Attrs, SESSION, attrs, bodies, canonical, decode, speech};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use wire::{
-    DecodeContext, FamilySet, MAX_LEN, MAX_LEN_EXTENDED, Notification, Open, RouteRefresh, Update,
-    attributes, next_frame, write_two_octet,
+    DecodeContext, FamilySet, MAX_LEN, MAX_LEN_EXTENDED, Notification, Open, RouteRefresh, Update, attributes,
+    next_frame, write_two_octet,
 };
 
 fn contexts() -> impl Strategy<Value = DecodeContext> {
     let families = vec(0..2_usize, 0..3);
-    (any::<[bool; 3]>(), families).prop_map(
-        |([four_octet_as, external, extended_next_hop], families)| {
-            let families = families
-                .into_iter()
-                .map(|i| wire::Family::ALL[i])
-                .collect::<FamilySet>();
-            DecodeContext {
-                four_octet_as,
-                external,
-                families,
-                extended_next_hop,
-            }
-        },
-    )
+    (any::<[bool; 3]>(), families).prop_map(|([four_octet_as, external, extended_next_hop], families)| {
+        let families = families.into_iter().map(|i| wire::Family::ALL[i]).collect::<FamilySet>();
+        DecodeContext { four_octet_as, external, families, extended_next_hop }
+    })
 }
 
 /// Looks at everything a decoder gives back.
@@ -66,10 +56,7 @@ fn exercise(body: &[u8], context: &DecodeContext) {
 fn assert_ascending(set: &[u8]) {
     let codes: Vec<u8> = attributes(set).map(|attribute| attribute.code).collect();
     assert!(codes.is_sorted_by(|a, b| a < b), "{codes:?}");
-    assert!(
-        codes.iter().all(|code| ![3, 14, 15, 17, 18].contains(code)),
-        "{codes:?}"
-    );
+    assert!(codes.iter().all(|code| ![3, 14, 15, 17, 18].contains(code)), "{codes:?}");
 }
 
 /// A canonical set, put into an UPDATE as it is, gives the same canonical set.
@@ -80,15 +67,7 @@ fn assert_reads_back(set: &[u8], update: &Update<'_>) {
     let (section, next_hop) = update.announced().next().unwrap();
     let mut out = Vec::new();
     let first = section.into_iter().take(1);
-    if wire::encode_reach(
-        &mut out,
-        MAX_LEN_EXTENDED,
-        set,
-        &next_hop,
-        section.family(),
-        first,
-    ) == 0
-    {
+    if wire::encode_reach(&mut out, MAX_LEN_EXTENDED, set, &next_hop, section.family(), first) == 0 {
         return;
     }
     let again = Update::decode(bodies(&out)[0], &SESSION).unwrap();

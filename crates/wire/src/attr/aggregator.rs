@@ -19,19 +19,12 @@ impl Aggregator {
     /// Reads the value: eight octets, or six with an AS number of two.
     pub fn from_value(value: &[u8]) -> Option<Self> {
         let (asn, router_id) = match *value {
-            [a, b, c, d, ref router_id @ ..] if value.len() == 8 => {
-                (u32::from_be_bytes([a, b, c, d]), router_id)
-            }
-            [a, b, ref router_id @ ..] if value.len() == 6 => {
-                (u32::from(u16::from_be_bytes([a, b])), router_id)
-            }
+            [a, b, c, d, ref router_id @ ..] if value.len() == 8 => (u32::from_be_bytes([a, b, c, d]), router_id),
+            [a, b, ref router_id @ ..] if value.len() == 6 => (u32::from(u16::from_be_bytes([a, b])), router_id),
             _ => return None,
         };
         let router_id: [u8; 4] = router_id.try_into().ok()?;
-        Some(Self {
-            asn,
-            router_id: router_id.into(),
-        })
+        Some(Self { asn, router_id: router_id.into() })
     }
 
     /// The four-octet value.
@@ -61,11 +54,7 @@ pub fn write_aggregator(out: &mut Vec<u8>, partial: u8, aggregator: Aggregator, 
         return write_attribute(out, flags, attr_code::AGGREGATOR, &value);
     }
     let mut short = [0; 6];
-    short[..2].copy_from_slice(
-        &u16::try_from(aggregator.asn)
-            .unwrap_or(AS_TRANS)
-            .to_be_bytes(),
-    );
+    short[..2].copy_from_slice(&u16::try_from(aggregator.asn).unwrap_or(AS_TRANS).to_be_bytes());
     short[2..].copy_from_slice(&value[4..]);
     write_attribute(out, flags, attr_code::AGGREGATOR, &short);
 }

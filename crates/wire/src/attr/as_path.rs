@@ -118,13 +118,7 @@ impl<'a> Iterator for Segments<'a> {
         let kind = SegmentKind::from_code(kind)?;
         let (asns, rest) = rest.split_at_checked(usize::from(count) * width(self.wide))?;
         self.bytes = rest;
-        Some(Segment {
-            kind,
-            asns: Asns {
-                bytes: asns,
-                wide: self.wide,
-            },
-        })
+        Some(Segment { kind, asns: Asns { bytes: asns, wide: self.wide } })
     }
 }
 
@@ -135,26 +129,17 @@ const fn width(wide: bool) -> usize {
 impl<'a> AsPath<'a> {
     /// Views the value of a valid four-octet AS_PATH, for example that of a canonical set.
     pub const fn new(value: &'a [u8]) -> Self {
-        Self {
-            bytes: value,
-            wide: true,
-        }
+        Self { bytes: value, wide: true }
     }
 
     /// The same for a two-octet one, as a peer without capability 65 sends it.
     pub(crate) const fn two_octet(value: &'a [u8]) -> Self {
-        Self {
-            bytes: value,
-            wide: false,
-        }
+        Self { bytes: value, wide: false }
     }
 
     /// The segments, leftmost (latest) first.
     pub fn segments(&self) -> Segments<'a> {
-        Segments {
-            bytes: self.bytes,
-            wide: self.wide,
-        }
+        Segments { bytes: self.bytes, wide: self.wide }
     }
 
     /// All AS numbers of all segments as they stand.
@@ -185,21 +170,13 @@ impl<'a> AsPath<'a> {
     /// The leftmost AS, if the first segment is a sequence: the neighbour's, on an external session.
     pub fn first(&self) -> Option<u32> {
         let Segment { kind, mut asns } = self.segments().next()?;
-        if kind == SegmentKind::Sequence {
-            asns.next()
-        } else {
-            None
-        }
+        if kind == SegmentKind::Sequence { asns.next() } else { None }
     }
 
     /// The rightmost AS, if the last segment is a sequence.
     pub fn origin_as(&self) -> Option<u32> {
         let Segment { kind, asns } = self.segments().last()?;
-        if kind == SegmentKind::Sequence {
-            asns.last()
-        } else {
-            None
-        }
+        if kind == SegmentKind::Sequence { asns.last() } else { None }
     }
 }
 
@@ -244,11 +221,7 @@ pub(crate) fn validate(path: AsPath<'_>) -> Result<bool, PathError> {
         }
         confederation |= kind.is_confederation();
     }
-    if segments.bytes.is_empty() {
-        Ok(confederation)
-    } else {
-        Err(PathError::Malformed)
-    }
+    if segments.bytes.is_empty() { Ok(confederation) } else { Err(PathError::Malformed) }
 }
 
 /// Appends the value of the path with one more AS in front (RFC 4271 5.1.2): into the first segment if that is a sequence
@@ -293,10 +266,7 @@ pub fn needs_as4_path(path: AsPath<'_>) -> bool {
 pub fn write_as4_path(out: &mut Vec<u8>, path: AsPath<'_>) {
     write_attribute_with(out, OPTIONAL_TRANSITIVE, attr_code::AS4_PATH, |out| {
         let mut writer = PathWriter::new(out, true);
-        for Segment { kind, asns } in path
-            .segments()
-            .filter(|segment| !segment.kind.is_confederation())
-        {
+        for Segment { kind, asns } in path.segments().filter(|segment| !segment.kind.is_confederation()) {
             writer.segment(kind, asns);
         }
     });
@@ -313,11 +283,7 @@ pub(super) struct PathWriter<'o> {
 
 impl<'o> PathWriter<'o> {
     pub(super) fn new(out: &'o mut Vec<u8>, four_octet: bool) -> Self {
-        Self {
-            out,
-            four_octet,
-            open: None,
-        }
+        Self { out, four_octet, open: None }
     }
 
     pub(super) fn segment(&mut self, kind: SegmentKind, asns: impl Iterator<Item = u32>) {
@@ -339,8 +305,7 @@ impl<'o> PathWriter<'o> {
             if self.four_octet {
                 self.out.extend_from_slice(&asn.to_be_bytes());
             } else {
-                self.out
-                    .extend_from_slice(&u16::try_from(asn).unwrap_or(AS_TRANS).to_be_bytes());
+                self.out.extend_from_slice(&u16::try_from(asn).unwrap_or(AS_TRANS).to_be_bytes());
             }
         }
     }

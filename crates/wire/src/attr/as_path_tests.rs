@@ -23,23 +23,13 @@ fn a_path_and_what_it_says() {
     assert_eq!((path.first(), path.origin_as()), (Some(64514), None));
 
     let empty = AsPath::new(&[]);
-    assert_eq!(
-        (empty.length(), empty.first(), empty.origin_as()),
-        (0, None, None)
-    );
+    assert_eq!((empty.length(), empty.first(), empty.origin_as()), (0, None, None));
     assert_eq!(empty.to_string(), "");
 
-    let bytes = value(&[
-        (ConfedSequence, &[65001]),
-        (ConfedSet, &[65002]),
-        (Sequence, &[7, 8]),
-    ]);
+    let bytes = value(&[(ConfedSequence, &[65001]), (ConfedSet, &[65002]), (Sequence, &[7, 8])]);
     let path = AsPath::new(&bytes);
     assert_eq!(path.to_string(), "(65001) [65002] 7 8");
-    assert_eq!(
-        (path.length(), path.first(), path.origin_as()),
-        (2, None, Some(8))
-    );
+    assert_eq!((path.length(), path.first(), path.origin_as()), (2, None, Some(8)));
 }
 
 #[test]
@@ -76,17 +66,10 @@ fn a_full_sequence_gets_another_in_front() {
 
 #[test]
 fn in_two_octets_large_numbers_become_as_trans() {
-    let bytes = value(&[
-        (ConfedSequence, &[65001]),
-        (Sequence, &[64512, 4_200_000_000]),
-        (Set, &[65536]),
-    ]);
+    let bytes = value(&[(ConfedSequence, &[65001]), (Sequence, &[64512, 4_200_000_000]), (Set, &[65536])]);
     let path = AsPath::new(&bytes);
     assert!(needs_as4_path(path));
-    assert!(!needs_as4_path(AsPath::new(&value(&[(
-        Sequence,
-        &[65535]
-    )]))));
+    assert!(!needs_as4_path(AsPath::new(&value(&[(Sequence, &[65535])]))));
 
     let mut out = Vec::new();
     write_as_path(&mut out, path, false);
@@ -94,27 +77,13 @@ fn in_two_octets_large_numbers_become_as_trans() {
     write_as_path(&mut out, path, true);
     let written: Vec<_> = attributes(&out).collect();
     let as4 = value(&[(Sequence, &[64512, 4_200_000_000]), (Set, &[65536])]);
-    let narrow = [
-        3, 1, 0xfd, 0xe9, 2, 2, 0xfc, 0, 0x5b, 0xa0, 1, 1, 0x5b, 0xa0,
-    ];
+    let narrow = [3, 1, 0xfd, 0xe9, 2, 2, 0xfc, 0, 0x5b, 0xa0, 1, 1, 0x5b, 0xa0];
     assert_eq!(
         written,
         [
-            RawAttr {
-                flags: 0x40,
-                code: 2,
-                value: &narrow
-            },
-            RawAttr {
-                flags: 0xc0,
-                code: 17,
-                value: &as4
-            },
-            RawAttr {
-                flags: 0x40,
-                code: 2,
-                value: &bytes
-            },
+            RawAttr { flags: 0x40, code: 2, value: &narrow },
+            RawAttr { flags: 0xc0, code: 17, value: &as4 },
+            RawAttr { flags: 0x40, code: 2, value: &bytes },
         ]
     );
 }
@@ -124,21 +93,9 @@ fn a_path_is_judged() {
     let judged = |bytes: &[u8]| validate(AsPath::new(bytes));
     assert_eq!(judged(&[]), Ok(false));
     assert_eq!(judged(&value(&[(Sequence, &[1]), (Set, &[2])])), Ok(false));
-    assert_eq!(
-        judged(&value(&[(Sequence, &[1]), (ConfedSet, &[2])])),
-        Ok(true)
-    );
-    assert_eq!(
-        judged(&value(&[(Sequence, &[1]), (Set, &[2, 0])])),
-        Err(PathError::ZeroAs)
-    );
-    let malformed: [&[u8]; 5] = [
-        &[2],
-        &[2, 0],
-        &[0, 1, 0, 0, 0, 1],
-        &[5, 1, 0, 0, 0, 1],
-        &[2, 2, 0, 0, 0, 1],
-    ];
+    assert_eq!(judged(&value(&[(Sequence, &[1]), (ConfedSet, &[2])])), Ok(true));
+    assert_eq!(judged(&value(&[(Sequence, &[1]), (Set, &[2, 0])])), Err(PathError::ZeroAs));
+    let malformed: [&[u8]; 5] = [&[2], &[2, 0], &[0, 1, 0, 0, 0, 1], &[5, 1, 0, 0, 0, 1], &[2, 2, 0, 0, 0, 1]];
     for bytes in malformed {
         assert_eq!(judged(bytes), Err(PathError::Malformed), "{bytes:?}");
     }

@@ -6,11 +6,7 @@ use std::net::Ipv4Addr;
 
 /// The communities in a valid value.
 pub fn communities(value: &[u8]) -> impl Iterator<Item = u32> {
-    value
-        .as_chunks()
-        .0
-        .iter()
-        .map(|community| u32::from_be_bytes(*community))
+    value.as_chunks().0.iter().map(|community| u32::from_be_bytes(*community))
 }
 
 /// The extended communities in a valid value.
@@ -21,14 +17,10 @@ pub fn extended_communities(value: &[u8]) -> impl Iterator<Item = [u8; 8]> {
 /// The large communities in a valid value: global administrator and the two local parts.
 pub fn large_communities(value: &[u8]) -> impl Iterator<Item = (u32, u32, u32)> {
     let number = |octets: &[u8; 4]| u32::from_be_bytes(*octets);
-    value
-        .as_chunks::<12>()
-        .0
-        .iter()
-        .filter_map(move |community| match community.as_chunks().0 {
-            [global, local_1, local_2] => Some((number(global), number(local_1), number(local_2))),
-            _ => None,
-        })
+    value.as_chunks::<12>().0.iter().filter_map(move |community| match community.as_chunks().0 {
+        [global, local_1, local_2] => Some((number(global), number(local_1), number(local_2))),
+        _ => None,
+    })
 }
 
 /// Displays as `65000:1`, or by name: `no-export`.
@@ -84,24 +76,9 @@ impl fmt::Display for ExtendedCommunity {
             _ => return write!(f, "0x{:016x}", u64::from_be_bytes(self.0)),
         };
         match kind {
-            0 => write!(
-                f,
-                "{name}:{}:{}",
-                u16::from_be_bytes([a, b]),
-                u32::from_be_bytes([c, d, e, g])
-            ),
-            1 => write!(
-                f,
-                "{name}:{}:{}",
-                Ipv4Addr::new(a, b, c, d),
-                u16::from_be_bytes([e, g])
-            ),
-            _ => write!(
-                f,
-                "{name}:{}:{}",
-                u32::from_be_bytes([a, b, c, d]),
-                u16::from_be_bytes([e, g])
-            ),
+            0 => write!(f, "{name}:{}:{}", u16::from_be_bytes([a, b]), u32::from_be_bytes([c, d, e, g])),
+            1 => write!(f, "{name}:{}:{}", Ipv4Addr::new(a, b, c, d), u16::from_be_bytes([e, g])),
+            _ => write!(f, "{name}:{}:{}", u32::from_be_bytes([a, b, c, d]), u16::from_be_bytes([e, g])),
         }
     }
 }

@@ -2,16 +2,9 @@ use super::*;
 
 #[test]
 fn communities_in_words() {
-    let value = [
-        0xfd, 0xe8, 0, 1, 0xff, 0xff, 0xff, 1, 0xff, 0xff, 0, 0, 0xff, 0xff, 2, 0x9a,
-    ];
-    let shown: Vec<_> = communities(&value)
-        .map(|value| Community(value).to_string())
-        .collect();
-    assert_eq!(
-        shown,
-        ["65000:1", "no-export", "graceful-shutdown", "blackhole"]
-    );
+    let value = [0xfd, 0xe8, 0, 1, 0xff, 0xff, 0xff, 1, 0xff, 0xff, 0, 0, 0xff, 0xff, 2, 0x9a];
+    let shown: Vec<_> = communities(&value).map(|value| Community(value).to_string()).collect();
+    assert_eq!(shown, ["65000:1", "no-export", "graceful-shutdown", "blackhole"]);
 }
 
 #[test]
@@ -23,25 +16,13 @@ fn extended_communities_in_words() {
         [0x40, 2, 0xfd, 0xe8, 0, 0, 0, 1],
     ]
     .concat();
-    let shown: Vec<_> = extended_communities(&value)
-        .map(|value| ExtendedCommunity(value).to_string())
-        .collect();
-    assert_eq!(
-        shown,
-        [
-            "rt:65000:1",
-            "soo:10.0.0.1:7",
-            "rt:4200000000:9",
-            "0x4002fde800000001"
-        ]
-    );
+    let shown: Vec<_> = extended_communities(&value).map(|value| ExtendedCommunity(value).to_string()).collect();
+    assert_eq!(shown, ["rt:65000:1", "soo:10.0.0.1:7", "rt:4200000000:9", "0x4002fde800000001"]);
 }
 
 #[test]
 fn large_communities_in_words() {
     let value = [0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0xff];
-    let shown: Vec<_> = large_communities(&value)
-        .map(|(a, b, c)| LargeCommunity(a, b, c).to_string())
-        .collect();
+    let shown: Vec<_> = large_communities(&value).map(|(a, b, c)| LargeCommunity(a, b, c).to_string()).collect();
     assert_eq!(shown, ["1:2:3"]);
 }

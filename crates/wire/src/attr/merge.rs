@@ -41,10 +41,7 @@ pub(crate) fn merge(out: &mut Vec<u8>, path: AsPath<'_>, as4_path: Option<AsPath
     }
 
     let mut meeting = true;
-    for Segment { kind, asns } in as4_path
-        .segments()
-        .filter(|segment| !segment.kind.is_confederation())
-    {
+    for Segment { kind, asns } in as4_path.segments().filter(|segment| !segment.kind.is_confederation()) {
         if meeting && kind == SegmentKind::Sequence && writer.in_sequence() {
             writer.join(asns);
         } else {

@@ -22,11 +22,7 @@ fn wide(segments: &[(u8, &[u32])]) -> Vec<u8> {
 fn merged(path: &[(u8, &[u16])], as4_path: Option<&[(u8, &[u32])]>) -> String {
     let (path, as4_path) = (narrow(path), as4_path.map(wide));
     let mut out = Vec::new();
-    merge(
-        &mut out,
-        AsPath::two_octet(&path),
-        as4_path.as_deref().map(AsPath::new),
-    );
+    merge(&mut out, AsPath::two_octet(&path), as4_path.as_deref().map(AsPath::new));
     AsPath::new(&out).to_string()
 }
 
@@ -39,25 +35,10 @@ fn without_as4_path_the_path_is_widened() {
 
 #[test]
 fn as4_path_replaces_the_right_end() {
-    assert_eq!(
-        merged(&[(2, &[1, T, T])], Some(&[(2, &[70000, 80000])])),
-        "1 70000 80000"
-    );
-    assert_eq!(
-        merged(&[(2, &[T, T])], Some(&[(2, &[70000, 80000])])),
-        "70000 80000"
-    );
-    assert_eq!(
-        merged(
-            &[(2, &[1, 2]), (1, &[T, 3])],
-            Some(&[(2, &[2]), (1, &[70000, 3])])
-        ),
-        "1 2 {70000 3}"
-    );
-    assert_eq!(
-        merged(&[(1, &[5, 6]), (2, &[7, T])], Some(&[(2, &[70000])])),
-        "{5 6} 7 70000"
-    );
+    assert_eq!(merged(&[(2, &[1, T, T])], Some(&[(2, &[70000, 80000])])), "1 70000 80000");
+    assert_eq!(merged(&[(2, &[T, T])], Some(&[(2, &[70000, 80000])])), "70000 80000");
+    assert_eq!(merged(&[(2, &[1, 2]), (1, &[T, 3])], Some(&[(2, &[2]), (1, &[70000, 3])])), "1 2 {70000 3}");
+    assert_eq!(merged(&[(1, &[5, 6]), (2, &[7, T])], Some(&[(2, &[70000])])), "{5 6} 7 70000");
 }
 
 #[test]
@@ -71,22 +52,13 @@ fn where_sequences_meet_they_become_one() {
 
 #[test]
 fn an_as4_path_longer_than_the_path_is_ignored() {
-    assert_eq!(
-        merged(&[(2, &[1, T])], Some(&[(2, &[1, 2, 70000])])),
-        "1 23456"
-    );
+    assert_eq!(merged(&[(2, &[1, T])], Some(&[(2, &[1, 2, 70000])])), "1 23456");
 }
 
 #[test]
 fn confederation_segments_stay_in_front_and_never_come_from_as4_path() {
-    assert_eq!(
-        merged(&[(3, &[65001]), (2, &[T])], Some(&[(2, &[70000])])),
-        "(65001) 70000"
-    );
-    assert_eq!(
-        merged(&[(2, &[1, T])], Some(&[(3, &[65001]), (2, &[70000])])),
-        "1 70000"
-    );
+    assert_eq!(merged(&[(3, &[65001]), (2, &[T])], Some(&[(2, &[70000])])), "(65001) 70000");
+    assert_eq!(merged(&[(2, &[1, T])], Some(&[(3, &[65001]), (2, &[70000])])), "1 70000");
 }
 
 #[test]

@@ -12,13 +12,11 @@ mod narrow;
 
 pub use aggregator::{Aggregator, write_aggregator, write_as4_aggregator};
 pub use as_path::{
-    AsPath, Asns, Segment, SegmentKind, Segments, needs_as4_path, prepend, write_as_path,
-    write_as4_path,
+    AsPath, Asns, Segment, SegmentKind, Segments, needs_as4_path, prepend, write_as_path, write_as4_path,
 };
 pub(crate) use as_path::{PathError, validate as validate_as_path};
 pub use community::{
-    Community, ExtendedCommunity, LargeCommunity, communities, extended_communities,
-    large_communities,
+    Community, ExtendedCommunity, LargeCommunity, communities, extended_communities, large_communities,
 };
 pub use narrow::write_two_octet;
 
@@ -143,12 +141,7 @@ pub fn write_attribute(out: &mut Vec<u8>, flags: u8, code: u8, value: &[u8]) {
 }
 
 /// As [`write_attribute`], for values made on the way.
-pub(crate) fn write_attribute_with(
-    out: &mut Vec<u8>,
-    flags: u8,
-    code: u8,
-    value: impl FnOnce(&mut Vec<u8>),
-) {
+pub(crate) fn write_attribute_with(out: &mut Vec<u8>, flags: u8, code: u8, value: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     let flags = flags & !flag::EXTENDED_LENGTH;
     out.extend_from_slice(&[flags, code, 0]);

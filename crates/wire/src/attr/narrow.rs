@@ -1,8 +1,8 @@
 //! A canonical set for a peer that knows AS numbers of two octets only (RFC 6793 4.2.2).
 
 use super::{
-    Aggregator, AsPath, RawAttr, attr_code, attributes, needs_as4_path, write_aggregator,
-    write_as_path, write_as4_aggregator, write_as4_path, write_attribute,
+    Aggregator, AsPath, RawAttr, attr_code, attributes, needs_as4_path, write_aggregator, write_as_path,
+    write_as4_aggregator, write_as4_path, write_attribute,
 };
 
 /// Appends the two-octet form of a canonical set, still in ascending order: AS_PATH and AGGREGATOR with AS_TRANS where a

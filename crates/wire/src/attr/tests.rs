@@ -23,9 +23,7 @@ fn the_length_takes_two_octets_only_where_needed() {
     }
     let mut out = vec![1];
     write_attribute(&mut out, 0xc0, 99, &vec![7; 65536]);
-    write_attribute_with(&mut out, 0xc0, 99, |out| {
-        out.extend_from_slice(&vec![7; 65536])
-    });
+    write_attribute_with(&mut out, 0xc0, 99, |out| out.extend_from_slice(&vec![7; 65536]));
     assert_eq!(out, [1]);
 }
 
@@ -47,25 +45,13 @@ fn origins() {
 fn a_set_for_a_two_octet_peer() {
     let mut canonical = Vec::new();
     write_attribute(&mut canonical, 0x40, attr_code::ORIGIN, &[0]);
-    write_attribute(
-        &mut canonical,
-        0x40,
-        attr_code::AS_PATH,
-        &[2, 2, 0, 0, 0, 1, 0, 1, 0x11, 0x70],
-    );
-    write_attribute(
-        &mut canonical,
-        0xe0,
-        attr_code::AGGREGATOR,
-        &[0, 1, 0x11, 0x70, 10, 0, 0, 1],
-    );
+    write_attribute(&mut canonical, 0x40, attr_code::AS_PATH, &[2, 2, 0, 0, 0, 1, 0, 1, 0x11, 0x70]);
+    write_attribute(&mut canonical, 0xe0, attr_code::AGGREGATOR, &[0, 1, 0x11, 0x70, 10, 0, 0, 1]);
     write_attribute(&mut canonical, 0xc0, attr_code::COMMUNITIES, &[0, 1, 0, 2]);
     write_attribute(&mut canonical, 0xc0, attr_code::LARGE_COMMUNITIES, &[0; 12]);
     let mut out = Vec::new();
     write_two_octet(&mut out, &canonical);
-    let got: Vec<_> = attributes(&out)
-        .map(|attr| (attr.flags, attr.code, attr.value.to_vec()))
-        .collect();
+    let got: Vec<_> = attributes(&out).map(|attr| (attr.flags, attr.code, attr.value.to_vec())).collect();
     let expected = [
         (0x40, 1, vec![0]),
         (0x40, 2, vec![2, 2, 0, 1, 0x5b, 0xa0]),

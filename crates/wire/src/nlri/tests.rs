@@ -1,36 +1,17 @@
 use super::*;
 
 fn prefixes(family: Family, bytes: &[u8]) -> Vec<String> {
-    Nlri::parse(family, bytes)
-        .unwrap()
-        .into_iter()
-        .map(|prefix| prefix.to_string())
-        .collect()
+    Nlri::parse(family, bytes).unwrap().into_iter().map(|prefix| prefix.to_string()).collect()
 }
 
 #[test]
 fn prefixes_of_every_width() {
-    let bytes = [
-        0, 1, 0x80, 8, 10, 9, 10, 0x80, 24, 192, 0, 2, 31, 192, 0, 2, 2, 32, 192, 0, 2, 3,
-    ];
-    let expected = [
-        "0.0.0.0/0",
-        "128.0.0.0/1",
-        "10.0.0.0/8",
-        "10.128.0.0/9",
-        "192.0.2.0/24",
-        "192.0.2.2/31",
-        "192.0.2.3/32",
-    ];
+    let bytes = [0, 1, 0x80, 8, 10, 9, 10, 0x80, 24, 192, 0, 2, 31, 192, 0, 2, 2, 32, 192, 0, 2, 3];
+    let expected =
+        ["0.0.0.0/0", "128.0.0.0/1", "10.0.0.0/8", "10.128.0.0/9", "192.0.2.0/24", "192.0.2.2/31", "192.0.2.3/32"];
     assert_eq!(prefixes(Family::Ipv4Unicast, &bytes), expected);
-    let bytes = [
-        0, 32, 0x20, 1, 0xd, 0xb8, 128, 0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 3,
-        0x20,
-    ];
-    assert_eq!(
-        prefixes(Family::Ipv6Unicast, &bytes),
-        ["::/0", "2001:db8::/32", "2001:db8::1/128", "2000::/3"]
-    );
+    let bytes = [0, 32, 0x20, 1, 0xd, 0xb8, 128, 0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 3, 0x20];
+    assert_eq!(prefixes(Family::Ipv6Unicast, &bytes), ["::/0", "2001:db8::/32", "2001:db8::1/128", "2000::/3"]);
 }
 
 #[test]
@@ -46,18 +27,9 @@ fn host_bits_are_masked() {
 #[test]
 fn what_cannot_be_read() {
     let error = |family, bytes: &[u8]| Nlri::parse(family, bytes).unwrap_err();
-    assert_eq!(
-        error(Family::Ipv4Unicast, &[33, 1, 2, 3, 4, 5]),
-        NlriError::PrefixTooLong(33)
-    );
-    assert_eq!(
-        error(Family::Ipv6Unicast, &[129; 18]),
-        NlriError::PrefixTooLong(129)
-    );
-    assert_eq!(
-        error(Family::Ipv4Unicast, &[8, 10, 24, 10, 0]),
-        NlriError::Truncated
-    );
+    assert_eq!(error(Family::Ipv4Unicast, &[33, 1, 2, 3, 4, 5]), NlriError::PrefixTooLong(33));
+    assert_eq!(error(Family::Ipv6Unicast, &[129; 18]), NlriError::PrefixTooLong(129));
+    assert_eq!(error(Family::Ipv4Unicast, &[8, 10, 24, 10, 0]), NlriError::Truncated);
     assert_eq!(error(Family::Ipv6Unicast, &[1]), NlriError::Truncated);
 }
 
@@ -68,8 +40,5 @@ fn written_prefixes_read_back() {
         write_prefix(&mut out, &prefix.parse().unwrap());
     }
     assert_eq!(out, [9, 10, 0, 0, 32, 192, 0, 2, 1]);
-    assert_eq!(
-        prefixes(Family::Ipv4Unicast, &out),
-        ["10.0.0.0/9", "0.0.0.0/0", "192.0.2.1/32"]
-    );
+    assert_eq!(prefixes(Family::Ipv4Unicast, &out), ["10.0.0.0/9", "0.0.0.0/0", "192.0.2.1/32"]);
 }

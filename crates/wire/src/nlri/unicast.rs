@@ -45,22 +45,14 @@ impl Iterator for Prefixes<'_> {
         self.bytes = rest.get(octets(bits)..)?;
         match self.family {
             Family::Ipv4Unicast => {
-                let mask = u32::MAX
-                    .checked_shl(32_u32.saturating_sub(u32::from(bits)))
-                    .unwrap_or(0);
+                let mask = u32::MAX.checked_shl(32_u32.saturating_sub(u32::from(bits))).unwrap_or(0);
                 let address = u32::from_be_bytes(leading(rest)) & mask;
-                Ipv4Net::new(Ipv4Addr::from_bits(address), bits)
-                    .ok()
-                    .map(IpNet::V4)
+                Ipv4Net::new(Ipv4Addr::from_bits(address), bits).ok().map(IpNet::V4)
             }
             Family::Ipv6Unicast => {
-                let mask = u128::MAX
-                    .checked_shl(128_u32.saturating_sub(u32::from(bits)))
-                    .unwrap_or(0);
+                let mask = u128::MAX.checked_shl(128_u32.saturating_sub(u32::from(bits))).unwrap_or(0);
                 let address = u128::from_be_bytes(leading(rest)) & mask;
-                Ipv6Net::new(Ipv6Addr::from_bits(address), bits)
-                    .ok()
-                    .map(IpNet::V6)
+                Ipv6Net::new(Ipv6Addr::from_bits(address), bits).ok().map(IpNet::V6)
             }
         }
     }
@@ -73,9 +65,7 @@ impl FusedIterator for Prefixes<'_> {}
 fn leading<const N: usize>(bytes: &[u8]) -> [u8; N] {
     bytes.first_chunk().copied().unwrap_or_else(|| {
         let mut last = [0; N];
-        last.iter_mut()
-            .zip(bytes)
-            .for_each(|(to, from)| *to = *from);
+        last.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
         last
     })
 }

@@ -2,8 +2,8 @@
 
 use crate::attr::merge::merge;
 use crate::attr::{
-    Aggregator, AsPath, OPTIONAL_TRANSITIVE, RawAttr, WELL_KNOWN, attr_code, attributes, flag,
-    write_aggregator, write_as_path, write_attribute, write_attribute_with,
+    Aggregator, AsPath, OPTIONAL_TRANSITIVE, RawAttr, WELL_KNOWN, attr_code, attributes, flag, write_aggregator,
+    write_as_path, write_attribute, write_attribute_with,
 };
 use crate::open::AS_TRANS;
 
@@ -42,9 +42,7 @@ impl<'a> Attributes<'a> {
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         let as4 = self.as4();
         if self.ascending {
-            for attribute in
-                attributes(self.bytes).filter(|attribute| self.kept.contains(attribute.code))
-            {
+            for attribute in attributes(self.bytes).filter(|attribute| self.kept.contains(attribute.code)) {
                 self.write_one(out, attribute, as4);
             }
             return;
@@ -93,12 +91,7 @@ impl<'a> Attributes<'a> {
         }
     }
 
-    fn write_one(
-        &self,
-        out: &mut Vec<u8>,
-        attribute: RawAttr<'a>,
-        as4: (Option<AsPath<'a>>, Option<Aggregator>),
-    ) {
+    fn write_one(&self, out: &mut Vec<u8>, attribute: RawAttr<'a>, as4: (Option<AsPath<'a>>, Option<Aggregator>)) {
         let RawAttr { flags, code, value } = attribute;
         match code {
             attr_code::AS_PATH if self.four_octet => write_as_path(out, AsPath::new(value), true),
@@ -118,9 +111,5 @@ impl<'a> Attributes<'a> {
 /// Only optional transitive attributes may be partial (RFC 4271 4.3); the low four bits mean nothing.
 fn normal_flags(flags: u8) -> u8 {
     let kind = flags & OPTIONAL_TRANSITIVE;
-    if kind == OPTIONAL_TRANSITIVE {
-        flags & (OPTIONAL_TRANSITIVE | flag::PARTIAL)
-    } else {
-        kind
-    }
+    if kind == OPTIONAL_TRANSITIVE { flags & (OPTIONAL_TRANSITIVE | flag::PARTIAL) } else { kind }
 }

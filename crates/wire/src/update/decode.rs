@@ -9,8 +9,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use super::canonical::{Attributes, Codes};
 use super::{Consequence, DecodeContext, NextHop, Problem, Update};
 use crate::attr::{
-    Aggregator, AsPath, OPTIONAL_TRANSITIVE, Origin, PathError, RawAttr, WELL_KNOWN, attr_code,
-    attributes, flag, validate_as_path,
+    Aggregator, AsPath, OPTIONAL_TRANSITIVE, Origin, PathError, RawAttr, WELL_KNOWN, attr_code, attributes, flag,
+    validate_as_path,
 };
 use crate::notification::code::{self, update as subcode};
 use crate::read::Reader;
@@ -31,10 +31,8 @@ impl<'a> Update<'a> {
     pub fn decode(body: &'a [u8], context: &DecodeContext) -> Result<Self, Notification> {
         let (withdrawn, attribute_bytes, nlri) =
             sections(body).ok_or_else(|| error(subcode::MALFORMED_ATTRIBUTE_LIST, &[]))?;
-        let ipv4 = |bytes| {
-            Nlri::parse(Family::Ipv4Unicast, bytes)
-                .map_err(|_| error(subcode::INVALID_NETWORK_FIELD, &[]))
-        };
+        let ipv4 =
+            |bytes| Nlri::parse(Family::Ipv4Unicast, bytes).map_err(|_| error(subcode::INVALID_NETWORK_FIELD, &[]));
         let (mut withdrawn, mut nlri) = (ipv4(withdrawn)?, ipv4(nlri)?);
 
         let mut walk = Walk::new(context, attribute_bytes);
@@ -43,10 +41,7 @@ impl<'a> Update<'a> {
         let any_classic = !withdrawn.is_empty() || !nlri.is_empty();
         if any_classic && !context.families.contains(Family::Ipv4Unicast) {
             walk.note(0, Consequence::Discard, "IPv4 unicast was not negotiated");
-            (withdrawn, nlri) = (
-                Nlri::none(Family::Ipv4Unicast),
-                Nlri::none(Family::Ipv4Unicast),
-            );
+            (withdrawn, nlri) = (Nlri::none(Family::Ipv4Unicast), Nlri::none(Family::Ipv4Unicast));
         }
         let mp_reach = walk.mp_reach.filter(|(nlri, _)| !nlri.is_empty());
         walk.judge_together(!nlri.is_empty(), mp_reach.is_some());
@@ -58,30 +53,19 @@ impl<'a> Update<'a> {
         }
 
         let treat_as_withdraw = walk.withdraw.is_some();
-        let classic = walk
-            .next_hop
-            .filter(|_| !treat_as_withdraw)
-            .map(|next_hop| (nlri, NextHop::V4(next_hop)));
+        let classic = walk.next_hop.filter(|_| !treat_as_withdraw).map(|next_hop| (nlri, NextHop::V4(next_hop)));
         let end_of_rib = if body == [0; 4] {
             Some(Family::Ipv4Unicast).filter(|family| context.families.contains(*family))
         } else {
             let alone = walk.count == 1 && withdrawn.is_empty() && nlri.is_empty();
-            walk.mp_unreach
-                .filter(|unreach| alone && unreach.is_empty())
-                .map(|unreach| unreach.family())
+            walk.mp_unreach.filter(|unreach| alone && unreach.is_empty()).map(|unreach| unreach.family())
         };
         Ok(Self {
             classic_withdrawn: withdrawn,
             classic,
             mp_unreach: walk.mp_unreach,
-            mp_reach: mp_reach
-                .filter(|_| !treat_as_withdraw)
-                .and_then(|(nlri, next_hop)| Some((nlri, next_hop?))),
-            instead: if treat_as_withdraw {
-                [Some(nlri), mp_reach.map(|(nlri, _)| nlri)]
-            } else {
-                [None, None]
-            },
+            mp_reach: mp_reach.filter(|_| !treat_as_withdraw).and_then(|(nlri, next_hop)| Some((nlri, next_hop?))),
+            instead: if treat_as_withdraw { [Some(nlri), mp_reach.map(|(nlri, _)| nlri)] } else { [None, None] },
             attributes: walk.attributes,
             problems: walk.problems,
             treat_as_withdraw,
@@ -157,16 +141,9 @@ impl<'c, 'a> Walk<'c, 'a> {
     }
 
     fn note(&mut self, code: u8, consequence: Consequence, what: &'static str) {
-        let first = !self
-            .problems
-            .iter()
-            .any(|problem| problem.consequence == consequence);
+        let first = !self.problems.iter().any(|problem| problem.consequence == consequence);
         if first || self.problems.len() < MAX_PROBLEMS {
-            self.problems.push(Problem {
-                code,
-                consequence,
-                what,
-            });
+            self.problems.push(Problem { code, consequence, what });
         }
     }
 
@@ -193,12 +170,7 @@ impl<'c, 'a> Walk<'c, 'a> {
         if matches!(code, attr_code::MP_REACH | attr_code::MP_UNREACH) {
             return Err(error(subcode::ATTRIBUTE_LENGTH, rest));
         }
-        self.withdraw(
-            code,
-            subcode::ATTRIBUTE_LENGTH,
-            rest,
-            "an attribute runs beyond the attributes",
-        );
+        self.withdraw(code, subcode::ATTRIBUTE_LENGTH, rest, "an attribute runs beyond the attributes");
         Ok(())
     }
 
@@ -245,10 +217,7 @@ impl<'c, 'a> Walk<'c, 'a> {
         }
         if kind != defined {
             // RFC 7606 3.c; no attribute's own specification says otherwise.
-            return Ok(Verdict::Withdraw(
-                subcode::ATTRIBUTE_FLAGS,
-                "its flags contradict its type",
-            ));
+            return Ok(Verdict::Withdraw(subcode::ATTRIBUTE_FLAGS, "its flags contradict its type"));
         }
         Ok(match code {
             attr_code::NEXT_HOP => match value.try_into() {
@@ -297,12 +266,7 @@ impl<'c, 'a> Walk<'c, 'a> {
         }
     }
 
-    fn mp_reach(
-        &mut self,
-        flags_fit: bool,
-        value: &'a [u8],
-        whole: &[u8],
-    ) -> Result<Verdict, Notification> {
+    fn mp_reach(&mut self, flags_fit: bool, value: &'a [u8], whole: &[u8]) -> Result<Verdict, Notification> {
         let incorrect = || error(subcode::OPTIONAL_ATTRIBUTE, whole);
         let mut read = Reader(value);
         let head = (read.u16(), read.u8(), read.u8());
@@ -326,19 +290,11 @@ impl<'c, 'a> Walk<'c, 'a> {
         self.mp_reach = Some((nlri, usable));
         Ok(match usable {
             Some(_) => Verdict::Pass,
-            None => Verdict::Withdraw(
-                subcode::OPTIONAL_ATTRIBUTE,
-                "the next hop is not a host's address",
-            ),
+            None => Verdict::Withdraw(subcode::OPTIONAL_ATTRIBUTE, "the next hop is not a host's address"),
         })
     }
 
-    fn mp_unreach(
-        &mut self,
-        flags_fit: bool,
-        value: &'a [u8],
-        whole: &[u8],
-    ) -> Result<Verdict, Notification> {
+    fn mp_unreach(&mut self, flags_fit: bool, value: &'a [u8], whole: &[u8]) -> Result<Verdict, Notification> {
         let incorrect = || error(subcode::OPTIONAL_ATTRIBUTE, whole);
         let mut read = Reader(value);
         let (true, Some(afi), Some(safi)) = (flags_fit, read.u16(), read.u8()) else {
@@ -361,24 +317,9 @@ impl<'c, 'a> Walk<'c, 'a> {
     /// (RFC 4271 5.1.5), so RFC 7606 3.d does not speak of it.
     fn judge_together(&mut self, classic: bool, mp: bool) {
         let mandatory: [(u8, bool, &'static [u8], _); 3] = [
-            (
-                attr_code::ORIGIN,
-                classic || mp,
-                &[attr_code::ORIGIN],
-                "ORIGIN is missing",
-            ),
-            (
-                attr_code::AS_PATH,
-                classic || mp,
-                &[attr_code::AS_PATH],
-                "AS_PATH is missing",
-            ),
-            (
-                attr_code::NEXT_HOP,
-                classic,
-                &[attr_code::NEXT_HOP],
-                "NEXT_HOP is missing",
-            ),
+            (attr_code::ORIGIN, classic || mp, &[attr_code::ORIGIN], "ORIGIN is missing"),
+            (attr_code::AS_PATH, classic || mp, &[attr_code::AS_PATH], "AS_PATH is missing"),
+            (attr_code::NEXT_HOP, classic, &[attr_code::NEXT_HOP], "NEXT_HOP is missing"),
         ];
         for (code, needed, data, what) in mandatory {
             if needed && !self.seen.contains(code) {
@@ -434,18 +375,14 @@ fn judge_value(code: u8, value: &[u8], context: &DecodeContext) -> Verdict {
         },
         attr_code::AS_PATH => judge_as_path(value, context),
         attr_code::MED => keep_if(value.len() == 4), // RFC 7606 7.4
-        attr_code::LOCAL_PREF | attr_code::ORIGINATOR_ID if context.external => {
-            Verdict::Discard(only_internal)
-        }
+        attr_code::LOCAL_PREF | attr_code::ORIGINATOR_ID if context.external => Verdict::Discard(only_internal),
         attr_code::LOCAL_PREF | attr_code::ORIGINATOR_ID => keep_if(value.len() == 4), // RFC 7606 7.5, 7.9
         attr_code::CLUSTER_LIST if context.external => Verdict::Discard(only_internal),
         attr_code::CLUSTER_LIST | attr_code::COMMUNITIES => list_of(4), // RFC 7606 7.10, 7.8
         attr_code::ATOMIC_AGGREGATE if value.is_empty() => Verdict::Keep,
         attr_code::ATOMIC_AGGREGATE => Verdict::Discard("wrong length"), // RFC 7606 7.6
         attr_code::AGGREGATOR => match Aggregator::from_value(value) {
-            Some(_) if (value.len() == 8) != context.four_octet_as => {
-                Verdict::Discard("wrong length")
-            }
+            Some(_) if (value.len() == 8) != context.four_octet_as => Verdict::Discard("wrong length"),
             Some(Aggregator { asn: 0, .. }) => Verdict::Discard("AS number 0"), // RFC 7607 2
             Some(_) => Verdict::Keep,
             None => Verdict::Discard("wrong length"), // RFC 7606 7.7
@@ -459,11 +396,7 @@ fn judge_value(code: u8, value: &[u8], context: &DecodeContext) -> Verdict {
 
 /// RFC 7606 7.2, RFC 7607 2; RFC 5065 5 for confederation segments from outside.
 fn judge_as_path(value: &[u8], context: &DecodeContext) -> Verdict {
-    let path = if context.four_octet_as {
-        AsPath::new(value)
-    } else {
-        AsPath::two_octet(value)
-    };
+    let path = if context.four_octet_as { AsPath::new(value) } else { AsPath::two_octet(value) };
     let what = match validate_as_path(path) {
         Ok(true) if context.external => "confederation segments from an external peer",
         Ok(_) => return Verdict::Keep,
@@ -489,14 +422,9 @@ impl NextHopValue {
         match (family, value.len()) {
             (Family::Ipv4Unicast, 4) => {
                 let octets: [u8; 4] = value.try_into().ok()?;
-                Some(Self {
-                    next_hop: NextHop::V4(octets.into()),
-                    link_local_fits: true,
-                })
+                Some(Self { next_hop: NextHop::V4(octets.into()), link_local_fits: true })
             }
-            (Family::Ipv4Unicast | Family::Ipv6Unicast, 16 | 32) if v6_fits => {
-                Some(Self::v6(value))
-            }
+            (Family::Ipv4Unicast | Family::Ipv6Unicast, 16 | 32) if v6_fits => Some(Self::v6(value)),
             _ => None,
         }
     }
@@ -505,31 +433,21 @@ impl NextHopValue {
     /// They become one.
     fn v6(value: &[u8]) -> Self {
         let mut read = Reader(value);
-        let global = read
-            .array::<16>()
-            .map_or(Ipv6Addr::UNSPECIFIED, Ipv6Addr::from);
+        let global = read.array::<16>().map_or(Ipv6Addr::UNSPECIFIED, Ipv6Addr::from);
         let second = read.array::<16>().map(Ipv6Addr::from);
         let link_local = second.filter(Ipv6Addr::is_unicast_link_local);
         let next_hop = match link_local {
-            Some(only) if global.is_unspecified() || global == only => NextHop::V6 {
-                global: only,
-                link_local: None,
-            },
+            Some(only) if global.is_unspecified() || global == only => NextHop::V6 { global: only, link_local: None },
             _ => NextHop::V6 { global, link_local },
         };
-        Self {
-            next_hop,
-            link_local_fits: second == link_local,
-        }
+        Self { next_hop, link_local_fits: second == link_local }
     }
 
     /// Whether packets can be sent there, as far as the address alone tells.
     fn usable(&self) -> Option<NextHop> {
         let fits = match self.next_hop {
             NextHop::V4(address) => is_host_v4(address),
-            NextHop::V6 { global, .. } => {
-                !(global.is_unspecified() || global.is_loopback() || global.is_multicast())
-            }
+            NextHop::V6 { global, .. } => !(global.is_unspecified() || global.is_loopback() || global.is_multicast()),
         };
         fits.then_some(self.next_hop)
     }

@@ -63,29 +63,13 @@ pub fn encode_reach(
 
 /// Whether a message has room for the attributes, the next hop, and the longest prefix of the family. What does not fit
 /// cannot be said to this peer (RFC 8654 4 speaks of withdrawing such routes). IPv6 with an IPv4 next hop never fits.
-pub fn reach_fits(
-    max_len: usize,
-    attributes_len: usize,
-    next_hop: &NextHop,
-    family: Family,
-) -> bool {
+pub fn reach_fits(max_len: usize, attributes_len: usize, next_hop: &NextHop, family: Family) -> bool {
     let next_hop_len = match (ReachForm::of(family, next_hop), next_hop) {
         (ReachForm::None, _) => return false,
         (ReachForm::Classic(_), _) => 3 + 4,
         (ReachForm::MultiProtocol, NextHop::V4(_)) => MP_REACH_FIXED + 4,
-        (
-            ReachForm::MultiProtocol,
-            NextHop::V6 {
-                link_local: None, ..
-            },
-        ) => MP_REACH_FIXED + 16,
-        (
-            ReachForm::MultiProtocol,
-            NextHop::V6 {
-                link_local: Some(_),
-                ..
-            },
-        ) => MP_REACH_FIXED + 32,
+        (ReachForm::MultiProtocol, NextHop::V6 { link_local: None, .. }) => MP_REACH_FIXED + 16,
+        (ReachForm::MultiProtocol, NextHop::V6 { link_local: Some(_), .. }) => MP_REACH_FIXED + 32,
     };
     let longest = match family {
         Family::Ipv4Unicast => 1 + 4,
@@ -209,17 +193,11 @@ fn write_mp_next_hop(out: &mut Vec<u8>, next_hop: &NextHop) {
             out.push(4);
             out.extend_from_slice(&address.octets());
         }
-        NextHop::V6 {
-            global,
-            link_local: None,
-        } => {
+        NextHop::V6 { global, link_local: None } => {
             out.push(16);
             out.extend_from_slice(&global.octets());
         }
-        NextHop::V6 {
-            global,
-            link_local: Some(link_local),
-        } => {
+        NextHop::V6 { global, link_local: Some(link_local) } => {
             out.push(32);
             out.extend_from_slice(&global.octets());
             out.extend_from_slice(&link_local.octets());
@@ -259,10 +237,7 @@ fn messages<I: Iterator<Item = IpNet>>(
         Family::Ipv6Unicast => |prefix| matches!(prefix, IpNet::V6(_)),
     };
     let max_len = max_len.min(MAX_LEN_EXTENDED);
-    let mut waiting = Waiting {
-        prefixes: prefixes.filter(of_family).peekable(),
-        max_len,
-    };
+    let mut waiting = Waiting { prefixes: prefixes.filter(of_family).peekable(), max_len };
     let mut count = 0;
     while waiting.prefixes.peek().is_some() {
         write(&mut waiting);

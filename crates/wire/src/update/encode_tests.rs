@@ -5,12 +5,8 @@ use std::net::Ipv4Addr;
 use super::*;
 use crate::{DecodeContext, FamilySet, Frame, MAX_LEN, Update, next_frame};
 
-const CONTEXT: DecodeContext = DecodeContext {
-    four_octet_as: true,
-    external: true,
-    families: FamilySet::ALL,
-    extended_next_hop: true,
-};
+const CONTEXT: DecodeContext =
+    DecodeContext { four_octet_as: true, external: true, families: FamilySet::ALL, extended_next_hop: true };
 const V4: NextHop = NextHop::V4(Ipv4Addr::new(192, 0, 2, 1));
 /// ORIGIN, an empty AS_PATH, MED.
 const SET: &[u8] = &[0x40, 1, 1, 0, 0x40, 2, 0, 0x80, 4, 4, 0, 0, 0, 9];
@@ -21,10 +17,7 @@ fn net(prefix: &str) -> IpNet {
 
 fn v6(link_local: bool) -> NextHop {
     let link_local = link_local.then(|| "fe80::2".parse().unwrap());
-    NextHop::V6 {
-        global: "2001:db8::1".parse().unwrap(),
-        link_local,
-    }
+    NextHop::V6 { global: "2001:db8::1".parse().unwrap(), link_local }
 }
 
 fn many(family: Family, count: u32) -> Vec<IpNet> {
@@ -46,10 +39,7 @@ fn read(mut bytes: &[u8], max_len: usize) -> (Vec<IpNet>, Vec<IpNet>, usize) {
         withdrawn.extend(update.withdrawn().flatten());
         bytes = &bytes[len..];
         count += 1;
-        assert!(
-            bytes.is_empty() || len + 17 > max_len,
-            "a message of {len} octets had room for more"
-        );
+        assert!(bytes.is_empty() || len + 17 > max_len, "a message of {len} octets had room for more");
     }
     assert!(bytes.is_empty());
     (announced, withdrawn, count)
@@ -58,28 +48,12 @@ fn read(mut bytes: &[u8], max_len: usize) -> (Vec<IpNet>, Vec<IpNet>, usize) {
 #[test]
 fn a_classic_message() {
     let mut out = Vec::new();
-    let prefixes = [
-        net("10.0.0.0/8"),
-        net("2001:db8::/32"),
-        net("192.0.2.128/25"),
-    ];
-    assert_eq!(
-        encode_reach(
-            &mut out,
-            MAX_LEN,
-            SET,
-            &V4,
-            Family::Ipv4Unicast,
-            prefixes.into_iter()
-        ),
-        1
-    );
+    let prefixes = [net("10.0.0.0/8"), net("2001:db8::/32"), net("192.0.2.128/25")];
+    assert_eq!(encode_reach(&mut out, MAX_LEN, SET, &V4, Family::Ipv4Unicast, prefixes.into_iter()), 1);
     let expected = [
         &[0xff; 16][..],
         &[0, 51, 2, 0, 0, 0, 21],
-        &[
-            0x40, 1, 1, 0, 0x40, 2, 0, 0x40, 3, 4, 192, 0, 2, 1, 0x80, 4, 4, 0, 0, 0, 9,
-        ],
+        &[0x40, 1, 1, 0, 0x40, 2, 0, 0x40, 3, 4, 192, 0, 2, 1, 0x80, 4, 4, 0, 0, 0, 9],
         &[8, 10, 25, 192, 0, 2, 128],
     ];
     assert_eq!(out, expected.concat());
@@ -88,14 +62,7 @@ fn a_classic_message() {
 #[test]
 fn a_multiprotocol_message_has_its_prefixes_first() {
     let mut out = Vec::new();
-    encode_reach(
-        &mut out,
-        MAX_LEN,
-        SET,
-        &v6(false),
-        Family::Ipv6Unicast,
-        [net("2001:db8::/32")].into_iter(),
-    );
+    encode_reach(&mut out, MAX_LEN, SET, &v6(false), Family::Ipv6Unicast, [net("2001:db8::/32")].into_iter());
     assert_eq!(out[19..27], [0, 0, 0, 44, 0x90, 14, 0, 26]);
     assert_eq!(out[27..31], [0, 2, 1, 16]);
     assert_eq!(out[47..53], [0, 32, 0x20, 1, 0xd, 0xb8]);
@@ -114,14 +81,7 @@ fn every_form_is_packed_and_read_back() {
         for max_len in [128, MAX_LEN, 65535] {
             let prefixes = many(family, 9000);
             let mut out = Vec::new();
-            let count = encode_reach(
-                &mut out,
-                max_len,
-                SET,
-                &next_hop,
-                family,
-                prefixes.iter().copied(),
-            );
+            let count = encode_reach(&mut out, max_len, SET, &next_hop, family, prefixes.iter().copied());
             assert_eq!(read(&out, max_len), (prefixes.clone(), vec![], count));
             let mut out = Vec::new();
             let count = encode_unreach(&mut out, max_len, family, prefixes.iter().copied());
@@ -133,37 +93,11 @@ fn every_form_is_packed_and_read_back() {
 #[test]
 fn nothing_to_say_is_no_message() {
     let mut out = Vec::new();
-    assert_eq!(
-        encode_reach(
-            &mut out,
-            MAX_LEN,
-            SET,
-            &V4,
-            Family::Ipv4Unicast,
-            std::iter::empty()
-        ),
-        0
-    );
+    assert_eq!(encode_reach(&mut out, MAX_LEN, SET, &V4, Family::Ipv4Unicast, std::iter::empty()), 0);
     let other = [net("2001:db8::/32")];
-    assert_eq!(
-        encode_reach(
-            &mut out,
-            MAX_LEN,
-            SET,
-            &V4,
-            Family::Ipv4Unicast,
-            other.into_iter()
-        ),
-        0
-    );
-    assert_eq!(
-        encode_unreach(&mut out, MAX_LEN, Family::Ipv4Unicast, other.into_iter()),
-        0
-    );
-    assert_eq!(
-        encode_unreach(&mut out, 46, Family::Ipv6Unicast, other.into_iter()),
-        0
-    );
+    assert_eq!(encode_reach(&mut out, MAX_LEN, SET, &V4, Family::Ipv4Unicast, other.into_iter()), 0);
+    assert_eq!(encode_unreach(&mut out, MAX_LEN, Family::Ipv4Unicast, other.into_iter()), 0);
+    assert_eq!(encode_unreach(&mut out, 46, Family::Ipv6Unicast, other.into_iter()), 0);
     assert!(out.is_empty());
 }
 
@@ -174,33 +108,13 @@ fn attributes_without_room_for_a_prefix_are_refused_whole() {
     write_attribute(&mut set, 0xc0, 99, &vec![0; room - 4]);
     let prefixes = || [net("192.0.2.1/32"), net("0.0.0.0/0")].into_iter();
     let mut out = Vec::new();
-    assert_eq!(
-        encode_reach(
-            &mut out,
-            MAX_LEN,
-            &set,
-            &V4,
-            Family::Ipv4Unicast,
-            prefixes()
-        ),
-        2
-    );
+    assert_eq!(encode_reach(&mut out, MAX_LEN, &set, &V4, Family::Ipv4Unicast, prefixes()), 2);
     assert_eq!(next_frame(&out, MAX_LEN).unwrap().unwrap().len, MAX_LEN);
 
     let mut set = Vec::new();
     write_attribute(&mut set, 0xc0, 99, &vec![0; room - 3]);
     let mut out = Vec::new();
-    assert_eq!(
-        encode_reach(
-            &mut out,
-            MAX_LEN,
-            &set,
-            &V4,
-            Family::Ipv4Unicast,
-            prefixes()
-        ),
-        0
-    );
+    assert_eq!(encode_reach(&mut out, MAX_LEN, &set, &V4, Family::Ipv4Unicast, prefixes()), 0);
     assert!(out.is_empty());
     assert!(reach_fits(65535, set.len(), &V4, Family::Ipv4Unicast));
 }
@@ -209,10 +123,7 @@ fn attributes_without_room_for_a_prefix_are_refused_whole() {
 fn ipv6_has_no_ipv4_next_hop() {
     let mut out = Vec::new();
     let prefixes = many(Family::Ipv6Unicast, 1).into_iter();
-    assert_eq!(
-        encode_reach(&mut out, MAX_LEN, SET, &V4, Family::Ipv6Unicast, prefixes),
-        0
-    );
+    assert_eq!(encode_reach(&mut out, MAX_LEN, SET, &V4, Family::Ipv6Unicast, prefixes), 0);
     assert!(out.is_empty());
 }
 
@@ -235,9 +146,6 @@ fn ends_of_rib() {
         let mut out = Vec::new();
         encode_end_of_rib(&mut out, family);
         let body = next_frame(&out, MAX_LEN).unwrap().unwrap().body;
-        assert_eq!(
-            Update::decode(body, &CONTEXT).unwrap().end_of_rib(),
-            Some(family)
-        );
+        assert_eq!(Update::decode(body, &CONTEXT).unwrap().end_of_rib(), Some(family));
     }
 }

@@ -61,14 +61,8 @@ impl fmt::Display for NextHop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::V4(address) => address.fmt(f),
-            Self::V6 {
-                global,
-                link_local: None,
-            } => global.fmt(f),
-            Self::V6 {
-                global,
-                link_local: Some(link_local),
-            } => write!(f, "{global} ({link_local})"),
+            Self::V6 { global, link_local: None } => global.fmt(f),
+            Self::V6 { global, link_local: Some(link_local) } => write!(f, "{global} ({link_local})"),
         }
     }
 }
@@ -95,20 +89,12 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            code,
-            consequence,
-            what,
-        } = self;
+        let Self { code, consequence, what } = self;
         let done = match consequence {
             Consequence::Discard => "left out",
             Consequence::Withdraw => "routes withdrawn",
         };
-        if *code == 0 {
-            write!(f, "{what}: {done}")
-        } else {
-            write!(f, "attribute {code}: {what}: {done}")
-        }
+        if *code == 0 { write!(f, "{what}: {done}") } else { write!(f, "attribute {code}: {what}: {done}") }
     }
 }
 
@@ -140,10 +126,7 @@ impl<'a> Update<'a> {
 
     /// Sections of announced prefixes, each with its next hop. None when [`Self::treat_as_withdraw`].
     pub fn announced(&self) -> impl Iterator<Item = (Nlri<'a>, NextHop)> + use<'a> {
-        [self.classic, self.mp_reach]
-            .into_iter()
-            .flatten()
-            .filter(|(section, _)| !section.is_empty())
+        [self.classic, self.mp_reach].into_iter().flatten().filter(|(section, _)| !section.is_empty())
     }
 
     /// Whether an attribute was so wrong that the routes must go (RFC 7606 2).

@@ -22,21 +22,13 @@ pub(crate) struct Seen<'a> {
 
 impl Seen<'_> {
     pub(crate) fn agrees(&self) -> bool {
-        if self.theirs == Verdict::Refuse {
-            self.ours != Verdict::Accept
-        } else {
-            self.ours == self.theirs
-        }
+        if self.theirs == Verdict::Refuse { self.ours != Verdict::Accept } else { self.ours == self.theirs }
     }
 }
 
 /// The words of a reason without its numbers, to group by.
 pub(crate) fn gist(reason: &str) -> String {
-    let words: String = reason
-        .chars()
-        .map(|c| if c.is_ascii_digit() { '#' } else { c })
-        .take(160)
-        .collect();
+    let words: String = reason.chars().map(|c| if c.is_ascii_digit() { '#' } else { c }).take(160).collect();
     let mut short = String::new();
     for c in words.chars() {
         if !(c == '#' && short.ends_with('#')) {
@@ -61,14 +53,7 @@ pub(crate) struct Difference {
 
 pub(crate) fn reviewed(seen: &Seen<'_>, used: &mut [bool]) -> bool {
     for (difference, used) in LIST.iter().zip(used) {
-        let Difference {
-            codec,
-            ours,
-            our_reason,
-            theirs,
-            their_reason,
-            ..
-        } = difference;
+        let Difference { codec, ours, our_reason, theirs, their_reason, .. } = difference;
         if *codec == seen.codec
             && ours.contains(&seen.ours)
             && theirs.contains(&seen.theirs)
@@ -85,14 +70,8 @@ pub(crate) fn reviewed(seen: &Seen<'_>, used: &mut [bool]) -> bool {
 const NETGAUZE: &str = "netgauze";
 const RUSTBGPD: &str = "rustbgpd";
 /// When what they object to decides, whatever else is wrong.
-const ANY: &[Verdict] = &[
-    Verdict::Accept,
-    Verdict::Discard,
-    Verdict::Withdraw,
-    Verdict::Reset,
-];
-const UNKNOWN: &str =
-    "RFC 4271 5: an attribute that is not known is not judged, only passed on or left out.";
+const ANY: &[Verdict] = &[Verdict::Accept, Verdict::Discard, Verdict::Withdraw, Verdict::Reset];
+const UNKNOWN: &str = "RFC 4271 5: an attribute that is not known is not judged, only passed on or left out.";
 
 pub(crate) const LIST: &[Difference] = &[
     Difference {

@@ -10,18 +10,14 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use wire::{
-    Aggregator, AsPath, DecodeContext, Family, FamilySet, Frame, MAX_LEN, MAX_LEN_EXTENDED,
-    MessageType, NextHop, RawAttr, Update, attr_code, attributes, communities, encode_reach,
-    encode_unreach, extended_communities, large_communities, next_frame, write_attribute,
+    Aggregator, AsPath, DecodeContext, Family, FamilySet, Frame, MAX_LEN, MAX_LEN_EXTENDED, MessageType, NextHop,
+    RawAttr, Update, attr_code, attributes, communities, encode_reach, encode_unreach, extended_communities,
+    large_communities, next_frame, write_attribute,
 };
 
 /// An internal session that can do everything.
-pub(crate) const SESSION: DecodeContext = DecodeContext {
-    four_octet_as: true,
-    external: false,
-    families: FamilySet::ALL,
-    extended_next_hop: true,
-};
+pub(crate) const SESSION: DecodeContext =
+    DecodeContext { four_octet_as: true, external: false, families: FamilySet::ALL, extended_next_hop: true };
 
 /// The attributes of a route.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,16 +59,9 @@ pub(crate) struct Speech {
 impl Speech {
     pub(crate) fn meaning(&self) -> Meaning {
         match &self.route {
-            None => Meaning {
-                withdrawn: self.prefixes.clone(),
-                ..Meaning::default()
-            },
+            None => Meaning { withdrawn: self.prefixes.clone(), ..Meaning::default() },
             Some((next_hop, attrs)) => Meaning {
-                announced: self
-                    .prefixes
-                    .iter()
-                    .map(|prefix| (*prefix, *next_hop))
-                    .collect(),
+                announced: self.prefixes.iter().map(|prefix| (*prefix, *next_hop)).collect(),
                 attrs: Some(attrs.clone()),
                 ..Meaning::default()
             },
@@ -85,14 +74,9 @@ impl Speech {
         let prefixes = self.prefixes.iter().copied();
         let count = match &self.route {
             None => encode_unreach(&mut out, max_len, self.family, prefixes),
-            Some((next_hop, attrs)) => encode_reach(
-                &mut out,
-                max_len,
-                &attrs.canonical(),
-                next_hop,
-                self.family,
-                prefixes,
-            ),
+            Some((next_hop, attrs)) => {
+                encode_reach(&mut out, max_len, &attrs.canonical(), next_hop, self.family, prefixes)
+            }
         };
         assert!(count > 0, "there is room for every generated set");
         out
@@ -121,18 +105,9 @@ impl Attrs {
             put(0x40, attr_code::ATOMIC_AGGREGATE, &[]);
         }
         if let Some((asn, router_id)) = self.aggregator {
-            put(
-                0xc0,
-                attr_code::AGGREGATOR,
-                &[asn.to_be_bytes(), router_id.octets()].concat(),
-            );
+            put(0xc0, attr_code::AGGREGATOR, &[asn.to_be_bytes(), router_id.octets()].concat());
         }
-        let list = |values: &[u32]| {
-            values
-                .iter()
-                .flat_map(|value| value.to_be_bytes())
-                .collect::<Vec<u8>>()
-        };
+        let list = |values: &[u32]| values.iter().flat_map(|value| value.to_be_bytes()).collect::<Vec<u8>>();
         if !self.communities.is_empty() {
             put(0xc0, attr_code::COMMUNITIES, &list(&self.communities));
         }
@@ -140,26 +115,14 @@ impl Attrs {
             put(0x80, attr_code::ORIGINATOR_ID, &originator.octets());
         }
         if !self.clusters.is_empty() {
-            let clusters: Vec<u32> = self
-                .clusters
-                .iter()
-                .map(|cluster| cluster.to_bits())
-                .collect();
+            let clusters: Vec<u32> = self.clusters.iter().map(|cluster| cluster.to_bits()).collect();
             put(0x80, attr_code::CLUSTER_LIST, &list(&clusters));
         }
         if !self.extended.is_empty() {
-            put(
-                0xc0,
-                attr_code::EXTENDED_COMMUNITIES,
-                &self.extended.concat(),
-            );
+            put(0xc0, attr_code::EXTENDED_COMMUNITIES, &self.extended.concat());
         }
         if !self.large.is_empty() {
-            let large: Vec<u32> = self
-                .large
-                .iter()
-                .flat_map(|(a, b, c)| [*a, *b, *c])
-                .collect();
+            let large: Vec<u32> = self.large.iter().flat_map(|(a, b, c)| [*a, *b, *c]).collect();
             put(0xc0, attr_code::LARGE_COMMUNITIES, &list(&large));
         }
         if let Some(otc) = self.otc {
@@ -180,9 +143,7 @@ impl Attrs {
                 attr_code::ORIGIN => attrs.origin = value[0],
                 attr_code::AS_PATH => {
                     let segments = AsPath::new(value).segments();
-                    attrs.path = segments
-                        .map(|segment| (segment.kind as u8, segment.asns.collect()))
-                        .collect();
+                    attrs.path = segments.map(|segment| (segment.kind as u8, segment.asns.collect())).collect();
                 }
                 attr_code::MED => attrs.med = Some(number(value)),
                 attr_code::LOCAL_PREF => attrs.local_pref = Some(number(value)),
@@ -193,12 +154,8 @@ impl Attrs {
                 }
                 attr_code::COMMUNITIES => attrs.communities = communities(value).collect(),
                 attr_code::ORIGINATOR_ID => attrs.originator = Some(number(value).into()),
-                attr_code::CLUSTER_LIST => {
-                    attrs.clusters = communities(value).map(Ipv4Addr::from_bits).collect()
-                }
-                attr_code::EXTENDED_COMMUNITIES => {
-                    attrs.extended = extended_communities(value).collect()
-                }
+                attr_code::CLUSTER_LIST => attrs.clusters = communities(value).map(Ipv4Addr::from_bits).collect(),
+                attr_code::EXTENDED_COMMUNITIES => attrs.extended = extended_communities(value).collect(),
                 attr_code::LARGE_COMMUNITIES => attrs.large = large_communities(value).collect(),
                 attr_code::OTC => attrs.otc = Some(number(value)),
                 other => attrs.unknown.push((other, value.to_vec())),
@@ -260,9 +217,7 @@ pub(crate) fn meaning(update: &Update<'_>) -> Meaning {
     let mut meaning = Meaning::default();
     meaning.withdrawn.extend(update.withdrawn().flatten());
     for (section, next_hop) in update.announced() {
-        meaning
-            .announced
-            .extend(section.into_iter().map(|prefix| (prefix, next_hop)));
+        meaning.announced.extend(section.into_iter().map(|prefix| (prefix, next_hop)));
         meaning.attrs = Some(Attrs::read(&canonical(update)));
     }
     meaning
@@ -273,16 +228,8 @@ pub(crate) fn decode(bytes: &[u8], context: &DecodeContext) -> Meaning {
     let mut all = Meaning::default();
     for body in bodies(bytes) {
         let update = Update::decode(body, context).unwrap();
-        assert!(
-            update.problems().is_empty(),
-            "{:?} in {body:02x?}",
-            update.problems()
-        );
-        let Meaning {
-            withdrawn,
-            announced,
-            attrs,
-        } = meaning(&update);
+        assert!(update.problems().is_empty(), "{:?} in {body:02x?}", update.problems());
+        let Meaning { withdrawn, announced, attrs } = meaning(&update);
         all.withdrawn.extend(withdrawn);
         all.announced.extend(announced);
         assert!(all.attrs.is_none() || attrs.is_none() || all.attrs == attrs);
@@ -313,10 +260,8 @@ fn v4_host() -> impl Strategy<Value = Ipv4Addr> {
 
 fn v6_next_hop() -> impl Strategy<Value = NextHop> {
     let global = any::<u128>().prop_map(|rest| Ipv6Addr::from_bits(0b001 << 125 | rest >> 3));
-    let link_local =
-        any::<u64>().prop_map(|low| Ipv6Addr::from_bits(0xfe80 << 112 | u128::from(low)));
-    (global, proptest::option::of(link_local))
-        .prop_map(|(global, link_local)| NextHop::V6 { global, link_local })
+    let link_local = any::<u64>().prop_map(|low| Ipv6Addr::from_bits(0xfe80 << 112 | u128::from(low)));
+    (global, proptest::option::of(link_local)).prop_map(|(global, link_local)| NextHop::V6 { global, link_local })
 }
 
 fn asn() -> impl Strategy<Value = u32> {
@@ -325,11 +270,7 @@ fn asn() -> impl Strategy<Value = u32> {
 
 /// `sets`: whether AS_SETs may occur.
 fn path(sets: bool) -> impl Strategy<Value = Vec<(u8, Vec<u32>)>> {
-    let kind = if sets {
-        prop_oneof![4 => Just(2_u8), 1 => Just(1)].boxed()
-    } else {
-        Just(2).boxed()
-    };
+    let kind = if sets { prop_oneof![4 => Just(2_u8), 1 => Just(1)].boxed() } else { Just(2).boxed() };
     vec((kind, vec(asn(), 1..6)), 0..3)
 }
 
@@ -347,24 +288,9 @@ pub(crate) fn attrs(sets: bool) -> impl Strategy<Value = Attrs> {
     let extended = (0..3_u8, 2..4_u8, any::<[u8; 6]>())
         .prop_map(|(kind, subtype, [a, b, c, d, e, f])| [kind, subtype, a, b, c, d, e, f]);
     let unknown = proptest::collection::btree_map(200..210_u8, vec(any::<u8>(), 0..300), 0..3);
-    let first = (
-        0..3_u8,
-        path(sets),
-        option(any_u32()),
-        option(any_u32()),
-        any::<bool>(),
-    );
-    let second = (
-        proptest::option::of((asn(), v4_host())),
-        distinct(any::<u32>()),
-        proptest::option::of(v4_host()),
-    );
-    let third = (
-        vec(v4_host(), 0..4),
-        distinct(extended),
-        distinct(any::<(u32, u32, u32)>()),
-        option(asn().boxed()),
-    );
+    let first = (0..3_u8, path(sets), option(any_u32()), option(any_u32()), any::<bool>());
+    let second = (proptest::option::of((asn(), v4_host())), distinct(any::<u32>()), proptest::option::of(v4_host()));
+    let third = (vec(v4_host(), 0..4), distinct(extended), distinct(any::<(u32, u32, u32)>()), option(asn().boxed()));
     (first, second, third, unknown).prop_map(|(first, second, third, unknown)| {
         let (origin, path, med, local_pref, atomic) = first;
         let (aggregator, communities, originator) = second;
@@ -394,20 +320,14 @@ pub(crate) fn speech(sets: bool) -> impl Strategy<Value = Speech> {
         set(v4_prefix().boxed()),
         prop_oneof![3 => v4_host().prop_map(NextHop::V4), 1 => v6_next_hop()].boxed(),
     );
-    let v6 = (
-        Just(Family::Ipv6Unicast),
-        set(v6_prefix().boxed()),
-        v6_next_hop().boxed(),
-    );
-    (
-        prop_oneof![v4, v6],
-        proptest::option::weighted(0.8, attrs(sets)),
-    )
-        .prop_map(|((family, prefixes, next_hop), attrs)| Speech {
+    let v6 = (Just(Family::Ipv6Unicast), set(v6_prefix().boxed()), v6_next_hop().boxed());
+    (prop_oneof![v4, v6], proptest::option::weighted(0.8, attrs(sets))).prop_map(
+        |((family, prefixes, next_hop), attrs)| Speech {
             family,
             prefixes,
             route: attrs.map(|attrs| (next_hop, attrs)),
-        })
+        },
+    )
 }
 
 /// Generated messages that fit one frame of the classic length.
@@ -415,14 +335,10 @@ pub(crate) const ONE_MESSAGE: usize = MAX_LEN;
 
 /// The lines of a data file, without comments.
 pub(crate) fn lines(text: &str) -> impl Iterator<Item = &str> {
-    text.lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+    text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
 }
 
 pub(crate) fn unhex(text: &str) -> Vec<u8> {
     let digits = text.as_bytes().chunks(2);
-    digits
-        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
-        .collect()
+    digits.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
 }

@@ -1,18 +1,13 @@
 //! The same questions to `netgauze-bgp-pkt`. It says what is wrong, not what to do about it.
 
-#![allow(
-    clippy::wildcard_enum_match_arm,
-    reason = "what it can say is not ours to list"
-)]
+#![allow(clippy::wildcard_enum_match_arm, reason = "what it can say is not ours to list")]
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 
 use netgauze_bgp_pkt::BgpMessage;
 use netgauze_bgp_pkt::capabilities::BgpCapability;
-use netgauze_bgp_pkt::path_attribute::{
-    Aggregator, AsPath, MpReach, MpUnreach, PathAttributeValue,
-};
+use netgauze_bgp_pkt::path_attribute::{Aggregator, AsPath, MpReach, MpUnreach, PathAttributeValue};
 use netgauze_bgp_pkt::update::BgpUpdateMessage;
 use netgauze_bgp_pkt::wire::deserializer::BgpParsingContext;
 use netgauze_parse_utils::WritablePdu;
@@ -25,15 +20,7 @@ use crate::differences::Verdict;
 
 /// Prefixes that are not unicast do not make a message wrong (RFC 4271 6.3).
 fn context(four_octet_as: bool) -> BgpParsingContext {
-    BgpParsingContext::new(
-        four_octet_as,
-        HashMap::new(),
-        HashMap::new(),
-        false,
-        false,
-        true,
-        true,
-    )
+    BgpParsingContext::new(four_octet_as, HashMap::new(), HashMap::new(), false, false, true, true)
 }
 
 fn message(bytes: &[u8]) -> BgpMessage {
@@ -60,21 +47,16 @@ pub(crate) fn read_and_write(mut bytes: &[u8]) -> (Meaning, Vec<u8>) {
         let message = message(&bytes[..len]);
         bytes = &bytes[len..];
         again.extend(written(&message));
-        let BgpMessage::Update(update) = message else {
-            panic!("not an UPDATE")
-        };
+        let BgpMessage::Update(update) = message else { panic!("not an UPDATE") };
         collect(&update, &mut meaning);
     }
     (meaning, again)
 }
 
 fn collect(update: &BgpUpdateMessage, meaning: &mut Meaning) {
-    meaning.withdrawn.extend(
-        update
-            .withdraw_routes()
-            .iter()
-            .map(|route| ipnet::IpNet::from(route.network().address())),
-    );
+    meaning
+        .withdrawn
+        .extend(update.withdraw_routes().iter().map(|route| ipnet::IpNet::from(route.network().address())));
     let mut attrs = Attrs::default();
     let mut any = false;
     for attribute in update.path_attributes() {
@@ -90,9 +72,7 @@ fn collect(update: &BgpUpdateMessage, meaning: &mut Meaning) {
                 any |= !update.nlri().is_empty();
                 let next_hop = NextHop::V4(next_hop.next_hop());
                 let routes = update.nlri().iter();
-                meaning
-                    .announced
-                    .extend(routes.map(|route| (route.network().address().into(), next_hop)));
+                meaning.announced.extend(routes.map(|route| (route.network().address().into(), next_hop)));
             }
             PathAttributeValue::MultiExitDiscriminator(med) => attrs.med = Some(med.metric()),
             PathAttributeValue::LocalPreference(value) => attrs.local_pref = Some(value.metric()),
@@ -101,11 +81,7 @@ fn collect(update: &BgpUpdateMessage, meaning: &mut Meaning) {
                 attrs.aggregator = Some((*aggregator.asn(), aggregator.origin()));
             }
             PathAttributeValue::Communities(values) => {
-                attrs.communities = values
-                    .communities()
-                    .iter()
-                    .map(|value| value.value())
-                    .collect();
+                attrs.communities = values.communities().iter().map(|value| value.value()).collect();
             }
             PathAttributeValue::ExtendedCommunities(values) => {
                 let octets = |value: &netgauze_bgp_pkt::community::ExtendedCommunity| {
@@ -117,68 +93,32 @@ fn collect(update: &BgpUpdateMessage, meaning: &mut Meaning) {
             }
             PathAttributeValue::LargeCommunities(values) => {
                 let each = values.communities().iter();
-                attrs.large = each
-                    .map(|value| {
-                        (
-                            value.global_admin(),
-                            value.local_data1(),
-                            value.local_data2(),
-                        )
-                    })
-                    .collect();
+                attrs.large =
+                    each.map(|value| (value.global_admin(), value.local_data1(), value.local_data2())).collect();
             }
             PathAttributeValue::Originator(value) => attrs.originator = Some(value.id()),
             PathAttributeValue::ClusterList(values) => {
-                attrs.clusters = values
-                    .cluster_list()
-                    .iter()
-                    .map(|value| value.id())
-                    .collect();
+                attrs.clusters = values.cluster_list().iter().map(|value| value.id()).collect();
             }
-            PathAttributeValue::MpReach(MpReach::Ipv4Unicast {
-                next_hop,
-                next_hop_local,
-                nlri,
-            }) => {
+            PathAttributeValue::MpReach(MpReach::Ipv4Unicast { next_hop, next_hop_local, nlri }) => {
                 any = true;
                 let next_hop = match next_hop {
                     IpAddr::V4(address) => NextHop::V4(*address),
-                    IpAddr::V6(global) => NextHop::V6 {
-                        global: *global,
-                        link_local: *next_hop_local,
-                    },
+                    IpAddr::V6(global) => NextHop::V6 { global: *global, link_local: *next_hop_local },
                 };
-                meaning.announced.extend(
-                    nlri.iter()
-                        .map(|route| (route.network().address().into(), next_hop)),
-                );
+                meaning.announced.extend(nlri.iter().map(|route| (route.network().address().into(), next_hop)));
             }
-            PathAttributeValue::MpReach(MpReach::Ipv6Unicast {
-                next_hop_global,
-                next_hop_local,
-                nlri,
-            }) => {
+            PathAttributeValue::MpReach(MpReach::Ipv6Unicast { next_hop_global, next_hop_local, nlri }) => {
                 any = true;
-                let next_hop = NextHop::V6 {
-                    global: *next_hop_global,
-                    link_local: *next_hop_local,
-                };
-                meaning.announced.extend(
-                    nlri.iter()
-                        .map(|route| (route.network().address().into(), next_hop)),
-                );
+                let next_hop = NextHop::V6 { global: *next_hop_global, link_local: *next_hop_local };
+                meaning.announced.extend(nlri.iter().map(|route| (route.network().address().into(), next_hop)));
             }
             PathAttributeValue::MpUnreach(MpUnreach::Ipv6Unicast { nlri }) => {
-                meaning.withdrawn.extend(
-                    nlri.iter()
-                        .map(|route| ipnet::IpNet::from(route.network().address())),
-                );
+                meaning.withdrawn.extend(nlri.iter().map(|route| ipnet::IpNet::from(route.network().address())));
             }
             PathAttributeValue::OnlyToCustomer(otc) => attrs.otc = Some(otc.asn()),
             PathAttributeValue::UnknownAttribute(unknown) => {
-                attrs
-                    .unknown
-                    .push((unknown.code(), unknown.value().to_vec()));
+                attrs.unknown.push((unknown.code(), unknown.value().to_vec()));
             }
             other => panic!("not something we said: {other:?}"),
         }
@@ -191,9 +131,7 @@ fn collect(update: &BgpUpdateMessage, meaning: &mut Meaning) {
 /// Asserts that they read the same OPEN, and gives theirs.
 pub(crate) fn open(bytes: &[u8], expected: &Open) -> Vec<u8> {
     let message = message(bytes);
-    let BgpMessage::Open(open) = &message else {
-        panic!("not an OPEN")
-    };
+    let BgpMessage::Open(open) = &message else { panic!("not an OPEN") };
     let read = Open {
         asn: open.my_asn4(),
         hold_time: open.hold_time(),
@@ -208,16 +146,11 @@ fn capability(capability: &BgpCapability) -> Capability {
     macro_rules! family {
         ($address_type:expr) => {{
             let of = $address_type;
-            AfiSafi {
-                afi: of.address_family() as u16,
-                safi: of.subsequent_address_family() as u8,
-            }
+            AfiSafi { afi: of.address_family() as u16, safi: of.subsequent_address_family() as u8 }
         }};
     }
     match capability {
-        BgpCapability::MultiProtocolExtensions(of) => {
-            Capability::MultiProtocol(family!(of.address_type()))
-        }
+        BgpCapability::MultiProtocolExtensions(of) => Capability::MultiProtocol(family!(of.address_type())),
         BgpCapability::RouteRefresh => Capability::RouteRefresh,
         BgpCapability::EnhancedRouteRefresh => Capability::EnhancedRouteRefresh,
         BgpCapability::ExtendedMessage => Capability::ExtendedMessage,
@@ -229,22 +162,19 @@ fn capability(capability: &BgpCapability) -> Capability {
                 .map(|each| (family!(each.address_type()), each.next_hop_afi() as u16))
                 .collect(),
         ),
-        BgpCapability::GracefulRestartCapability(restart) => {
-            Capability::GracefulRestart(GracefulRestart {
-                restarting: restart.restart(),
-                notification: restart.graceful_notification(),
-                time: restart.time(),
-                families: restart
-                    .address_families()
-                    .iter()
-                    .map(|each| (family!(each.address_type()), each.forwarding_state()))
-                    .collect(),
-            })
+        BgpCapability::GracefulRestartCapability(restart) => Capability::GracefulRestart(GracefulRestart {
+            restarting: restart.restart(),
+            notification: restart.graceful_notification(),
+            time: restart.time(),
+            families: restart
+                .address_families()
+                .iter()
+                .map(|each| (family!(each.address_type()), each.forwarding_state()))
+                .collect(),
+        }),
+        BgpCapability::Unrecognized(unknown) => {
+            Capability::Unknown { code: *unknown.code(), value: unknown.value().to_vec() }
         }
-        BgpCapability::Unrecognized(unknown) => Capability::Unknown {
-            code: *unknown.code(),
-            value: unknown.value().to_vec(),
-        },
         other => panic!("not something we said: {other:?}"),
     }
 }

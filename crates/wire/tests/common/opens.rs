@@ -5,26 +5,15 @@ use proptest::prelude::*;
 use wire::{AfiSafi, Capability, Family, GracefulRestart, Open};
 
 fn family() -> impl Strategy<Value = AfiSafi> {
-    prop_oneof![
-        Just(Family::Ipv4Unicast.code()),
-        Just(Family::Ipv6Unicast.code())
-    ]
+    prop_oneof![Just(Family::Ipv4Unicast.code()), Just(Family::Ipv6Unicast.code())]
 }
 
 fn capability() -> impl Strategy<Value = Capability> {
-    let restart = (
-        any::<[bool; 2]>(),
-        0..4096_u16,
-        vec((family(), any::<bool>()), 0..3),
-    )
-        .prop_map(|([restarting, notification], time, families)| {
-            Capability::GracefulRestart(GracefulRestart {
-                restarting,
-                notification,
-                time,
-                families,
-            })
-        });
+    let restart = (any::<[bool; 2]>(), 0..4096_u16, vec((family(), any::<bool>()), 0..3)).prop_map(
+        |([restarting, notification], time, families)| {
+            Capability::GracefulRestart(GracefulRestart { restarting, notification, time, families })
+        },
+    );
     prop_oneof![
         family().prop_map(Capability::MultiProtocol),
         Just(Capability::RouteRefresh),
@@ -32,8 +21,7 @@ fn capability() -> impl Strategy<Value = Capability> {
         Just(Capability::ExtendedMessage),
         vec(Just((Family::Ipv4Unicast.code(), 2)), 1..3).prop_map(Capability::ExtendedNextHop),
         restart,
-        (200..239_u8, vec(any::<u8>(), 0..20))
-            .prop_map(|(code, value)| Capability::Unknown { code, value }),
+        (200..239_u8, vec(any::<u8>(), 0..20)).prop_map(|(code, value)| Capability::Unknown { code, value }),
     ]
 }
 
@@ -42,28 +30,12 @@ fn capability() -> impl Strategy<Value = Capability> {
 pub(crate) fn open() -> impl Strategy<Value = Open> {
     let asn = prop_oneof![1..=65535_u32, 65536..=u32::MAX];
     let hold_time = prop_oneof![Just(0_u16), 3..=u16::MAX];
-    (
-        asn,
-        any::<bool>(),
-        hold_time,
-        1..0xe000_0000_u32,
-        vec(capability(), 0..6),
-        any::<prop::sample::Index>(),
+    (asn, any::<bool>(), hold_time, 1..0xe000_0000_u32, vec(capability(), 0..6), any::<prop::sample::Index>()).prop_map(
+        |(asn, four_octet, hold_time, router_id, mut capabilities, at)| {
+            if four_octet || asn > 65535 {
+                capabilities.insert(at.index(capabilities.len() + 1), Capability::FourOctetAs(asn));
+            }
+            Open { asn, hold_time, router_id: router_id.into(), capabilities }
+        },
     )
-        .prop_map(
-            |(asn, four_octet, hold_time, router_id, mut capabilities, at)| {
-                if four_octet || asn > 65535 {
-                    capabilities.insert(
-                        at.index(capabilities.len() + 1),
-                        Capability::FourOctetAs(asn),
-                    );
-                }
-                Open {
-                    asn,
-                    hold_time,
-                    router_id: router_id.into(),
-                    capabilities,
-                }
-            },
-        )
 }

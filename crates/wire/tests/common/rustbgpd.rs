@@ -1,21 +1,16 @@
 //! The same questions to `rustbgpd-wire`.
 
-#![allow(
-    clippy::wildcard_enum_match_arm,
-    reason = "what it can say is not ours to list"
-)]
+#![allow(clippy::wildcard_enum_match_arm, reason = "what it can say is not ours to list")]
 
 use std::net::IpAddr;
 
 use bytes::Bytes;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use rustbgpd_wire::attribute::{AsPathSegment, PathAttribute};
-use rustbgpd_wire::validate::{
-    ErrorDisposition, UpdateValidationOptions, validate_update_attributes_with_context,
-};
+use rustbgpd_wire::validate::{ErrorDisposition, UpdateValidationOptions, validate_update_attributes_with_context};
 use rustbgpd_wire::{
-    Afi, Capability as Theirs, Ipv4UnicastMode, Message, UpdateMessage, decode_message,
-    encode_message, update::ParsedUpdate,
+    Afi, Capability as Theirs, Ipv4UnicastMode, Message, UpdateMessage, decode_message, encode_message,
+    update::ParsedUpdate,
 };
 use wire::{AfiSafi, Capability, DecodeContext, GracefulRestart, NextHop, Open};
 
@@ -44,26 +39,15 @@ pub(crate) fn read_and_write(mut bytes: &[u8], four_octet_as: bool) -> (Meaning,
     let mut again = Vec::new();
     while !bytes.is_empty() {
         let len = usize::from(u16::from_be_bytes([bytes[16], bytes[17]]));
-        let Message::Update(update) = message(&bytes[..len]) else {
-            panic!("not an UPDATE")
-        };
+        let Message::Update(update) = message(&bytes[..len]) else { panic!("not an UPDATE") };
         bytes = &bytes[len..];
-        let revised = update
-            .parse_revised(four_octet_as, true, false, &[])
-            .unwrap();
+        let revised = update.parse_revised(four_octet_as, true, false, &[]).unwrap();
         assert_eq!(revised.malformed, []);
         let parsed = revised.update;
         assert!(collect(&parsed, &mut meaning));
-        let ParsedUpdate {
-            announced,
-            withdrawn,
-            attributes,
-            ..
-        } = &parsed;
+        let ParsedUpdate { announced, withdrawn, attributes, .. } = &parsed;
         let mode = Ipv4UnicastMode::Body;
-        let built =
-            UpdateMessage::try_build(announced, withdrawn, attributes, four_octet_as, false, mode)
-                .unwrap();
+        let built = UpdateMessage::try_build(announced, withdrawn, attributes, four_octet_as, false, mode).unwrap();
         again.extend_from_slice(&encode_message(&Message::Update(built)).unwrap());
     }
     (meaning, again)
@@ -90,37 +74,23 @@ fn collect(parsed: &ParsedUpdate, meaning: &mut Meaning) -> bool {
                     })
                     .collect();
             }
-            PathAttribute::Aggregator(aggregator) => {
-                attrs.aggregator = Some((aggregator.asn, aggregator.router_id))
-            }
+            PathAttribute::Aggregator(aggregator) => attrs.aggregator = Some((aggregator.asn, aggregator.router_id)),
             PathAttribute::AtomicAggregate => attrs.atomic = true,
             PathAttribute::NextHop(next_hop) => {
                 any |= !parsed.announced.is_empty();
-                meaning.announced.extend(
-                    parsed
-                        .announced
-                        .iter()
-                        .map(|entry| (v4(entry), NextHop::V4(*next_hop))),
-                );
+                meaning.announced.extend(parsed.announced.iter().map(|entry| (v4(entry), NextHop::V4(*next_hop))));
             }
             PathAttribute::LocalPref(value) => attrs.local_pref = Some(*value),
             PathAttribute::Med(value) => attrs.med = Some(*value),
             PathAttribute::Communities(values) | PathAttribute::CommunitiesPartial(values) => {
                 attrs.communities.clone_from(values)
             }
-            PathAttribute::ExtendedCommunities(values)
-            | PathAttribute::ExtendedCommunitiesPartial(values) => {
-                attrs.extended = values
-                    .iter()
-                    .map(|value| value.as_u64().to_be_bytes())
-                    .collect();
+            PathAttribute::ExtendedCommunities(values) | PathAttribute::ExtendedCommunitiesPartial(values) => {
+                attrs.extended = values.iter().map(|value| value.as_u64().to_be_bytes()).collect();
             }
-            PathAttribute::LargeCommunities(values)
-            | PathAttribute::LargeCommunitiesPartial(values) => {
-                attrs.large = values
-                    .iter()
-                    .map(|value| (value.global_admin, value.local_data1, value.local_data2))
-                    .collect();
+            PathAttribute::LargeCommunities(values) | PathAttribute::LargeCommunitiesPartial(values) => {
+                attrs.large =
+                    values.iter().map(|value| (value.global_admin, value.local_data1, value.local_data2)).collect();
             }
             PathAttribute::OriginatorId(value) => attrs.originator = Some(*value),
             PathAttribute::ClusterList(values) => attrs.clusters.clone_from(values),
@@ -128,26 +98,14 @@ fn collect(parsed: &ParsedUpdate, meaning: &mut Meaning) -> bool {
                 any = true;
                 let next_hop = match reach.next_hop {
                     IpAddr::V4(address) => NextHop::V4(address),
-                    IpAddr::V6(global) => NextHop::V6 {
-                        global,
-                        link_local: reach.link_local_next_hop,
-                    },
+                    IpAddr::V6(global) => NextHop::V6 { global, link_local: reach.link_local_next_hop },
                 };
-                meaning.announced.extend(
-                    reach
-                        .announced
-                        .iter()
-                        .map(|entry| (prefix(&entry.prefix), next_hop)),
-                );
+                meaning.announced.extend(reach.announced.iter().map(|entry| (prefix(&entry.prefix), next_hop)));
             }
             PathAttribute::MpUnreachNlri(unreach) => {
-                meaning
-                    .withdrawn
-                    .extend(unreach.withdrawn.iter().map(|entry| prefix(&entry.prefix)));
+                meaning.withdrawn.extend(unreach.withdrawn.iter().map(|entry| prefix(&entry.prefix)));
             }
-            PathAttribute::OnlyToCustomer(asn) | PathAttribute::OnlyToCustomerPartial(asn) => {
-                attrs.otc = Some(*asn)
-            }
+            PathAttribute::OnlyToCustomer(asn) | PathAttribute::OnlyToCustomerPartial(asn) => attrs.otc = Some(*asn),
             // One that is not transitive, and known to them.
             PathAttribute::Unknown(raw) if raw.flags & 0x40 == 0 => {}
             PathAttribute::Unknown(raw) => attrs.unknown.push((raw.type_code, raw.data.to_vec())),
@@ -164,18 +122,14 @@ fn collect(parsed: &ParsedUpdate, meaning: &mut Meaning) -> bool {
 /// What they make of a message that they accept; `None` if something in it is known to them only.
 pub(crate) fn read(body: &[u8], context: &DecodeContext) -> Option<Meaning> {
     let update = UpdateMessage::decode(&mut Bytes::copy_from_slice(body), body.len()).ok()?;
-    let revised = update
-        .parse_revised(context.four_octet_as, !context.external, false, &[])
-        .ok()?;
+    let revised = update.parse_revised(context.four_octet_as, !context.external, false, &[]).ok()?;
     let mut meaning = Meaning::default();
     collect(&revised.update, &mut meaning).then_some(meaning)
 }
 
 /// Asserts that they read the same OPEN, and gives theirs.
 pub(crate) fn open(bytes: &[u8], expected: &Open) -> Vec<u8> {
-    let Message::Open(open) = message(bytes) else {
-        panic!("not an OPEN")
-    };
+    let Message::Open(open) = message(bytes) else { panic!("not an OPEN") };
     let read = Open {
         asn: open.four_byte_as(),
         hold_time: open.hold_time,
@@ -187,56 +141,35 @@ pub(crate) fn open(bytes: &[u8], expected: &Open) -> Vec<u8> {
 }
 
 fn capability(capability: &Theirs) -> Capability {
-    let family = |afi: Afi, safi: rustbgpd_wire::Safi| AfiSafi {
-        afi: afi as u16,
-        safi: safi as u8,
-    };
+    let family = |afi: Afi, safi: rustbgpd_wire::Safi| AfiSafi { afi: afi as u16, safi: safi as u8 };
     match capability {
         Theirs::MultiProtocol { afi, safi } => Capability::MultiProtocol(family(*afi, *safi)),
         Theirs::ExtendedNextHop(families) => Capability::ExtendedNextHop(
-            families
-                .iter()
-                .map(|each| {
-                    (
-                        family(each.nlri_afi, each.nlri_safi),
-                        each.next_hop_afi as u16,
-                    )
-                })
-                .collect(),
+            families.iter().map(|each| (family(each.nlri_afi, each.nlri_safi), each.next_hop_afi as u16)).collect(),
         ),
-        Theirs::GracefulRestart {
-            restart_state,
-            notification,
-            restart_time,
-            families,
-        } => Capability::GracefulRestart(GracefulRestart {
-            restarting: *restart_state,
-            notification: *notification,
-            time: *restart_time,
-            families: families
-                .iter()
-                .map(|each| (family(each.afi, each.safi), each.forwarding_preserved))
-                .collect(),
-        }),
+        Theirs::GracefulRestart { restart_state, notification, restart_time, families } => {
+            Capability::GracefulRestart(GracefulRestart {
+                restarting: *restart_state,
+                notification: *notification,
+                time: *restart_time,
+                families: families
+                    .iter()
+                    .map(|each| (family(each.afi, each.safi), each.forwarding_preserved))
+                    .collect(),
+            })
+        }
         Theirs::RouteRefresh => Capability::RouteRefresh,
         Theirs::EnhancedRouteRefresh => Capability::EnhancedRouteRefresh,
         Theirs::ExtendedMessage => Capability::ExtendedMessage,
         Theirs::FourOctetAs { asn } => Capability::FourOctetAs(*asn),
-        Theirs::Unknown { code, data } => Capability::Unknown {
-            code: *code,
-            value: data.to_vec(),
-        },
+        Theirs::Unknown { code, data } => Capability::Unknown { code: *code, value: data.to_vec() },
         other => panic!("not something we said: {other:?}"),
     }
 }
 
 /// The type code, and whether it means nothing to us.
 fn named(code: u8) -> String {
-    if matches!(code, 1..=10 | 14..=18 | 32 | 35) {
-        code.to_string()
-    } else {
-        format!("{code} (unknown here)")
-    }
+    if matches!(code, 1..=10 | 14..=18 | 32 | 35) { code.to_string() } else { format!("{code} (unknown here)") }
 }
 
 /// What they do about a message: the decoder's verdict, then the validator's, as their transport combines them.
@@ -253,10 +186,7 @@ pub(crate) fn verdict(body: &[u8], context: &DecodeContext) -> (Verdict, String)
     let mut worst: Option<(ErrorDisposition, String)> = None;
     for malformed in &revised.malformed {
         let reason = format!("{}: {}", named(malformed.type_code), malformed.error);
-        if worst
-            .as_ref()
-            .is_none_or(|(disposition, _)| malformed.disposition > *disposition)
-        {
+        if worst.as_ref().is_none_or(|(disposition, _)| malformed.disposition > *disposition) {
             worst = Some((malformed.disposition, reason));
         }
     }
@@ -269,19 +199,10 @@ pub(crate) fn verdict(body: &[u8], context: &DecodeContext) -> (Verdict, String)
     let mut options = UpdateValidationOptions::default();
     options.allow_ipv4_link_local_mp_reach_next_hop = true;
     options.link_local_next_hop = true;
-    let valid = validate_update_attributes_with_context(
-        attributes,
-        classic || mp,
-        classic,
-        context.external,
-        options,
-    );
+    let valid = validate_update_attributes_with_context(attributes, classic || mp, classic, context.external, options);
     if let Err(invalid) = valid {
         let disposition = invalid.error.disposition;
-        let reason = format!(
-            "{}: invalid, subcode {}",
-            invalid.type_code, invalid.error.subcode
-        );
+        let reason = format!("{}: invalid, subcode {}", invalid.type_code, invalid.error.subcode);
         if worst.as_ref().is_none_or(|(worst, _)| disposition > *worst) {
             worst = Some((disposition, reason));
         }
