@@ -307,8 +307,8 @@ impl<'c, 'a> Walk<'c, 'a> {
         Ok(Verdict::Pass)
     }
 
-    /// Routes of a family that was not negotiated are ignored: RFC 4760 7 lets a speaker ignore the routes of a family
-    /// it cannot use, and ending the session would take the good families down with it.
+    /// Routes of a family that was not negotiated are ignored: no RFC has an error for them, the answer of RFC 4760 7 to a
+    /// family gone wrong is to ignore its routes, and ending the session would take the good families down with it.
     fn negotiated(&self, code: AfiSafi) -> Option<Family> {
         Family::from_code(code).filter(|family| self.context.families.contains(*family))
     }

@@ -234,7 +234,7 @@ pub(crate) const LIST: &[Difference] = &[
         our_reason: "its family was not negotiated",
         theirs: &[Verdict::Accept],
         their_reason: "",
-        why: "RFC 4760 7: routes of a family that cannot be used may be ignored. It reads every family.",
+        why: "RFC 4760 7 ignores the routes of a family gone wrong; no RFC has an error for one not negotiated. It reads every family.",
     },
     Difference {
         codec: NETGAUZE,
@@ -306,7 +306,7 @@ pub(crate) const LIST: &[Difference] = &[
         our_reason: "its family was not negotiated",
         theirs: &[Verdict::Reset],
         their_reason: "MP_",
-        why: "RFC 4760 7: routes of a family that cannot be used may be ignored.",
+        why: "RFC 4760 7 ignores the routes of a family gone wrong; no RFC has an error for one not negotiated.",
     },
     Difference {
         codec: RUSTBGPD,
@@ -314,7 +314,7 @@ pub(crate) const LIST: &[Difference] = &[
         our_reason: "its family was not negotiated",
         theirs: &[Verdict::Accept],
         their_reason: "",
-        why: "RFC 4760 7: routes of a family that cannot be used may be ignored. It reads more families.",
+        why: "RFC 4760 7 ignores the routes of a family gone wrong; no RFC has an error for one not negotiated. It reads more families.",
     },
     Difference {
         codec: RUSTBGPD,

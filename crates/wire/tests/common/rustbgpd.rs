@@ -106,6 +106,8 @@ fn collect(parsed: &ParsedUpdate, meaning: &mut Meaning) -> bool {
                 meaning.withdrawn.extend(unreach.withdrawn.iter().map(|entry| prefix(&entry.prefix)));
             }
             PathAttribute::OnlyToCustomer(asn) | PathAttribute::OnlyToCustomerPartial(asn) => attrs.otc = Some(*asn),
+            // One that is not transitive, and known to them.
+            PathAttribute::Unknown(raw) if raw.flags & 0x40 == 0 => {}
             PathAttribute::Unknown(raw) => attrs.unknown.push((raw.type_code, raw.data.to_vec())),
             // Known to them, bytes to us.
             _ => return false,
