@@ -40,6 +40,8 @@ const HOST_CONNECT_RETRY: Duration = Duration::from_secs(5);
 pub struct Compiled {
     /// The router; `None` without a usable Underlay.
     pub intent: Option<Intent>,
+    /// Where the host's routes go, when `hostRoutes` asks for them.
+    pub host_table: Option<kernel::host_table::HostTable>,
     /// The host; `None` without a usable Underlay.
     pub host: Option<DesiredHost>,
     /// One per object.
@@ -81,7 +83,7 @@ pub fn compile(objects: &Objects, node: &Node) -> Compiled {
     };
     let mut verdicts = underlays.verdicts;
     verdicts.extend(passthroughs.verdicts);
-    Compiled { intent, host, verdicts }
+    Compiled { intent, host_table: None, host, verdicts }
 }
 
 /// Why an object is not in force.
@@ -290,6 +292,10 @@ fn intent(spec: &UnderlaySpec, router: Router, joint: Option<&Joint>) -> (Intent
     }
     let seconds = |value: i64| Duration::from_secs(u64::try_from(value).unwrap_or(1).clamp(1, 4095));
     let intent = Intent {
+            unnumbered: BTreeMap::new(),
+            host_routes: None,
+            ranges: Vec::new(),
+            listen_limit: 65_535,
         asn: router.asn,
         router_id: router.router_id,
         peers,
@@ -315,7 +321,6 @@ fn host_peer(address: IpAddr, remote_as: RemoteAs, asn: u32) -> PeerIntent {
     peer.ttl = Ttl::System;
     peer.allow_own_as = 0;
     // With iBGP on both sides routes would otherwise stop here (RFC 4456).
-    peer.reflector_client = session::is_internal(remote_as, asn);
     peer.next_hop_self = true;
     // A speaker on the node may name any of the node's addresses: all of them are behind the veth.
     peer.link = Some(ROUTER_LINK.into());

@@ -101,8 +101,10 @@ pub(crate) fn build(neighbor: &Neighbor, name: Option<&str>, role: Role, around:
     peer.password = neighbor.password.clone().map(Secret);
     peer.ttl = ttl(neighbor, role, internal);
     peer.allow_own_as = if role == Role::Fabric && !internal { 3 } else { 0 };
-    peer.reflector_client = is_client(neighbor);
-    if peer.reflector_client && some_family_is_no_client(neighbor) {
+    if is_client(neighbor) {
+        peer.reflector_client = engine::FamilySet::ALL;
+    }
+    if is_client(neighbor) && some_family_is_no_client(neighbor) {
         let what = "this version reflects all families of a session or none: all are reflected";
         remarks.push(("addressFamilies", what.into()));
     }

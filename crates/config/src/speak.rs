@@ -148,6 +148,10 @@ impl Reading<'_> {
         let networks = self.networks(&file.networks);
         let seconds = |value: i64| Duration::from_secs(u64::try_from(value).unwrap_or_default());
         let intent = Intent {
+            unnumbered: BTreeMap::new(),
+            host_routes: None,
+            ranges: Vec::new(),
+            listen_limit: 65_535,
             asn: file.asn,
             router_id,
             peers,
@@ -258,9 +262,6 @@ impl Reading<'_> {
             Built::Peer(address, mut peer, remarks) => {
                 if let Some(wanted) = extra.extended_next_hop {
                     peer.extended_next_hop = wanted;
-                }
-                if role == Role::Host {
-                    peer.reflector_client |= session::is_internal(peer.remote_as, around.asn);
                 }
                 let remarks = remarks.into_iter().map(|(name, message)| format!("{}: {message}", field(name)));
                 self.warnings.extend(remarks);

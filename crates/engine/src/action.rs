@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use ipnet::IpNet;
+
 use crate::event::ConnId;
 use crate::intent::{Secret, Ttl};
 
@@ -30,7 +32,7 @@ pub enum Action {
 /// How to open a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dial {
-    /// Target.
+    /// Target; for a link-local address with its scope.
     pub remote: SocketAddr,
     /// Source address.
     pub local: Option<IpAddr>,
@@ -38,17 +40,25 @@ pub struct Dial {
     pub ttl: Ttl,
     /// TCP-MD5 key.
     pub password: Option<Secret>,
+    /// Bind to the link of this name.
+    pub link: Option<String>,
+    /// Accept only packets that came over at most this many hops (RFC 5082).
+    pub ttl_security: Option<u8>,
 }
 
 /// What the listening socket must know of a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admission {
-    /// The peer's address.
-    pub address: IpAddr,
+    /// The peer's address, or those of a range.
+    pub prefix: IpNet,
+    /// Only over the link of this name: a listening socket is bound to it.
+    pub link: Option<String>,
     /// TCP-MD5 key.
     pub password: Option<Secret>,
     /// TTL of our packets on accepted connections.
     pub ttl: Ttl,
+    /// Accept only packets that came over at most this many hops (RFC 5082).
+    pub ttl_security: Option<u8>,
 }
 
 /// A state change, told once, when it happens.

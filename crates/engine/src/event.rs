@@ -1,6 +1,6 @@
 //! What the engine is told.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use bytes::Bytes;
 use ipnet::IpNet;
@@ -36,8 +36,21 @@ pub enum Event {
         conn: ConnId,
         /// Our end.
         local: SocketAddr,
-        /// The peer's end.
+        /// The peer's end; for a link-local address with its scope.
         remote: SocketAddr,
+        /// Name of the link that it arrived over, when the listening socket is bound to one.
+        link: Option<String>,
+    },
+    /// The router on the other end of a link, found by its router advertisements: an unnumbered neighbour
+    /// ([`Intent::unnumbered`]). Told again when it changes; `None` when it has not been heard of for its
+    /// lifetime.
+    Neighbor {
+        /// Name of the link.
+        link: String,
+        /// Kernel index of the link.
+        index: u32,
+        /// Its link-local address.
+        address: Option<Ipv6Addr>,
     },
     /// Bytes arrived, in any segmentation.
     Bytes {
@@ -66,6 +79,15 @@ pub enum Event {
         /// Groups that the kernel refused.
         failed_groups: Vec<(GroupId, String)>,
     },
+    /// A [`crate::fib::HostBatch`] was carried out.
+    HostAck {
+        /// Its number.
+        id: u64,
+        /// Routes that the kernel refused.
+        failed: Vec<(IpNet, String)>,
+    },
+    /// The host's table lost what it was told, or is another one: everything is to be told again.
+    HostLost,
     /// Start again from nothing in the kernel's FIB: the kernel dropped our routes without telling which.
     FibLost,
     /// End the session with this peer: Cease, administrative reset (RFC 4486).

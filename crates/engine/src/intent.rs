@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use wire::Family;
+use wire::{Family, FamilySet};
 
 /// The complete configuration of the router. A value, compared field by field.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,17 +21,78 @@ pub struct Intent {
     pub router_id: Ipv4Addr,
     /// Peers by the address that they are known by.
     pub peers: BTreeMap<IpAddr, PeerIntent>,
+    /// Peers that are whoever answers on a link, by the link's name: unnumbered neighbours. The driver finds
+    /// their link-local address ([`crate::Event::Neighbor`]).
+    pub unnumbered: BTreeMap<String, PeerIntent>,
+    /// Sources whose connections are accepted without being configured one by one.
+    pub ranges: Vec<RangeIntent>,
+    /// Most peers that exist because of [`Self::ranges`] at a time, those with a limit of their own apart.
+    pub listen_limit: usize,
     /// Prefixes that we originate.
     pub networks: Vec<Network>,
     /// Graceful restart (RFC 4724); `None` is off.
     pub graceful_restart: Option<GracefulRestart>,
     /// How many equal paths are used at once.
     pub multipath: Multipath,
+    /// Routes for the host's own table, for speakers that install none; `None` is off.
+    pub host_routes: Option<HostRoutes>,
     /// Cluster id for reflected routes (RFC 4456); the router id when unset.
     pub cluster_id: Option<Ipv4Addr>,
     /// Whether routes are given to the kernel. Without a FIB every next hop counts as usable,
     /// which is what a route reflector needs.
     pub fib: bool,
+}
+
+/// Addresses from which connections are accepted: each becomes a peer as long as its connection lasts. We never
+/// dial them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RangeIntent {
+    /// The addresses; the longest matching range wins.
+    pub prefix: IpNet,
+    /// Only connections that arrive over the link of this name.
+    pub link: Option<String>,
+    /// Most peers of this range at a time; unset: they count towards [`Intent::listen_limit`].
+    pub limit: Option<usize>,
+    /// What each of them is. `name` is the range's; `passive` is implied.
+    pub peer: PeerIntent,
+}
+
+/// Prefixes of `prefix` with lengths from `ge` to `le`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PrefixRule {
+    /// What they are inside of.
+    pub prefix: IpNet,
+    /// Shortest length.
+    pub ge: u8,
+    /// Longest length.
+    pub le: u8,
+}
+
+impl PrefixRule {
+    /// Whether a prefix is one of them.
+    pub fn matches(&self, prefix: &IpNet) -> bool {
+        self.prefix.contains(prefix) && (self.ge..=self.le).contains(&prefix.prefix_len())
+    }
+}
+
+/// Which of the routes that the host is told of go into its own table as well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostRoutes {
+    /// Which; empty: all.
+    pub prefixes: Vec<PrefixRule>,
+    /// Default routes too.
+    pub allow_default: bool,
+}
+
+/// How many prefixes a peer may announce in a family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MaxPrefixes {
+    /// The limit, refused routes included.
+    pub limit: usize,
+    /// Beyond it: end the session (Cease, maximum number of prefixes reached: RFC 4486); else say so.
+    pub teardown: bool,
+    /// After a teardown, connect again after this long; unset: not before an operator's reset.
+    pub restart: Option<Duration>,
 }
 
 /// A prefix that we originate.
@@ -143,13 +204,21 @@ pub struct PeerIntent {
     pub allow_own_as: u8,
     /// Refuse paths whose leftmost AS is not the eBGP peer's (RFC 4271 6.3).
     pub enforce_first_as: bool,
-    /// iBGP: treat as a route-reflector client (RFC 4456).
-    pub reflector_client: bool,
+    /// iBGP: families in which it is a route-reflector client (RFC 4456).
+    pub reflector_client: FamilySet,
     /// iBGP: send our own address as next hop, also for reflected routes.
     pub next_hop_self: bool,
     /// Name of the link that this peer's next hops are on, whatever the routing table says. Unset: they are
-    /// looked up.
+    /// looked up. Connections are bound to it too.
     pub link: Option<String>,
+    /// What it may announce; empty: everything.
+    pub allowed_prefixes: Vec<PrefixRule>,
+    /// How much it may announce.
+    pub max_prefixes: BTreeMap<Family, MaxPrefixes>,
+    /// Replace its AS by ours in the paths that it is sent, so that peers that share an AS reach each other.
+    pub as_override: bool,
+    /// Accept only packets that came over at most this many hops (RFC 5082).
+    pub ttl_security: Option<u8>,
 }
 
 impl PeerIntent {
@@ -175,9 +244,13 @@ impl PeerIntent {
                 Role::Host | Role::Peer => 0,
             },
             enforce_first_as: true,
-            reflector_client: false,
+            reflector_client: FamilySet::default(),
             next_hop_self: role != Role::Peer,
             link: None,
+            allowed_prefixes: Vec::new(),
+            max_prefixes: BTreeMap::new(),
+            as_override: false,
+            ttl_security: None,
         }
     }
 
@@ -201,7 +274,11 @@ impl PeerIntent {
             enforce_first_as: _,
             reflector_client: _,
             next_hop_self: _,
-            link: _,
+            link,
+            allowed_prefixes: _,
+            max_prefixes: _,
+            as_override: _,
+            ttl_security,
         } = self;
         *remote_as != new.remote_as
             || *families != new.families
@@ -213,6 +290,8 @@ impl PeerIntent {
             || *password != new.password
             || *ttl != new.ttl
             || *local_address != new.local_address
+            || *link != new.link
+            || *ttl_security != new.ttl_security
     }
 
     /// Where to dial this peer, known as `address`.

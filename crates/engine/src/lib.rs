@@ -28,6 +28,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use ipnet::IpNet;
 
 pub use action::{Action, Admission, Dial, Level, Note};
 pub use event::{ConnId, Event, Link, UnderlyingRoute};
@@ -36,7 +37,7 @@ pub use intent::Intent;
 pub use snapshot::{RouteQuery, RouteView, Select, Snapshot};
 
 /// Families are part of the configuration, which others make.
-pub use wire::Family;
+pub use wire::{Family, FamilySet};
 
 use intent::{Network, PeerIntent, Role};
 use peer::Peer;
@@ -95,7 +96,8 @@ impl Engine {
         match event {
             Event::Intent(intent) => self.set_intent(now, *intent),
             Event::Connected { conn, local } => self.connected(now, conn, local),
-            Event::Accepted { conn, local, remote } => self.accepted(now, conn, local, remote),
+            Event::Accepted { conn, local, remote, link: _ } => self.accepted(now, conn, local, remote),
+            Event::Neighbor { .. } => {}
             Event::Bytes { conn, data } => self.bytes_arrived(now, conn, &data),
             Event::Closed { conn, error } => self.connection_closed(now, conn, error),
             Event::Links(links) => {
@@ -105,6 +107,7 @@ impl Engine {
             }
             Event::Underlying(routes) => self.rib.set_underlying(routes),
             Event::FibAck { id, failed, failed_groups } => self.fib_acknowledged(now, id, failed, failed_groups),
+            Event::HostAck { .. } | Event::HostLost => {}
             Event::FibLost => self.rib.fib_lost(),
             Event::Reset(address) => self.reset(now, address),
             Event::Shutdown { graceful } => self.shutdown(now, graceful),
@@ -151,6 +154,11 @@ impl Engine {
     /// The next FIB batch, when none is in flight and something is to be done.
     pub fn poll_fib(&mut self) -> Option<FibBatch> {
         self.rib.poll_fib()
+    }
+
+    /// The next batch for the host's own table, when none is in flight and something is to be done.
+    pub fn poll_host_routes(&mut self) -> Option<fib::HostBatch> {
+        None
     }
 
     fn fib_acknowledged(
@@ -244,7 +252,13 @@ impl Engine {
             .iter()
             .filter_map(|(address, id)| {
                 let intent = &self.peers.get(id)?.intent;
-                Some(Admission { address: *address, password: intent.password.clone(), ttl: intent.ttl })
+                Some(Admission {
+                    prefix: IpNet::from(*address),
+                    link: None,
+                    password: intent.password.clone(),
+                    ttl: intent.ttl,
+                    ttl_security: intent.ttl_security,
+                })
             })
             .collect();
         if admitted != self.admitted {
@@ -269,6 +283,6 @@ impl Engine {
     /// Whether a peer of this role and kind is served as a route-reflector client.
     fn is_client(intent: &PeerIntent) -> bool {
         // With iBGP on both sides the host would otherwise get nothing from the fabric.
-        intent.reflector_client || intent.role == Role::Host
+        !intent.reflector_client.is_empty() || intent.role == Role::Host
     }
 }

@@ -599,6 +599,8 @@ impl Engine {
             local: peer.intent.local_address,
             ttl: peer.intent.ttl,
             password: peer.intent.password.clone(),
+            link: peer.intent.link.clone(),
+            ttl_security: peer.intent.ttl_security,
         };
         self.connections.insert(conn, id);
         self.actions.push_back(Action::Dial { conn, dial });

@@ -10,7 +10,9 @@
 //! ever in a foreign namespace.
 
 mod errno;
+pub mod advertise;
 pub mod fib;
+pub mod host_table;
 pub mod host;
 mod link;
 pub mod monitor;

@@ -52,4 +52,16 @@ pub struct FibBatch {
     pub sweep: bool,
 }
 
+/// What to do to the host's own table: every route there leads to the router's end of the veth pair.
+/// Answered by [`crate::Event::HostAck`]; one batch is in flight.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostBatch {
+    /// Number to acknowledge.
+    pub id: u64,
+    /// Routes to have (`true`) or not to have.
+    pub routes: Vec<(IpNet, bool)>,
+    /// After this batch everything that an earlier process left and nobody asked for again is removed.
+    pub sweep: bool,
+}
+
 pub(crate) mod state;
