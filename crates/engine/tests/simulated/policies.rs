@@ -1,11 +1,9 @@
 //! Behaviours of dynamic, unnumbered and limited peers and of the host's table, in virtual time.
 
-mod sim;
-
+use crate::sim::{SECOND, Sim, With, intent};
 use engine::intent::{HostRoutes, Intent, MaxPrefixes, PeerIntent, PrefixRule, RangeIntent, RemoteAs, Role, diff};
 use engine::snapshot::PeerState;
 use engine::{Event, Family, FamilySet, Select};
-use sim::{SECOND, Sim, With, intent};
 
 const LEAF: u32 = 64512;
 const ROUTER: u32 = 64514;
