@@ -324,6 +324,7 @@ impl Engine {
             own_link_local,
             allowed_prefixes: peer.intent.allowed_prefixes.clone(),
             as_override: agreed.external && peer.intent.as_override,
+            bgp_role: peer.intent.bgp_role.filter(|_| agreed.external),
         }
     }
 

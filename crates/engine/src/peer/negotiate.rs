@@ -61,6 +61,9 @@ pub(crate) fn offer(intent: &Intent, peer: &PeerIntent) -> Open {
         capabilities.push(Capability::ExtendedNextHop(vec![(Family::Ipv4Unicast.code(), AFI_IPV6)]));
     }
     let hold_time = peer.hold_time.as_secs().min(u64::from(u16::MAX)) as u16;
+    // RFC 9234 4.1: on eBGP sessions only.
+    let internal = matches!(peer.remote_as, RemoteAs::Internal) || peer.remote_as == RemoteAs::Number(intent.asn);
+    capabilities.extend(peer.bgp_role.filter(|_| !internal).map(Capability::Role));
     Open { asn: intent.asn, hold_time, router_id: intent.router_id, capabilities }
 }
 
@@ -81,6 +84,16 @@ pub(crate) fn negotiate(intent: &Intent, peer: &PeerIntent, open: &Open) -> Resu
     // RFC 6286 2.1: identifiers must differ inside an AS only.
     if !external && open.router_id == intent.router_id {
         return Err(Notification::new(code::OPEN, code::open::BAD_BGP_IDENTIFIER));
+    }
+    // RFC 9234 4.2: roles must match where both sides say theirs.
+    let roles = |capability: &Capability| match capability {
+        Capability::Role(role) => Some(*role),
+        _ => None,
+    };
+    if let Some(ours) = peer.bgp_role.filter(|_| external) {
+        if open.capabilities.iter().filter_map(roles).any(|theirs| theirs != ours.counterpart()) {
+            return Err(Notification::new(code::OPEN, code::open::ROLE_MISMATCH));
+        }
     }
     let has = |wanted: &Capability| open.capabilities.contains(wanted);
     let multi_protocol = open.capabilities.iter().any(|capability| matches!(capability, Capability::MultiProtocol(_)));

@@ -223,6 +223,9 @@ impl Rib {
             if !std::mem::replace(&mut written, true) {
                 canonical.clear();
                 update.write_canonical(&mut canonical);
+                if let Some(peer) = self.peer(id).filter(|peer| peer.facts.bgp_role.is_some()) {
+                    import::mark_only_to_customer(&peer.facts, &mut canonical);
+                }
             }
             self.announce(id, nlri, next_hop, &canonical);
         }

@@ -40,6 +40,7 @@ struct GroupKey {
     own_link_local: Option<Ipv6Addr>,
     /// The AS that is replaced by ours.
     overridden: Option<u32>,
+    bgp_role: Option<wire::Role>,
 }
 
 impl GroupKey {
@@ -53,6 +54,7 @@ impl GroupKey {
             own_v4: facts.own_v4,
             own_v6: facts.own_v6,
             own_link_local: facts.own_link_local,
+            bgp_role: facts.bgp_role,
             overridden: facts.as_override.then_some(facts.asn),
         }
     }

@@ -3,7 +3,7 @@
 use crate::sim::{SECOND, Sim, With, intent};
 use engine::intent::{HostRoutes, Intent, MaxPrefixes, PeerIntent, PrefixRule, RangeIntent, RemoteAs, Role, diff};
 use engine::snapshot::PeerState;
-use engine::{Event, Family, FamilySet, Select};
+use engine::{BgpRole, Event, Family, FamilySet, Select};
 
 const LEAF: u32 = 64512;
 const ROUTER: u32 = 64514;
@@ -250,4 +250,55 @@ fn a_plan_names_what_would_reset_and_nothing_else() {
     ];
     assert_eq!(said, expected);
     assert!(diff(Some(&new), &old).iter().any(|change| change.what == "neighbor 192.168.13.2"));
+}
+
+/// RFC 9234: our role towards each neighbour, and theirs towards us.
+fn with_role(role: BgpRole) -> impl FnOnce(&mut PeerIntent) {
+    move |peer| peer.bgp_role = Some(role)
+}
+
+/// RFC 9234 section 5.
+#[test]
+fn routes_of_a_provider_go_to_customers_and_not_to_peers() {
+    let mut sim = Sim::new(10);
+    let own = intent(ROUTER, "10.0.0.1")
+        .peer_with("192.168.11.2", 65002, Role::Peer, with_role(BgpRole::Customer))
+        .peer_with("192.168.11.3", 65003, Role::Peer, with_role(BgpRole::Provider))
+        .peer_with("192.168.11.4", 65004, Role::Peer, with_role(BgpRole::Peer));
+    sim.add(&[("eth1", &["192.168.11.1/24"])], own);
+    let mut node = |number: u32, role| {
+        let own = intent(65000 + number, &format!("10.1.0.{number}"))
+            .peer_with("192.168.11.1", ROUTER, Role::Peer, with_role(role))
+            .network(&format!("10.200.{number}.0/24"));
+        let address = format!("192.168.11.{number}/24");
+        sim.add(&[("eth0", &[address.as_str()])], own)
+    };
+    let (provider, customer, peer) = (node(2, BgpRole::Provider), node(3, BgpRole::Customer), node(4, BgpRole::Peer));
+    sim.run(SECOND * 20);
+    let sees = |node, number| sim.route(node, &format!("10.200.{number}.0/24")).is_some();
+    assert!(sees(customer, 2) && sees(customer, 4), "a customer gets everything");
+    assert!(sees(provider, 3) && sees(peer, 3), "a customer's routes go everywhere");
+    assert!(!sees(peer, 2) && !sees(provider, 4), "neither transit for a peer nor for a provider");
+}
+
+/// RFC 9234 section 4.2.
+#[test]
+fn roles_that_do_not_match_end_in_a_notification_and_none_is_fine() {
+    for (theirs, up) in [(Some(BgpRole::Peer), false), (Some(BgpRole::Customer), true), (None, true)] {
+        let mut sim = Sim::new(11);
+        let (router, _) = {
+            let own =
+                intent(ROUTER, "10.0.0.1").peer_with("192.168.11.2", LEAF, Role::Peer, with_role(BgpRole::Provider));
+            let router = sim.add(&[("eth1", &["192.168.11.1/24"])], own);
+            let other =
+                intent(LEAF, "10.1.0.1").peer_with("192.168.11.1", ROUTER, Role::Peer, |peer| peer.bgp_role = theirs);
+            (router, sim.add(&[("eth0", &["192.168.11.2/24"])], other))
+        };
+        sim.run(SECOND * 20);
+        assert_eq!(sim.established(router, "192.168.11.2"), up, "{theirs:?}");
+        if !up {
+            let error = sim.peer(router, "192.168.11.2").last_error.unwrap_or_default();
+            assert!(error.contains("Role Mismatch"), "{error}");
+        }
+    }
 }
