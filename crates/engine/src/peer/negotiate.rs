@@ -86,14 +86,13 @@ pub(crate) fn negotiate(intent: &Intent, peer: &PeerIntent, open: &Open) -> Resu
         return Err(Notification::new(code::OPEN, code::open::BAD_BGP_IDENTIFIER));
     }
     // RFC 9234 4.2: roles must match where both sides say theirs.
-    let roles = |capability: &Capability| match capability {
-        Capability::Role(role) => Some(*role),
-        _ => None,
+    let mismatch = |ours: wire::Role| {
+        let says =
+            |capability: &Capability| matches!(capability, Capability::Role(role) if *role != ours.counterpart());
+        open.capabilities.iter().any(says)
     };
-    if let Some(ours) = peer.bgp_role.filter(|_| external) {
-        if open.capabilities.iter().filter_map(roles).any(|theirs| theirs != ours.counterpart()) {
-            return Err(Notification::new(code::OPEN, code::open::ROLE_MISMATCH));
-        }
+    if peer.bgp_role.filter(|_| external).is_some_and(mismatch) {
+        return Err(Notification::new(code::OPEN, code::open::ROLE_MISMATCH));
     }
     let has = |wanted: &Capability| open.capabilities.contains(wanted);
     let multi_protocol = open.capabilities.iter().any(|capability| matches!(capability, Capability::MultiProtocol(_)));

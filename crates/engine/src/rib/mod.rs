@@ -168,13 +168,23 @@ impl Rib {
         if peer.facts == facts {
             return;
         }
-        let (old, families) = (peer.group, peer.families);
+        let (group, families) = (peer.group, peer.families);
         peer.group = self.groups.join(&facts);
-        peer.facts = facts;
-        self.groups.leave(old);
+        let old = std::mem::replace(&mut peer.facts, facts);
+        let source_changed = (old.role, old.client) != (peer.facts.role, peer.facts.client);
+        self.groups.leave(group);
+        let own = self.own;
         for family in families.iter() {
             self.judge_again(id, family);
-            self.advertise_all(id, family);
+            self.readvertise(id, family, &own, &old);
+        }
+        if source_changed {
+            // Others hear of its routes by other rules now.
+            for other in self.ids().into_iter().filter(|other| *other != id) {
+                for family in self.families(other).iter() {
+                    self.advertise_all(other, family);
+                }
+            }
         }
     }
 
@@ -183,13 +193,18 @@ impl Rib {
         if self.own == own && self.multipath == multipath {
             return;
         }
-        self.own = own;
+        let old = std::mem::replace(&mut self.own, own);
         self.multipath = multipath;
         self.decide_all(|_, _| true);
+        if old == own {
+            return;
+        }
         for id in self.ids() {
             for family in self.families(id).iter() {
                 self.judge_again(id, family);
-                self.advertise_all(id, family);
+                if let Some(facts) = self.peer(id).map(|peer| peer.facts.clone()) {
+                    self.readvertise(id, family, &old, &facts);
+                }
             }
         }
     }
@@ -557,15 +572,7 @@ impl Rib {
             wanted || peer.ribs[family.index()].advertised.contains(*slot)
         };
         let slots: Vec<u32> = table.slots().filter(concerned).collect();
-        let Some(peer) = self.peers.get_mut(usize::from(id.0)).and_then(Option::as_mut) else {
-            return;
-        };
-        let dests = &mut self.tables[family.index()].dests;
-        for slot in slots {
-            if peer.ribs[family.index()].pending.push(slot) {
-                dests[slot].pending += 1;
-            }
-        }
+        self.mark(id, family, slots);
     }
 }
 

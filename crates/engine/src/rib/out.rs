@@ -221,6 +221,41 @@ impl Rib {
         (updates, refreshes)
     }
 
+    /// Policy changed from `old_own` and `old` to what is in force: marks what the peer would be told otherwise, and
+    /// nothing else.
+    pub(super) fn readvertise(&mut self, id: PeerId, family: Family, old_own: &Own, old: &PeerFacts) {
+        let Some(peer) = self.peer(id) else { return };
+        let (advertised, facts) = (&peer.ribs[family.index()].advertised, &peer.facts);
+        let table = &self.tables[family.index()];
+        let mut same: BTreeMap<(AttrId, Source), bool> = BTreeMap::new();
+        let mut changed = |slot: &u32| {
+            let route = exported(&self.own, &self.peers, &self.attrs, &table.dests[*slot], family, id);
+            let Some((attr, from)) = route else { return advertised.contains(*slot) };
+            let set = self.attrs.get(attr);
+            let received = self.next_hops.next_hop(set.next_hop);
+            let image = |own: &Own, facts: &PeerFacts| {
+                let mut bytes = Vec::new();
+                export::write_attributes(&mut bytes, own, set, from, facts);
+                (export::next_hop(from, received, family, facts), bytes)
+            };
+            let equal = || image(old_own, old) == image(&self.own, facts);
+            !advertised.contains(*slot) || !*same.entry((attr, Source::of(from))).or_insert_with(equal)
+        };
+        let slots: Vec<u32> = table.slots().filter(|slot| changed(slot)).collect();
+        self.mark(id, family, slots);
+    }
+
+    /// Adds destinations to what a peer must be told.
+    pub(super) fn mark(&mut self, id: PeerId, family: Family, slots: Vec<u32>) {
+        let Some(peer) = self.peers.get_mut(usize::from(id.0)).and_then(Option::as_mut) else { return };
+        let dests = &mut self.tables[family.index()].dests;
+        for slot in slots {
+            if peer.ribs[family.index()].pending.push(slot) {
+                dests[slot].pending += 1;
+            }
+        }
+    }
+
     fn pull_family(&mut self, id: PeerId, family: Family, out: &mut Vec<u8>) -> usize {
         let mut batches: Vec<Batch> = Vec::new();
         let mut index: BTreeMap<(AttrId, Source), usize> = BTreeMap::new();

@@ -302,3 +302,41 @@ fn roles_that_do_not_match_end_in_a_notification_and_none_is_fine() {
         }
     }
 }
+
+#[test]
+fn a_change_of_policy_says_only_what_differs() {
+    let mut sim = Sim::new(12);
+    let own = |change: fn(&mut PeerIntent)| {
+        intent(ROUTER, "10.0.0.1").peer("192.168.11.2", LEAF, Role::Fabric).peer_with(
+            "192.169.10.2",
+            HOST,
+            Role::Host,
+            change,
+        )
+    };
+    let links: &[(&str, &[&str])] = &[("eth1", &["192.168.11.1/24"]), ("pt-ns", &["192.169.10.1/24"])];
+    let router = sim.add(links, own(|_| {}));
+    let mut leaf = intent(LEAF, "10.1.0.1").peer("192.168.11.1", ROUTER, Role::Peer);
+    for number in 0..100 {
+        leaf = leaf.network(&format!("10.200.{number}.0/24"));
+    }
+    sim.add(&[("eth0", &["192.168.11.2/24"])], leaf);
+    let host = intent(HOST, "10.2.0.1").peer("192.169.10.1", ROUTER, Role::Peer);
+    let host = sim.add(&[("pt-host", &["192.169.10.2/24"])], host);
+    sim.run(SECOND * 20);
+    let since = sim.peer(router, "192.169.10.2").since;
+    let said = sim.nodes[router].sent;
+    // What it may send us says nothing about what it is told.
+    sim.configure(router, own(|peer| peer.allow_own_as = 2));
+    sim.run(SECOND);
+    assert_eq!(sim.nodes[router].sent, said, "nothing differs");
+    // Its AS is in no path: overriding it changes nothing either.
+    sim.configure(router, own(|peer| peer.as_override = true));
+    sim.run(SECOND);
+    assert_eq!(sim.nodes[router].sent, said, "nothing differs");
+    // Another role does.
+    sim.configure(router, own(|peer| peer.role = Role::Fabric));
+    sim.run(SECOND);
+    assert!(sim.route(host, "10.200.7.0/24").is_none(), "no transit");
+    assert_eq!(sim.peer(router, "192.169.10.2").since, since, "and no new session");
+}
