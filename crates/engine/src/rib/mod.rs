@@ -45,6 +45,8 @@ pub(crate) struct PeerRib {
     received: BitSet,
     refused: usize,
     advertised: BitSet,
+    /// Of those advertised: the path contains the peer's own AS, so that it may take them for loops.
+    looping: BitSet,
     pending: Pending,
     /// Our End-of-RIB is owed once `pending` is drained (RFC 4724 section 2).
     owes_end_of_rib: bool,

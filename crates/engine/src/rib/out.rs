@@ -11,7 +11,7 @@ use bytes::Bytes;
 use ipnet::IpNet;
 use wire::{Family, NextHop, Refresh, RouteRefresh};
 
-use super::attrs::{AttrId, AttrStore};
+use super::attrs::{AttrId, AttrSet, AttrStore};
 use super::table::{Dest, PeerId};
 use super::{PeerRib, Rib, RibPeer, origination};
 use crate::policy::export::{self, Origination};
@@ -163,6 +163,12 @@ struct Batch {
     next_hop: NextHop,
     slots: Vec<u32>,
     prefixes: Vec<IpNet>,
+    looping: bool,
+}
+
+/// Whether an external peer finds its own AS in what it is sent: RFC 4271 9.1.2 lets it take that for a loop.
+pub(super) fn loops(set: &AttrSet, to: &PeerFacts) -> bool {
+    to.external && !to.as_override && set.as_path().count(to.asn) > 0
 }
 
 /// What of a destination's best path a peer is to see.
@@ -286,10 +292,18 @@ impl Rib {
             match placed {
                 Some(batch) => {
                     rib.advertised.insert(slot);
+                    if batches[batch].looping {
+                        rib.looping.insert(slot);
+                    } else {
+                        rib.looping.remove(slot);
+                    }
                     batches[batch].slots.push(slot);
                     batches[batch].prefixes.push(prefix);
                 }
-                None if rib.advertised.remove(slot) => withdrawn.push(prefix),
+                None if rib.advertised.remove(slot) => {
+                    rib.looping.remove(slot);
+                    withdrawn.push(prefix);
+                }
                 None => {}
             }
             self.tables[family.index()].release_if_unused(slot);
@@ -309,7 +323,8 @@ impl Rib {
         let received = self.next_hops.next_hop(self.attrs.get(attr).next_hop);
         let next_hop = export::next_hop(from, received, family, &peer.facts)?;
         let attributes = self.groups.encoded(peer.group, &self.own, &self.attrs, attr, from, &peer.facts);
-        Some(Batch { attributes, next_hop, slots: Vec::new(), prefixes: Vec::new() })
+        let looping = loops(self.attrs.get(attr), &peer.facts);
+        Some(Batch { attributes, next_hop, slots: Vec::new(), prefixes: Vec::new(), looping })
     }
 
     fn write(
@@ -327,12 +342,13 @@ impl Rib {
         let mut reach = Vec::new();
         let mut messages = 0;
         for batch in batches {
-            let Batch { attributes, next_hop, slots, prefixes } = batch;
+            let Batch { attributes, next_hop, slots, prefixes, looping: _ } = batch;
             let written = wire::encode_reach(&mut reach, max, &attributes, &next_hop, family, prefixes.iter().copied());
             if written == 0 {
                 // The attributes do not fit into a message: the peer must not keep an older version.
                 for slot in slots {
                     peer.ribs[family.index()].advertised.remove(slot);
+                    peer.ribs[family.index()].looping.remove(slot);
                 }
                 withdrawn.extend(prefixes);
             }

@@ -340,3 +340,36 @@ fn a_change_of_policy_says_only_what_differs() {
     assert!(sim.route(host, "10.200.7.0/24").is_none(), "no transit");
     assert_eq!(sim.peer(router, "192.169.10.2").since, since, "and no new session");
 }
+
+/// Nodes share the host's AS: without asOverride the host refuses what comes from another node's host.
+#[test]
+fn views_say_why_a_host_does_not_use_routes_of_its_own_as() {
+    let mut sim = Sim::new(13);
+    let own = |change: fn(&mut PeerIntent)| {
+        intent(ROUTER, "10.0.0.1").peer("192.168.11.2", LEAF, Role::Fabric).peer_with(
+            "192.169.10.2",
+            HOST,
+            Role::Host,
+            change,
+        )
+    };
+    let links: &[(&str, &[&str])] = &[("eth1", &["192.168.11.1/24"]), ("pt-ns", &["192.169.10.1/24"])];
+    let router = sim.add(links, own(|_| {}));
+    let leaf = intent(LEAF, "10.1.0.1").peer("192.168.11.1", ROUTER, Role::Peer).peer("192.168.12.2", HOST, Role::Peer);
+    sim.add(&[("eth0", &["192.168.11.2/24"]), ("eth1", &["192.168.12.1/24"])], leaf);
+    let other = intent(HOST, "10.3.0.1").peer("192.168.12.1", LEAF, Role::Peer).network("10.244.2.0/24");
+    sim.add(&[("eth0", &["192.168.12.2/24"])], other);
+    let host = intent(HOST, "10.2.0.1").peer("192.169.10.1", ROUTER, Role::Peer);
+    let host = sim.add(&[("pt-host", &["192.169.10.2/24"])], host);
+    sim.run(SECOND * 20);
+    assert_eq!(sim.peer(router, "192.169.10.2").families[0].looping, 1);
+    let told = sim.routes(router, Select::Advertised("192.169.10.2".parse().expect("an address")));
+    assert!(told[0].paths[0].reason.contains("own AS 64515"), "{}", told[0].paths[0].reason);
+    assert!(!sim.route(host, "10.244.2.0/24").expect("kept in RIB-In").paths[0].best);
+
+    sim.configure(router, own(|peer| peer.as_override = true));
+    sim.run(SECOND);
+    assert_eq!(sim.peer(router, "192.169.10.2").families[0].looping, 0);
+    let at_host = sim.route(host, "10.244.2.0/24").expect("a route");
+    assert_eq!((at_host.paths[0].best, at_host.paths[0].as_path.as_str()), (true, "64514 64512 64514"));
+}
