@@ -55,6 +55,8 @@ pub(crate) struct FibState {
     /// Destinations with a group.
     held: usize,
     sweep: bool,
+    /// A sweep was asked for once: what is in the kernel and not in our tables is nobody's any more.
+    converged: bool,
 }
 
 impl FibState {
@@ -68,6 +70,7 @@ impl FibState {
     /// Asks for a sweep with the batch after which nothing waits any more.
     pub(crate) fn request_sweep(&mut self) {
         self.sweep = self.enabled;
+        self.converged |= self.enabled;
     }
 
     pub(crate) fn snapshot(&self) -> crate::snapshot::FibSnapshot {
@@ -211,8 +214,10 @@ impl FibState {
         }
     }
 
-    /// The kernel lost what it was told: everything is to be told again.
+    /// The kernel lost what it was told: everything is to be told again. What waited to be deleted, or was in a batch
+    /// that failed, is not in the tables any more and may still be in the kernel, so that a sweep comes last.
     pub(crate) fn forget(&mut self, tables: &mut [Table; 2]) {
+        self.sweep |= self.converged;
         for family in Family::ALL {
             let table = &mut tables[family.index()];
             let slots: Vec<u32> = table.slots().collect();
