@@ -164,12 +164,16 @@ impl Rib {
             return;
         }
         let (old, families) = (peer.group, peer.families);
+        let source_changed = Origination::of(&peer.facts) != Origination::of(&facts);
         peer.group = self.groups.join(&facts);
         peer.facts = facts;
         self.groups.leave(old);
         for family in families.iter() {
             self.judge_again(id, family);
             self.advertise_all(id, family);
+            if source_changed {
+                self.advertise_from(id, family);
+            }
         }
     }
 
@@ -515,6 +519,24 @@ impl Rib {
             let refusal = import::refusal(&self.own, &facts, set, self.next_hops.resolution(set.next_hop));
             let path = Path { refusal, ..*path };
             self.set_path(family, slot, path);
+        }
+    }
+
+    /// Marks what is used of a peer's routes as to be told to the others: whom they may pass to has changed.
+    fn advertise_from(&mut self, id: PeerId, family: Family) {
+        let Some(from) = self.peer(id) else { return };
+        let table = &self.tables[family.index()];
+        let best = |slot: &u32| table.dests[*slot].best().is_some_and(|best| best.peer == id);
+        let slots: Vec<u32> = from.ribs[family.index()].received.iter().filter(best).collect();
+        let dests = &mut self.tables[family.index()].dests;
+        let to = self.peers.iter_mut().flatten().filter(|peer| peer.families.contains(family));
+        for peer in to {
+            for &slot in &slots {
+                // Whether it goes out, and whether it went out before, is looked at when it is taken.
+                if peer.ribs[family.index()].pending.push(slot) {
+                    dests[slot].pending += 1;
+                }
+            }
         }
     }
 
