@@ -74,13 +74,13 @@ fn sells(ours: Role9234) -> bool {
 /// The next hop to send, `None` when there is none that the peer could use: then the route cannot be sent.
 pub(crate) fn next_hop(from: Origination, received: NextHop, family: Family, to: &PeerFacts) -> Option<NextHop> {
     let unchanged = !to.external && !to.next_hop_self && from != Origination::Local;
-    if unchanged {
-        let fits = match (family, received) {
+    if let Some(elsewhere) = beyond_the_link(received).filter(|_| unchanged) {
+        let fits = match (family, elsewhere) {
             (Family::Ipv4Unicast, NextHop::V4(_)) | (Family::Ipv6Unicast, NextHop::V6 { .. }) => true,
             (Family::Ipv4Unicast, NextHop::V6 { .. }) => to.extended_next_hop,
             (Family::Ipv6Unicast, NextHop::V4(_)) => false,
         };
-        return fits.then_some(received);
+        return fits.then_some(elsewhere);
     }
     let v6 = to.own_v6.map(|global| NextHop::V6 { global, link_local: to.own_link_local });
     match family {
@@ -91,6 +91,16 @@ pub(crate) fn next_hop(from: Origination, received: NextHop, family: Family, to:
             if prefer_v6 { v6.or(v4) } else { v4.or(v6.filter(|_| to.extended_next_hop)) }
         }
         Family::Ipv6Unicast => v6,
+    }
+}
+
+/// What of a next hop means something to a peer that need not share its link: RFC 2545 section 3 keeps link-local
+/// addresses there.
+fn beyond_the_link(next_hop: NextHop) -> Option<NextHop> {
+    match next_hop {
+        NextHop::V4(_) => Some(next_hop),
+        NextHop::V6 { global, .. } if global.is_unicast_link_local() => None,
+        NextHop::V6 { global, .. } => Some(NextHop::V6 { global, link_local: None }),
     }
 }
 

@@ -25,8 +25,8 @@ use ipnet::IpNet;
 use smallvec::SmallVec;
 use wire::{Family, FamilySet, NextHop, Update, attr_code, flag, write_attribute};
 
-use crate::fib::FibBatch;
 use crate::fib::state::FibState;
+use crate::fib::{FibBatch, GroupId};
 use crate::intent::Multipath;
 use crate::policy::export::{Origination, may_pass};
 use crate::policy::{Own, PeerFacts, import};
@@ -173,19 +173,14 @@ impl Rib {
         let (group, families) = (peer.group, peer.families);
         peer.group = self.groups.join(&facts);
         let old = std::mem::replace(&mut peer.facts, facts);
-        let source_changed = (old.role, old.client) != (peer.facts.role, peer.facts.client);
+        let facts = peer.facts.clone();
         self.groups.leave(group);
         let own = self.own;
         for family in families.iter() {
             self.judge_again(id, family);
             self.readvertise(id, family, &own, &old);
-        }
-        if source_changed {
-            // Others hear of its routes by other rules now.
-            for other in self.ids().into_iter().filter(|other| *other != id) {
-                for family in self.families(other).iter() {
-                    self.advertise_all(other, family);
-                }
+            if Origination::of(&old, family) != Origination::of(&facts, family) {
+                self.advertise_from(id, family);
             }
         }
     }
@@ -211,9 +206,12 @@ impl Rib {
         }
     }
 
-    /// Switches the FIB on or off. Off does not remove what is installed: that is the driver's to decide.
+    /// Switches the FIB on or off. Off forgets what is installed: the driver removes it ([`crate::Action::ClearFib`]).
     pub(crate) fn set_fib(&mut self, enabled: bool) {
         let was = std::mem::replace(&mut self.fib.enabled, enabled);
+        if was && !enabled {
+            self.fib.abandon(&mut self.tables, &mut self.next_hops);
+        }
         let moved = self.next_hops.set_checked(enabled);
         self.next_hops_moved(&moved);
         if enabled && !was {
@@ -301,6 +299,8 @@ impl Rib {
             return;
         };
         let rib = &mut peer.ribs[family.index()];
+        // RFC 7313 section 4: no BoRR before our End-of-RIB, which then answers as well.
+        let enhanced = enhanced && !rib.owes_end_of_rib;
         rib.owes_begin_of_refresh |= enhanced;
         rib.owes_end_of_refresh |= enhanced;
         self.advertise_all(id, family);
@@ -386,8 +386,8 @@ impl Rib {
         })
     }
 
-    pub(crate) fn fib_acknowledged(&mut self, id: u64, failed: Vec<(IpNet, String)>) {
-        self.fib.acknowledge(&mut self.tables, id, failed);
+    pub(crate) fn fib_acknowledged(&mut self, id: u64, failed: Vec<(IpNet, String)>, groups: Vec<(GroupId, String)>) {
+        self.fib.acknowledge(&mut self.tables, id, failed, groups);
     }
 
     pub(crate) fn fib_retry(&mut self) {
@@ -557,6 +557,24 @@ impl Rib {
             let refusal = by_attributes.or_else(|| import::prefix_refusal(&facts, &prefix));
             let path = Path { refusal, ..*path };
             self.set_path(family, slot, path);
+        }
+    }
+
+    /// Marks what is used of a peer's routes as to be told to the others: whom they may pass to has changed.
+    fn advertise_from(&mut self, id: PeerId, family: Family) {
+        let Some(from) = self.peer(id) else { return };
+        let table = &self.tables[family.index()];
+        let best = |slot: &u32| table.dests[*slot].best().is_some_and(|best| best.peer == id);
+        let slots: Vec<u32> = from.ribs[family.index()].received.iter().filter(best).collect();
+        let dests = &mut self.tables[family.index()].dests;
+        let to = self.peers.iter_mut().flatten().filter(|peer| peer.families.contains(family));
+        for peer in to {
+            for &slot in &slots {
+                // Whether it goes out, and whether it went out before, is looked at when it is taken.
+                if peer.ribs[family.index()].pending.push(slot) {
+                    dests[slot].pending += 1;
+                }
+            }
         }
     }
 

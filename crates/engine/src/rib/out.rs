@@ -17,12 +17,15 @@ use super::{PeerRib, Rib, RibPeer, origination};
 use crate::policy::export::{self, Origination};
 use crate::policy::{Own, PeerFacts};
 
-/// Stop collecting for one pull at about this many bytes: enough to fill a socket buffer, little enough that
+/// Stop collecting of a family for one pull at about this many bytes: enough to fill a socket buffer, little enough that
 /// a change does not wait behind it.
-const PULL_BYTES: usize = 128 * 1024;
-/// What a set and a prefix count towards that.
-const SET_BYTES: usize = 96;
+const PULL_BYTES: usize = 64 * 1024;
+/// What a message and a prefix count towards that, its attributes apart.
+const MESSAGE_BYTES: usize = 32;
 const PREFIX_BYTES: usize = 8;
+
+/// A set is remembered up to this size: a peer must not fill our memory with a few large ones.
+const CACHED_BYTES: usize = 1024;
 
 /// Encoded sets remembered per group. Peers of a group drain the same changes at about the same time.
 const CACHE: usize = 4096;
@@ -152,7 +155,9 @@ impl UpdateGroups {
         export::write_attributes(&mut bytes, own, set, from, to);
         let bytes = Bytes::from(bytes);
         let from = Source::of(from);
-        *entry = Some(Encoded { attr, stamp: set.stamp, from, own: *own, bytes: bytes.clone() });
+        if bytes.len() <= CACHED_BYTES {
+            *entry = Some(Encoded { attr, stamp: set.stamp, from, own: *own, bytes: bytes.clone() });
+        }
         bytes
     }
 }
@@ -213,7 +218,7 @@ impl Rib {
             };
             let rib = &mut peer.ribs[family.index()];
             if !rib.pending.is_empty() {
-                break;
+                continue;
             }
             if std::mem::take(&mut rib.owes_end_of_rib) {
                 wire::encode_end_of_rib(out, family);
@@ -281,7 +286,7 @@ impl Rib {
                     return Some(batch);
                 }
                 let batch = self.batch(id, family, attr, from)?;
-                bytes += SET_BYTES;
+                bytes += MESSAGE_BYTES + batch.attributes.len();
                 batches.push(batch);
                 index.insert(place, batches.len() - 1);
                 Some(batches.len() - 1)

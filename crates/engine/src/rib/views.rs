@@ -191,7 +191,7 @@ impl Rib {
             peer: self.peer(best.peer).map(|peer| peer.facts.address),
             usable: true,
             best: true,
-            reason: loops(set, facts).then(|| refused_as_loop(facts.asn)).unwrap_or_default(),
+            reason: if loops(set, facts) { refused_as_loop(facts.asn) } else { String::new() },
             next_hop: Some(next_hop.address()),
             ..PathView::default()
         };
