@@ -282,7 +282,7 @@ fn case_058_and_062_timers() {
 
 /// Every CEL rule of a neighbour, in the words of the cluster API.
 #[test]
-fn case_061_and_074_rules_of_neighbors() {
+fn case_061_074_and_080_rules_of_neighbors() {
     neighbor_is("address: 192.0.2.1", Err("either ASN or Type must be set"));
     neighbor_is("address: 192.0.2.1, asn: 100, type: External", Err("ASN and Type cannot be set together"));
     neighbor_is("asn: 1", Err("Either a valid Address, Interface name or ListenRange must be provided for Neighbor"));
@@ -409,6 +409,165 @@ fn case_056_059_and_061_rules_of_host_sessions() {
     assert!(both.contains("HostASN and HostType cannot be set together"), "{both}");
     assert!(refused("hostASN: 1, localCIDR: {}").contains("at least one of ipv4 or ipv6 must be specified"));
     assert!(refused("hostASN: 1").contains("localCIDR is required"));
+}
+
+/// Every rule of what only perouter has, with a value that it allows.
+#[test]
+fn rules_of_policies() {
+    let peer = |option: &str| format!("asn: 1, address: 192.0.2.1, {option}");
+    let allowed = |rule: &str| peer(&format!("allowedPrefixes: [{{{rule}}}]"));
+    neighbor_is(&allowed("prefix: 10.0.0.0/8"), Ok(()));
+    neighbor_is(&allowed("prefix: 10.0.0.0/8, ge: 8, le: 32"), Ok(()));
+    neighbor_is(&allowed("prefix: \"2001:db8::/32\", le: 128"), Ok(()));
+    neighbor_is(&allowed("prefix: 10.0.0.0"), Err("prefix must be a valid CIDR"));
+    neighbor_is(&allowed("prefix: 10.0.0.0/8, ge: 16"), Err("ge needs le"));
+    neighbor_is(&allowed("prefix: 10.0.0.0/8, ge: 17, le: 16"), Err("ge must be lower than or equal to le"));
+    neighbor_is(&allowed("prefix: 10.0.0.0/8, ge: 7, le: 16"), Err("ge must not be lower than the length of prefix"));
+    neighbor_is(&allowed("prefix: 10.0.0.0/8, le: 7"), Err("le must not be lower than the length of prefix"));
+    neighbor_is(&allowed("prefix: 10.0.0.0/8, le: 33"), Err("le must not be higher than 32 for an IPv4 prefix"));
+    neighbor_is(&allowed("prefix: 10.0.0.0/8, le: 129"), Err("should be less than or equal to 128"));
+    neighbor_is(&peer("allowedPrefixes: []"), Err("should have at least 1 items"));
+
+    let limit = |limit: &str| peer(&format!("maxPrefixes: [{{type: ipv4unicast, {limit}}}]"));
+    neighbor_is(&limit("limit: 1"), Ok(()));
+    neighbor_is(&limit("limit: 1, action: Teardown, restartSeconds: 60"), Ok(()));
+    neighbor_is(&limit("limit: 0"), Err("should be greater than or equal to 1"));
+    neighbor_is(&limit("action: Warn"), Err("limit is required"));
+    neighbor_is(&limit("limit: 1, action: Ignore"), Err("supported values: \"Warn\", \"Teardown\""));
+    neighbor_is(&limit("limit: 1, restartSeconds: 60"), Err("restartSeconds can only be set when action is Teardown"));
+    neighbor_is(&limit("limit: 1}, {type: ipv4unicast, limit: 2"), Err("Duplicate value"));
+    neighbor_is(&peer("maxPrefixes: [{type: evpn, limit: 1}]"), Err("\"ipv4unicast\", \"ipv6unicast\""));
+
+    neighbor_is(&peer("ttlSecurity: {}"), Ok(()));
+    neighbor_is(&peer("ttlSecurity: {hops: 255}"), Err("should be less than or equal to 254"));
+    neighbor_is(
+        &peer("ttlSecurity: {hops: 2}, properties: [{type: ebgpMultiHop}]"),
+        Err("ttlSecurity and ebgpMultiHop cannot be set together"),
+    );
+    neighbor_is(&peer("enforceFirstAS: false, bgpRole: RouteServerClient, addPath: Both"), Ok(()));
+    neighbor_is(&peer("bgpRole: Friend"), Err("Unsupported value: \"Friend\""));
+    neighbor_is(&peer("addPath: Sometimes"), Err("supported values: \"Send\", \"Receive\", \"Both\""));
+
+    underlay_is("multipath: {}", Ok(()));
+    underlay_is("multipath: {maxPaths: 65}", Err("should be less than or equal to 64"));
+    underlay_is("listenLimit: 0", Err("should be greater than or equal to 1"));
+}
+
+#[test]
+fn rules_of_optional_fields_of_host_sessions() {
+    let text = |option: &str, beside: &str| {
+        let fixed = "asn: 65000, hostASN: 65001, localCIDR: {ipv4: 10.0.0.0/30}";
+        format!("bgppassthrough:\n  hostSession: {{{fixed}, {option}}}\n  {beside}\n")
+    };
+    let is = |option: &str, beside: &str, wanted: Result<(), &str>| {
+        let loaded = Dir::with(&[("openpe_a.yaml", &text(option, beside))]).load();
+        let got = loaded.verdicts.first().map(ToString::to_string).unwrap_or_default();
+        match wanted {
+            Ok(()) => assert_eq!(got, ""),
+            Err(sentence) => assert!(got.contains(sentence), "{option} {beside}: {got}"),
+        }
+    };
+    is("holdTimeSeconds: 9, keepaliveTimeSeconds: 3, connectTimeSeconds: 9, bfd: {}, gracefulRestart: {}", "", Ok(()));
+    is("asOverride: true, addPath: Send, password: x, maxPrefixes: [{type: ipv6unicast, limit: 9}]", "", Ok(()));
+    is("holdTimeSeconds: 9", "", Err("must be both set or both unset"));
+    is("holdTimeSeconds: 2, keepaliveTimeSeconds: 1", "", Err("holdTimeSeconds must be 0 or >=3"));
+    is("holdTimeSeconds: 9, keepaliveTimeSeconds: 10", "", Err("must be lower than or equal to holdTimeSeconds"));
+    is("connectTimeSeconds: 0", "", Err("should be greater than or equal to 1"));
+    is("allowedPrefixes: [{prefix: 10.0.0.0/8, le: 7}]", "", Err("le must not be lower than the length of prefix"));
+    is("", "hostRoutes: {}", Ok(()));
+    is("", "hostRoutes: {table: 100, metric: 1, prefixes: [{prefix: 0.0.0.0/0, le: 32}], allowDefault: true}", Ok(()));
+    is("", "hostRoutes: {table: 255}", Err("table 255 is the kernel's own table of local addresses"));
+    is("", "hostRoutes: {metric: 0}", Err("should be greater than or equal to 1"));
+    is("", "hostRoutes: {prefixes: [{prefix: x}]}", Err("prefix must be a valid CIDR"));
+}
+
+#[test]
+fn a_bad_key_of_the_host_session_is_not_repeated() {
+    let text = KEYS_IN_FILES.replace("passwordFile: host.key", "password: \"s3cret key\"");
+    let loaded = Dir::with(&[("openpe_a.yaml", &text), ("key", "x")]).load();
+    let compiled = compile(&loaded.objects, &Node::new("n", 0));
+    let sentence = compiled.verdicts[1].to_string();
+    assert!(
+        sentence.contains("spec.hostSession.password: password must not be empty and must not contain"),
+        "{sentence}"
+    );
+    assert!(!sentence.contains("s3cret"));
+}
+
+#[test]
+fn files_of_any_name_and_place_are_read_as_one_configuration() {
+    let first =
+        Dir::with(&[("fabric.yml", &KEYS_IN_FILES.replace("passwordFile: host.key", "hostType")), ("key", "k")]);
+    let second = Dir::with(&[("more", GOOD)]);
+    let text = KEYS_IN_FILES.split("bgppassthrough").next().unwrap();
+    fs::write(first.0.path().join("fabric.yml"), text).unwrap();
+    let missing = second.0.path().join("missing.yaml");
+    let paths = [first.0.path().join("fabric.yml"), second.0.path().join("more"), missing.clone()];
+    let loaded = load_files(&paths, &Node::new("n", 0));
+    let names: Vec<_> = loaded.objects.underlays.iter().map(|object| object.reference.name.as_str()).collect();
+    assert_eq!(names, ["static-n-underlay-0", "static-n-underlay-1"]);
+    assert_eq!(loaded.objects.underlays[0].spec.neighbors[0].password.as_deref(), Some("k"));
+    let [verdict] = &loaded.verdicts[..] else { panic!("{:#?}", loaded.verdicts) };
+    let Source::File { path, .. } = &verdict.object.source;
+    assert_eq!(*path, missing);
+    assert!(verdict.to_string().contains("cannot read the file: No such file or directory"));
+    assert_eq!(loaded.none, None);
+}
+
+/// What upstream merges into one set of objects is one configuration here: in the order of the files' names.
+#[test]
+fn case_098_objects_of_several_files_are_one_configuration() {
+    let passthrough = "bgppassthrough: {hostSession: {asn: 64514, hostASN: 64515, localCIDR: {ipv4: 192.169.10.0/24}}}";
+    let other = GOOD.replace("192.168.11.2", "192.168.11.9");
+    let dir = Dir::with(&[("openpe_2.yaml", passthrough), ("openpe_1.yaml", GOOD), ("openpe_3.yaml", &other)]);
+    let compiled = compile(&dir.load().objects, &Node::new("n", 0));
+    assert_eq!(peers(&compiled), ["192.168.11.2", "192.169.10.2"]);
+    let applied: Vec<_> = compiled.verdicts.iter().map(Verdict::is_applied).collect();
+    assert_eq!(applied, [true, false, true]);
+}
+
+/// There are no overlays here, so a passthrough cannot overlap with one: each of their objects says that it is not
+/// served, and holds nothing back.
+#[test]
+fn case_022_to_025_and_029_overlay_objects_do_not_concern_the_passthrough() {
+    let vni = "l3vnis:\n  - {name: vni1, vrf: red, vni: 100, hostSession: {asn: 1, hostASN: 2, localCIDR: {ipv4: 192.169.10.0/24}}}\n";
+    let text =
+        format!("{}{vni}", KEYS_IN_FILES.replace(", passwordFile: host.key", "").replace(", passwordFile: key", ""));
+    let loaded = Dir::with(&[("openpe_a.yaml", &text)]).load();
+    let [verdict] = &loaded.verdicts[..] else { panic!("{:#?}", loaded.verdicts) };
+    assert!(verdict.to_string().contains("L3VNI static-test-node-vni1: rejected"), "{verdict}");
+    let compiled = compile(&loaded.objects, &Node::new("n", 0));
+    assert!(compiled.verdicts.iter().all(|verdict| verdict.outcome == Outcome::Applied { warnings: vec![] }));
+}
+
+/// design.md 6: RawFRRConfig has no meaning without FRR; alone it makes no router.
+#[test]
+fn case_084_raw_frr_configuration_has_a_verdict_and_no_effect() {
+    let text = "rawfrrconfigs:\n  - {rawConfig: router bgp 1, priority: 5}\n  - {rawConfig: log stdout}\n";
+    let loaded = Dir::with(&[("openpe_a.yaml", text)]).load();
+    let sentences: Vec<_> = loaded.verdicts.iter().map(ToString::to_string).collect();
+    assert_eq!(sentences.len(), 2);
+    assert!(sentences.iter().all(|sentence| sentence.contains("there is no FRR here that could read it")));
+    assert!(compile(&loaded.objects, &Node::new("n", 0)).intent.is_none());
+}
+
+/// CNI devices are not served by this version, so their configuration is not parsed: valid or broken, the verdict says
+/// that the link is not made.
+#[test]
+fn case_047_cni_devices_are_accepted_and_not_made() {
+    for plugins in ["[]", "notalist"] {
+        let raw = format!("{{cniVersion: \"1.0.0\", name: broken, plugins: {plugins}}}");
+        let text = GOOD.replace(
+            "{type: NetworkDevice, networkDevice: {interfaceName: eth1}}",
+            &format!("{{type: CNIDevice, cniDevice: {{type: RawConfig, rawConfig: {raw}}}}}"),
+        );
+        let loaded = Dir::with(&[("openpe_a.yaml", &text)]).load();
+        let compiled = compile(&loaded.objects, &Node::new("n", 0));
+        let sentence = compiled.verdicts[0].to_string();
+        let wanted = "spec.interfaces[0].cniDevice: CNI devices are not served by this version: the link is not made";
+        assert!(sentence.contains(wanted), "{sentence}");
+        assert!(compiled.intent.is_some());
+    }
 }
 
 const KEYS_IN_FILES: &str = "underlays:
