@@ -10,7 +10,9 @@
 pub mod addresses;
 pub mod compile;
 pub mod files;
+mod idle;
 pub mod node;
+pub mod reference;
 mod schema;
 mod secret;
 mod session;

@@ -1,7 +1,7 @@
 use std::fs;
 
-use engine::Family;
-use engine::intent::{RemoteAs, Secret, Ttl};
+use engine::intent::{PeerIntent, RemoteAs, Secret, Ttl};
+use engine::{Family, FamilySet};
 
 use super::*;
 
@@ -90,12 +90,54 @@ fn every_option_of_an_underlays_neighbor_is_taken() {
 }
 
 #[test]
+fn ranges_and_unnumbered_neighbors_are_taken() {
+    let text = with_neighbor(
+        "{listenRange: 10.9.0.0/16, type: External, name: racks, role: fabric, passwordFile: key}\n  - {interface: eth1, type: Internal}",
+    );
+    let Speak { intent, secret_files, .. } = load_text(&format!("listenLimit: 10\n{text}")).unwrap();
+    let [range] = &intent.ranges[..] else { panic!("{intent:#?}") };
+    assert_eq!(
+        (range.prefix.to_string(), range.peer.name.as_str(), range.peer.role),
+        ("10.9.0.0/16".into(), "racks", Role::Fabric)
+    );
+    assert_eq!(range.peer.password, Some(Secret("fromfile".into())));
+    assert_eq!(intent.listen_limit, 10);
+    let link = &intent.unnumbered["eth1"];
+    assert_eq!((link.name.as_str(), link.link.as_deref(), link.extended_next_hop), ("eth1", Some("eth1"), true));
+    let names: Vec<_> = secret_files.iter().map(|file| file.file_name().unwrap().to_owned()).collect();
+    assert_eq!(names, ["key"]);
+}
+
+#[test]
+fn policies_are_those_of_an_underlay() {
+    let text = with_neighbor(
+        "{address: 192.0.2.1, asn: 1, localAddress: 192.0.2.9, allowedPrefixes: [{prefix: 10.0.0.0/8, le: 24}], \
+         maxPrefixes: [{type: ipv4unicast, limit: 5, action: Teardown}], ttlSecurity: {hops: 3}, enforceFirstAS: false, \
+         bgpRole: Peer, addPath: Both}",
+    );
+    let text =
+        format!("multipath: {{maxPaths: 2}}\nrouteReflector: {{clusterID: 10.9.9.9}}\ngracefulRestart: {{}}\n{text}");
+    let Speak { intent, warnings, .. } = load_text(&text).unwrap();
+    let peer = &intent.peers[&"192.0.2.1".parse::<IpAddr>().unwrap()];
+    assert_eq!(peer.local_address, Some("192.0.2.9".parse().unwrap()));
+    assert_eq!((peer.allowed_prefixes[0].ge, peer.allowed_prefixes[0].le), (8, 24));
+    assert_eq!(
+        (peer.max_prefixes[&Family::Ipv4Unicast].limit, peer.ttl_security, peer.enforce_first_as),
+        (5, Some(3), false)
+    );
+    assert_eq!((intent.multipath.max_paths, intent.cluster_id), (2, Some("10.9.9.9".parse().unwrap())));
+    let fields: Vec<_> =
+        warnings.iter().filter_map(|warning| warning.split_once(": ")).map(|(field, _)| field).collect();
+    assert_eq!(fields, ["gracefulRestart", "neighbors[0].addPath", "neighbors[0].bgpRole"]);
+}
+
+#[test]
 fn kernel_routes_can_be_off_and_a_host_in_our_as_is_a_client() {
     let text = format!("kernelRoutes: false\n{}", with_neighbor("{address: 192.0.2.1, type: Internal, role: host}"));
     let intent = load_text(&text).unwrap().intent;
     assert!(!intent.fib);
     let peer = intent.peers.values().next().unwrap();
-    assert!(peer.reflector_client && peer.next_hop_self);
+    assert_eq!((peer.reflector_client, peer.next_hop_self), (FamilySet::only(Family::Ipv4Unicast), true));
 }
 
 #[test]
@@ -136,13 +178,30 @@ fn errors_name_file_line_field_value_and_remedy() {
         ),
         (&with_neighbor("{address: 192.0.2.1}"), "/speak.yaml:4: neighbors[0]: either ASN or Type must be set"),
         (
-            &with_neighbor("{listenRange: 10.0.0.0/8, type: External}"),
-            "neighbors[0].listenRange: listen ranges (10.0.0.0/8) are not served by this version",
+            &with_neighbor("{listenRange: 10.0.0.0/8, asn: 1}\n  - {listenRange: 10.1.0.0/16, asn: 2}"),
+            "/speak.yaml:5: neighbors[1].listenRange: listenRange 10.0.0.0/8 overlaps with listenRange 10.1.0.0/16",
         ),
         (
-            &with_neighbor("{interface: eth1, type: External}"),
-            "neighbors[0].interface: unnumbered neighbors (interface eth1) are not served by this version",
+            &with_neighbor("{interface: eth1, asn: 1}\n  - {interface: eth1, asn: 2, name: b}"),
+            "neighbors[1].interface: duplicate neighbor interface names, only one peer is allowed per interface",
         ),
+        (
+            &with_neighbor("{address: 192.0.2.1, asn: 1, localAddress: \"2001:db8::1\"}"),
+            "neighbors[0].localAddress: 2001:db8::1 cannot reach 192.0.2.1: write an address of the same family",
+        ),
+        (
+            &with_neighbor("{interface: eth1, asn: 1, localAddress: 192.0.2.2}"),
+            "neighbors[0].localAddress: has a meaning only beside address: remove it",
+        ),
+        (
+            &with_neighbor("{address: 192.0.2.1, asn: 1, passwordSecret: s}"),
+            "neighbors[0].passwordSecret: the Secret \"s\" cannot be read from files, use passwordFile: remove this",
+        ),
+        (
+            &with_neighbor("{address: 192.0.2.1, asn: 1, allowedPrefixes: [{prefix: 10.0.0.1/8}]}"),
+            "neighbors[0].allowedPrefixes[0].prefix: 10.0.0.1/8 has host bits set: write 10.0.0.0/8 or 10.0.0.1/32",
+        ),
+        (&format!("hostRoutes: {{}}\n{head}"), "unknown field \"hostRoutes\""),
         (
             &with_neighbor("{address: 192.0.2.1, asn: 1, passwordFile: nokey}"),
             "neighbors[0].passwordFile: cannot read the key from /nokey",
