@@ -30,6 +30,8 @@ pub(crate) struct Link {
     pub(crate) operstate: u8,
     pub(crate) kind: String,
     pub(crate) group: u32,
+    /// How often the carrier came or went.
+    pub(crate) carrier_changes: u32,
     /// Index of the other end of a veth, in the namespace `peer_nsid`.
     pub(crate) peer: Option<u32>,
     /// Number, local to the link's namespace, of the namespace of the other end; `None` is the same one.
@@ -79,6 +81,7 @@ pub(crate) fn parse(body: &[u8]) -> Option<Link> {
         operstate: OPERSTATE_UNKNOWN,
         kind: String::new(),
         group: 0,
+        carrier_changes: 0,
         peer: None,
         peer_nsid: None,
     };
@@ -88,6 +91,7 @@ pub(crate) fn parse(body: &[u8]) -> Option<Link> {
             IFLA_MTU => link.mtu = value.number()?,
             IFLA_OPERSTATE => link.operstate = value.u8_at(0)?,
             IFLA_GROUP => link.group = value.number()?,
+            IFLA_CARRIER_CHANGES => link.carrier_changes = value.number()?,
             IFLA_LINK => link.peer = value.number().filter(|index| *index != 0),
             IFLA_LINK_NETNSID => link.peer_nsid = value.number(),
             IFLA_LINKINFO => {

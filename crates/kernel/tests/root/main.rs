@@ -8,6 +8,7 @@
 
 mod fib;
 mod host;
+mod host_table;
 mod lab;
 mod monitor;
 mod netns;
