@@ -28,6 +28,8 @@ pub(crate) struct Link {
     pub(crate) flags: u32,
     pub(crate) mtu: u32,
     pub(crate) operstate: u8,
+    /// Its Ethernet address.
+    pub(crate) hardware: Option<[u8; 6]>,
     pub(crate) kind: String,
     pub(crate) group: u32,
     /// How often the carrier came or went.
@@ -79,6 +81,7 @@ pub(crate) fn parse(body: &[u8]) -> Option<Link> {
         flags: body.u32_at(8)?,
         mtu: 0,
         operstate: OPERSTATE_UNKNOWN,
+        hardware: None,
         kind: String::new(),
         group: 0,
         carrier_changes: 0,
@@ -88,6 +91,7 @@ pub(crate) fn parse(body: &[u8]) -> Option<Link> {
     for (kind, value) in attributes(body.tail(16)) {
         match kind {
             IFLA_IFNAME => link.name = value.text(),
+            IFLA_ADDRESS => link.hardware = value.try_into().ok(),
             IFLA_MTU => link.mtu = value.number()?,
             IFLA_OPERSTATE => link.operstate = value.u8_at(0)?,
             IFLA_GROUP => link.group = value.number()?,

@@ -6,6 +6,7 @@
 // Clippy takes only the functions marked as tests for tests; here the helpers are as well.
 #![allow(clippy::unwrap_used)]
 
+mod advertise;
 mod fib;
 mod host;
 mod host_table;
