@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use engine::Level;
-use kernel::host::{DesiredHost, HostError, Op};
+use kernel::host::{DesiredHost, HostError, Observed, Op};
 use tokio::time::Instant;
 
 use crate::status::Status;
@@ -186,13 +186,17 @@ fn attempt(desired: &DesiredHost, skip: &[Op]) -> Attempt {
         Err(error) => return Attempt { steps: Vec::new(), errors: Some(vec![error]), warnings: Vec::new() },
     };
     let steps = kernel::host::plan(desired, &observed);
-    let warnings: Vec<String> =
-        desired.nics.iter().filter(|nic| observed.carries_default_route(nic)).map(|nic| cuts_off(nic)).collect();
+    let warnings = warnings(desired, &observed);
     if !steps.is_empty() && steps == skip {
         return Attempt { steps, errors: None, warnings };
     }
     let errors = if steps.is_empty() { Vec::new() } else { kernel::host::apply(desired, &steps) };
     Attempt { steps, errors: Some(errors), warnings }
+}
+
+/// What deserves a look before and after this host is made.
+pub(crate) fn warnings(desired: &DesiredHost, observed: &Observed) -> Vec<String> {
+    desired.nics.iter().filter(|nic| observed.carries_default_route(nic)).map(|nic| cuts_off(nic)).collect()
 }
 
 fn cuts_off(nic: &str) -> String {
