@@ -104,6 +104,7 @@ SIGHUP reads the file again and applies the difference.")]
 Examples:
   perouter validate
   perouter validate openpe_underlay.yaml openpe_passthrough.yaml
+  perouter validate reflector.yaml
   perouter validate --config-dir ./configs --node-config ./node-config.yaml")]
     Validate(ValidateArgs),
 
@@ -203,7 +204,10 @@ pub(crate) struct ValidateArgs {
     /// The node's own file [default: /etc/openperouter/node-config.yaml where it exists]
     #[arg(long, value_name = "FILE")]
     pub(crate) node_config: Option<PathBuf>,
-    /// Files to check instead of a directory
+    /// A file of `perouter speak`, whatever it looks like
+    #[arg(long, value_name = "FILE", conflicts_with = "config_dir")]
+    pub(crate) speak: Vec<PathBuf>,
+    /// Files to check instead of a directory; those of `perouter speak` are known by their shape
     pub(crate) files: Vec<PathBuf>,
 }
 
