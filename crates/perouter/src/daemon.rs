@@ -11,12 +11,12 @@
 //! | connection writer -> engine owner | channel of 256 "written" | the writer waits |
 //! | engine owner -> FIB thread | 1 batch in flight | stays coalesced in the engine |
 //! | engine owner -> thread of the host's routes | 1 batch in flight, and changes of the table | stays coalesced in the engine |
-//! | FIB thread, thread of the host's routes -> engine owner | channel of 8 facts | the thread waits |
+//! | FIB thread, thread of the host's routes, finder of neighbours -> engine owner | channel of 8 facts | the thread waits |
 //! | everything -> status | a lock held for a copy | - |
 //!
 //! Tasks: the engine owner ([`crate::speaker`]), one per listener, dial and connection, `watch::follow`, the
 //! admin server, and `run` or `speak` itself, which also keeps the host ([`crate::host`]). Threads: one for the FIB
-//! ([`crate::fib`]), one for the host's routes ([`crate::host_routes`]), one per watched namespace ([`crate::watch`]), tokio's blocking ones for netlink and files. No
+//! ([`crate::fib`]), one for the host's routes ([`crate::host_routes`]), one that finds unnumbered neighbours, one per watched namespace ([`crate::watch`]), tokio's blocking ones for netlink and files. No
 //! task that owns state waits for an answer from another one; no thread stays in a foreign namespace.
 //!
 //! Start: lock, node file, admin socket, gate, namespace, listening sockets, monitor, speaker (with links and routes

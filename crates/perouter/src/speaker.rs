@@ -1,7 +1,7 @@
 //! Sockets and tasks around the engine.
 //!
 //! Owns: the engine, in one task ([`owner`]); its connections, dials and listeners, one task each; the FIB
-//! thread ([`crate::fib`]) and that of the host's routes ([`crate::host_routes`]).
+//! thread ([`crate::fib`]) and that of the host's routes ([`crate::host_routes`]), and that which finds unnumbered neighbours ([`neighbors`]).
 //! Is told: the configuration, and what happens in the kernel, through a [`SpeakerHandle`].
 //! Emits: events to the [`Status`]; answers to whoever holds a handle.
 //! Does not: read configuration, watch the kernel, or move anything in the host.
@@ -12,6 +12,7 @@
 pub(crate) mod connection;
 mod dial;
 pub(crate) mod listener;
+mod neighbors;
 mod owner;
 
 use std::io;

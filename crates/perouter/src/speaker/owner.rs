@@ -24,6 +24,7 @@ use tokio::time::Instant;
 
 use super::connection::{self, COMMANDS, Command, Fact, IN_FLIGHT};
 use super::listener::{Complaint, Listeners};
+use super::neighbors::Neighbors;
 use super::{Request, Setup, dial};
 use crate::fib::FibThread;
 use crate::host_routes::HostThread;
@@ -67,6 +68,7 @@ pub(super) struct Owner {
     fib_idle: bool,
     host: Option<HostThread>,
     host_idle: bool,
+    neighbors: Neighbors,
     connections: BTreeMap<ConnId, Connection>,
     /// Connections for which the engine has bytes.
     ready: BTreeSet<ConnId>,
@@ -98,6 +100,7 @@ impl Owner {
         let (kernel_sender, kernel) = mpsc::channel(KERNEL_FACTS);
         let listeners = Listeners::start(namespace.clone(), listeners, &fact_sender)?;
         let fib = FibThread::start(namespace.clone(), status.clone(), kernel_sender.clone())?;
+        let neighbors = Neighbors::new(namespace.clone(), status.clone(), kernel_sender.clone());
         let host = host.map(|host| HostThread::start(host, status.clone(), kernel_sender)).transpose()?;
         // Seeded by the system and different in every process, which is all that jitter and hashing need.
         let seed = RandomState::new().build_hasher().finish();
@@ -111,6 +114,7 @@ impl Owner {
             fib_idle: true,
             host,
             host_idle: true,
+            neighbors,
             connections: BTreeMap::new(),
             ready: BTreeSet::new(),
             accepted: 0,
@@ -233,6 +237,12 @@ impl Owner {
         if event == Event::FibLost {
             // What the FIB thread believes of the kernel is as stale as what the engine believes.
             self.fib.reopen();
+        }
+        if let Event::Intent(intent) = &event
+            && let Err(error) = self.neighbors.set_links(intent.unnumbered.keys().cloned().collect())
+        {
+            let text = format!("cannot look for unnumbered neighbors: {}", connection::words(&error));
+            self.status.note(Level::Warn, None, text);
         }
         if let Event::Links(links) = &event {
             let complaints = self.listeners.set_links(links);
