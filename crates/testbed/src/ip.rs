@@ -20,6 +20,8 @@ pub struct Route {
     pub nexthop_id: Option<u64>,
     /// Whether that object is a group.
     pub grouped: bool,
+    /// Metric; 0 when the kernel names none.
+    pub metric: u64,
     /// Who installed it, as `ip` names it (`kernel`, `bird`, a number, ..).
     pub protocol: String,
 }
@@ -37,6 +39,8 @@ pub struct Link {
     pub mtu: u64,
     /// Addresses except link-local ones, sorted.
     pub addresses: Vec<IpNet>,
+    /// Packets that it has sent.
+    pub sent: u64,
 }
 
 /// Whether a namespace of this name exists.
@@ -44,16 +48,26 @@ pub fn has_namespace(name: &str) -> bool {
     Path::new("/var/run/netns").join(name).exists()
 }
 
+/// Changes something: `ip ARGS` in a namespace.
+pub fn change(ns: &str, args: &[&str]) -> Result<()> {
+    process::ip(&[&["-n", ns], args].concat()).map(drop)
+}
+
 /// Routes of the main table.
 pub fn routes(ns: &str, family: Family) -> Result<Vec<Route>> {
+    routes_of(ns, family, "main")
+}
+
+/// Routes of a table, by number or name.
+pub fn routes_of(ns: &str, family: Family, table: &str) -> Result<Vec<Route>> {
     let nexthops = json(&["-n", ns, "-j", "nexthop"])?;
-    let routes = json(&["-n", ns, "-j", family_flag(family), "route", "show", "table", "main"])?;
+    let routes = json(&["-n", ns, "-j", family_flag(family), "route", "show", "table", table])?;
     Ok(routes.iter().filter_map(|r| route(r, &nexthops, family)).collect())
 }
 
 /// Links with their addresses.
 pub fn links(ns: &str) -> Result<Vec<Link>> {
-    Ok(json(&["-n", ns, "-j", "address"])?.iter().filter_map(link).collect())
+    Ok(json(&["-n", ns, "-s", "-j", "address"])?.iter().filter_map(link).collect())
 }
 
 /// One link by name.
@@ -98,6 +112,7 @@ fn route(value: &Value, nexthops: &[Value], family: Family) -> Option<Route> {
         gateways,
         nexthop_id,
         grouped: group.is_some(),
+        metric: value["metric"].as_u64().unwrap_or_default(),
         protocol: value["protocol"].as_str().unwrap_or_default().to_owned(),
     })
 }
@@ -116,6 +131,7 @@ fn link(value: &Value) -> Option<Link> {
         up: value["flags"].as_array()?.iter().any(|f| f == "UP"),
         mtu: value["mtu"].as_u64()?,
         addresses,
+        sent: value["stats64"]["tx"]["packets"].as_u64()?,
     })
 }
 
