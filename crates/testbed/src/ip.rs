@@ -39,8 +39,6 @@ pub struct Link {
     pub mtu: u64,
     /// Addresses except link-local ones, sorted.
     pub addresses: Vec<IpNet>,
-    /// Packets that it has sent.
-    pub sent: u64,
 }
 
 /// Whether a namespace of this name exists.
@@ -67,13 +65,20 @@ pub fn routes_of(ns: &str, family: Family, table: &str) -> Result<Vec<Route>> {
 
 /// Links with their addresses.
 pub fn links(ns: &str) -> Result<Vec<Link>> {
-    Ok(json(&["-n", ns, "-s", "-j", "address"])?.iter().filter_map(link).collect())
+    Ok(json(&["-n", ns, "-j", "address"])?.iter().filter_map(link).collect())
 }
 
 /// One link by name.
 pub fn link_named(ns: &str, name: &str) -> Result<Link> {
     let found = links(ns)?.into_iter().find(|l| l.name == name);
     found.ok_or_else(|| LabError::new(format!("namespace {ns} has no link {name}")))
+}
+
+/// Packets that a link has sent so far.
+pub fn packets_sent(ns: &str, name: &str) -> Result<u64> {
+    let links = json(&["-n", ns, "-s", "-j", "link", "show", "dev", name])?;
+    let sent = links.first().and_then(|l| l["stats64"]["tx"]["packets"].as_u64());
+    sent.ok_or_else(|| LabError::new(format!("link {name} in {ns} has no counters")))
 }
 
 fn family_flag(family: Family) -> &'static str {
@@ -131,7 +136,6 @@ fn link(value: &Value) -> Option<Link> {
         up: value["flags"].as_array()?.iter().any(|f| f == "UP"),
         mtu: value["mtu"].as_u64()?,
         addresses,
-        sent: value["stats64"]["tx"]["packets"].as_u64()?,
     })
 }
 

@@ -4,7 +4,7 @@
 //! what the YAML means.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -70,14 +70,19 @@ impl Node {
 
     /// Starts the router and returns its pid; does not wait for anything.
     pub fn start_router(&self) -> Result<u32> {
-        let args = self.with_files(&["run"]);
+        let args = self.with_files(&["run"], &self.config_dir());
         let args: Vec<_> = args.iter().map(String::as_str).collect();
         self.lab.spawn(&self.ns, self.lab.perouter(), &args, &self.dir().join("perouter.log"))
     }
 
-    /// Runs a command that takes the router's files, such as `validate`, `plan` or a second `run`, to its end.
+    /// Runs a command that takes the router's files, such as `plan` or a second `run`, to its end.
     pub fn run_with_files(&self, command: &[&str]) -> Result<Output> {
-        let args = self.with_files(command);
+        self.run_with(command, &self.config_dir())
+    }
+
+    /// The same with the files of another directory.
+    pub fn run_with(&self, command: &[&str], configs: &Path) -> Result<Output> {
+        let args = self.with_files(command, configs);
         let args: Vec<_> = args.iter().map(String::as_str).collect();
         run(Some(&self.ns), self.lab.perouter(), &args)
     }
@@ -115,12 +120,12 @@ impl Node {
         run(Some(&self.ns), self.lab.perouter(), &args)
     }
 
-    fn with_files(&self, command: &[&str]) -> Vec<String> {
-        let path = |path: PathBuf| path.to_string_lossy().into_owned();
-        let mut args = vec!["--state-dir".to_owned(), path(self.state_dir())];
+    fn with_files(&self, command: &[&str], configs: &Path) -> Vec<String> {
+        let path = |path: &Path| path.to_string_lossy().into_owned();
+        let mut args = vec!["--state-dir".to_owned(), path(&self.state_dir())];
         args.extend(command.iter().map(|c| (*c).to_owned()));
-        args.extend(["--config-dir".to_owned(), path(self.config_dir())]);
-        args.extend(["--node-config".to_owned(), path(self.dir().join("node-config.yaml"))]);
+        args.extend(["--config-dir".to_owned(), path(configs)]);
+        args.extend(["--node-config".to_owned(), path(&self.dir().join("node-config.yaml"))]);
         args.extend(["--namespace".to_owned(), self.router_ns.clone()]);
         args
     }

@@ -97,6 +97,10 @@ fn config(peer: &Peer) -> String {
              connect delay time 1;\n  connect retry time 1;\n  error wait time 1, 2;\n{}",
             config.asn, n.address, n.asn, config.lines
         );
+        if n.asn == config.asn {
+            // Else it takes internal neighbours for distant ones, and looks for their next hops where none are.
+            out.push_str("  direct;\n");
+        }
         for family in &n.families {
             let _ = writeln!(out, "  {} {{ import all; export where source = RTS_STATIC; }};", word(*family));
         }
