@@ -299,3 +299,102 @@ impl PeerIntent {
         SocketAddr::new(address, self.port)
     }
 }
+
+/// What a change of configuration does to the running router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effect {
+    /// A session ends and begins again.
+    NewSession,
+    /// Applied to what runs; nothing is reset.
+    Live,
+    /// Something new.
+    Added,
+    /// Something goes.
+    Removed,
+}
+
+/// One difference between two configurations, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The neighbour or range that it concerns, by name; `None` for the router as a whole.
+    pub peer: Option<String>,
+    /// What changes, in words; keys are never shown.
+    pub what: String,
+    /// What follows from it.
+    pub effect: Effect,
+}
+
+/// What would happen if `new` took the place of `old`. Empty when nothing would.
+pub fn diff(old: Option<&Intent>, new: &Intent) -> Vec<Change> {
+    let mut changes = Vec::new();
+    let identity = old.is_some_and(|old| (old.asn, old.router_id) != (new.asn, new.router_id));
+    if let Some(old) = old {
+        diff_router(old, new, &mut changes);
+    } else {
+        let what = format!("AS {}, router id {}", new.asn, new.router_id);
+        changes.push(Change { peer: None, what, effect: Effect::Added });
+    }
+    let named = |intent: &Intent| -> BTreeMap<String, PeerIntent> {
+        let peers = intent.peers.iter().map(|(address, peer)| (format!("neighbor {address}"), peer.clone()));
+        let links = intent.unnumbered.iter().map(|(link, peer)| (format!("neighbor on {link}"), peer.clone()));
+        let ranges = intent.ranges.iter().map(|range| {
+            let on = range.link.as_ref().map_or_else(String::new, |link| format!(" on {link}"));
+            (format!("range {}{on}", range.prefix), range.peer.clone())
+        });
+        peers.chain(links).chain(ranges).collect()
+    };
+    let before = old.map(named).unwrap_or_default();
+    let after = named(new);
+    for (what, peer) in &before {
+        if !after.contains_key(what) {
+            changes.push(Change { peer: Some(peer.name.clone()), what: what.clone(), effect: Effect::Removed });
+        }
+    }
+    for (what, peer) in &after {
+        let name = Some(peer.name.clone());
+        match before.get(what) {
+            None => changes.push(Change { peer: name, what: what.clone(), effect: Effect::Added }),
+            Some(old) if old.session_changed(peer) || identity => {
+                changes.push(Change { peer: name, what: what.clone(), effect: Effect::NewSession });
+            }
+            Some(old) if old != peer => {
+                changes.push(Change { peer: name, what: what.clone(), effect: Effect::Live });
+            }
+            Some(_) => {}
+        }
+    }
+    changes
+}
+
+/// The parts that belong to no neighbour.
+fn diff_router(old: &Intent, new: &Intent, changes: &mut Vec<Change>) {
+    let mut change = |what: String, effect| changes.push(Change { peer: None, what, effect });
+    if old.asn != new.asn {
+        change(format!("AS {} becomes {}", old.asn, new.asn), Effect::NewSession);
+    }
+    if old.router_id != new.router_id {
+        change(format!("router id {} becomes {}", old.router_id, new.router_id), Effect::NewSession);
+    }
+    for network in new.networks.iter().filter(|network| !old.networks.contains(network)) {
+        change(format!("network {}", network.prefix), Effect::Added);
+    }
+    for network in old.networks.iter().filter(|network| !new.networks.contains(network)) {
+        change(format!("network {}", network.prefix), Effect::Removed);
+    }
+    let live = [
+        (old.graceful_restart != new.graceful_restart, "graceful restart"),
+        (old.multipath != new.multipath, "multipath"),
+        (old.host_routes != new.host_routes, "host routes"),
+        (old.cluster_id != new.cluster_id, "cluster id"),
+        (old.listen_limit != new.listen_limit, "listen limit"),
+        (old.fib != new.fib, "routes in the kernel"),
+        (limits(old) != limits(new), "limits of ranges"),
+    ];
+    for (_, what) in live.into_iter().filter(|(changed, _)| *changed) {
+        change(what.into(), Effect::Live);
+    }
+}
+
+fn limits(intent: &Intent) -> Vec<(IpNet, Option<usize>)> {
+    intent.ranges.iter().map(|range| (range.prefix, range.limit)).collect()
+}

@@ -13,9 +13,11 @@
 //! hash-map order decides nothing.
 
 pub mod action;
+mod configure;
 pub mod event;
 pub mod fib;
 pub mod intent;
+mod lifecycle;
 mod peer;
 mod policy;
 mod rib;
@@ -39,11 +41,12 @@ pub use snapshot::{RouteQuery, RouteView, Select, Snapshot};
 /// Families are part of the configuration, which others make.
 pub use wire::{Family, FamilySet};
 
-use intent::{Network, PeerIntent, Role};
-use peer::Peer;
+use intent::{PeerIntent, Role};
+use peer::{Peer, PeerAddress};
 use policy::Own;
 use rib::Rib;
 use rib::table::PeerId;
+use wire::code;
 
 /// How long after the start the tables count as converged although not every peer has said so: what an earlier
 /// process left in the kernel is swept then.
@@ -56,7 +59,9 @@ const FIB_RETRY: Duration = Duration::from_secs(5);
 pub struct Engine {
     intent: Option<Intent>,
     peers: BTreeMap<PeerId, Peer>,
-    by_address: BTreeMap<IpAddr, PeerId>,
+    by_address: BTreeMap<PeerAddress, PeerId>,
+    /// Unnumbered neighbours by the name of their link.
+    by_link: BTreeMap<String, PeerId>,
     /// The peer of every connection, dials included.
     connections: BTreeMap<ConnId, PeerId>,
     /// Last words of connections that are closed.
@@ -68,6 +73,7 @@ pub struct Engine {
     /// Until when a sweep of the FIB waits for peers; `None` once it was asked for.
     converging: Option<Instant>,
     fib_retry: Option<Instant>,
+    host_retry: Option<Instant>,
     admitted: Vec<Admission>,
 }
 
@@ -79,6 +85,7 @@ impl Engine {
             intent: None,
             peers: BTreeMap::new(),
             by_address: BTreeMap::new(),
+            by_link: BTreeMap::new(),
             connections: BTreeMap::new(),
             closing: BTreeMap::new(),
             rib: Rib::new(Own { asn: 0, router_id: unset, cluster_id: unset, reflector: false }),
@@ -87,6 +94,7 @@ impl Engine {
             random: seed ^ 0x9E37_79B9_7F4A_7C15,
             converging: Some(now + CONVERGENCE),
             fib_retry: None,
+            host_retry: None,
             admitted: Vec::new(),
         }
     }
@@ -96,8 +104,8 @@ impl Engine {
         match event {
             Event::Intent(intent) => self.set_intent(now, *intent),
             Event::Connected { conn, local } => self.connected(now, conn, local),
-            Event::Accepted { conn, local, remote, link: _ } => self.accepted(now, conn, local, remote),
-            Event::Neighbor { .. } => {}
+            Event::Accepted { conn, local, remote, link } => self.accepted(now, conn, local, remote, link.as_deref()),
+            Event::Neighbor { link, index, address } => self.neighbor(now, &link, index, address),
             Event::Bytes { conn, data } => self.bytes_arrived(now, conn, &data),
             Event::Closed { conn, error } => self.connection_closed(now, conn, error),
             Event::Links(links) => {
@@ -107,9 +115,14 @@ impl Engine {
             }
             Event::Underlying(routes) => self.rib.set_underlying(routes),
             Event::FibAck { id, failed, failed_groups } => self.fib_acknowledged(now, id, failed, failed_groups),
-            Event::HostAck { .. } | Event::HostLost => {}
+            Event::HostAck { id, failed } => self.host_acknowledged(now, id, &failed),
+            Event::HostLost => self.rib.host_lost(),
             Event::FibLost => self.rib.fib_lost(),
-            Event::Reset(address) => self.reset(now, address),
+            Event::Reset(address) => {
+                for id in self.ids_of(address) {
+                    self.restart(now, id, code::cease::ADMINISTRATIVE_RESET);
+                }
+            }
             Event::Shutdown { graceful } => self.shutdown(now, graceful),
         }
         self.announce_output();
@@ -120,11 +133,15 @@ impl Engine {
         self.session_timeouts(now);
         if self.converging.is_some_and(|at| at <= now) {
             self.converging = None;
-            self.rib.fib.request_sweep();
+            self.sweep();
         }
         if self.fib_retry.is_some_and(|at| at <= now) {
             self.fib_retry = None;
             self.rib.fib_retry();
+        }
+        if self.host_retry.is_some_and(|at| at <= now) {
+            self.host_retry = None;
+            self.rib.host_retry();
         }
         self.announce_output();
     }
@@ -134,7 +151,8 @@ impl Engine {
         let sessions = self.peers.values().filter_map(Peer::deadline);
         let converging = self.converging.map(|at| (at, "convergence"));
         let retry = self.fib_retry.map(|at| (at, "FIB retry"));
-        sessions.chain(converging).chain(retry).min_by_key(|(at, _)| *at)
+        let host = self.host_retry.map(|at| (at, "host table retry"));
+        sessions.chain(converging).chain(retry).chain(host).min_by_key(|(at, _)| *at)
     }
 
     /// The next request to the driver.
@@ -158,7 +176,31 @@ impl Engine {
 
     /// The next batch for the host's own table, when none is in flight and something is to be done.
     pub fn poll_host_routes(&mut self) -> Option<fib::HostBatch> {
-        None
+        self.rib.poll_host()
+    }
+
+    /// The tables have converged: what an earlier process left and nobody wants can go.
+    fn sweep(&mut self) {
+        self.rib.fib.request_sweep();
+        self.rib.host_sweep();
+    }
+
+    fn host_acknowledged(&mut self, now: Instant, id: u64, failed: &[(IpNet, String)]) {
+        if let Some((prefix, error)) = failed.first() {
+            let more = if failed.len() > 1 { format!(" (and {} more)", failed.len() - 1) } else { String::new() };
+            let text = format!("route {prefix} not in the host's table: {error}{more}; trying again");
+            self.note(None, Level::Warn, text);
+        }
+        self.rib.host_acknowledged(id, failed);
+        if self.rib.host_has_failures() && self.host_retry.is_none() {
+            self.host_retry = Some(now + FIB_RETRY);
+        }
+    }
+
+    /// The peers with this address: several only when a link-local address exists on several links.
+    fn ids_of(&self, address: IpAddr) -> Vec<PeerId> {
+        let same = self.by_address.iter().filter(|(own, _)| own.ip == address);
+        same.map(|(_, id)| *id).collect()
     }
 
     fn fib_acknowledged(
@@ -182,91 +224,6 @@ impl Engine {
         }
     }
 
-    /// A new configuration: only the sessions whose own parameters changed are reset.
-    fn set_intent(&mut self, now: Instant, new: Intent) {
-        let own = Own {
-            asn: new.asn,
-            router_id: new.router_id,
-            cluster_id: new.cluster_id.unwrap_or(new.router_id),
-            reflector: new.cluster_id.is_some(),
-        };
-        let identity_changed =
-            self.intent.as_ref().is_some_and(|old| (old.asn, old.router_id) != (new.asn, new.router_id));
-        let gone: Vec<IpAddr> =
-            self.by_address.keys().filter(|address| !new.peers.contains_key(address)).copied().collect();
-        for address in gone {
-            self.remove_peer(now, address);
-        }
-        self.rib.set_fib(new.fib);
-        self.intent = Some(new.clone());
-        if identity_changed {
-            for address in self.by_address.keys().copied().collect::<Vec<_>>() {
-                self.reconfigure(now, address);
-            }
-        }
-        self.rib.set_own(own, new.multipath);
-        self.refresh_local();
-        for (address, peer) in new.peers {
-            self.set_peer(now, address, peer);
-        }
-        self.refresh_facts();
-        self.admit();
-    }
-
-    fn set_peer(&mut self, now: Instant, address: IpAddr, new: PeerIntent) {
-        let Some(&id) = self.by_address.get(&address) else {
-            let id = self.free_id();
-            self.by_address.insert(address, id);
-            self.peers.insert(id, Peer::new(id, address, new, now));
-            return;
-        };
-        let Some(peer) = self.peers.get_mut(&id) else {
-            return;
-        };
-        let reset = peer.intent.session_changed(&new);
-        peer.intent = new;
-        if reset {
-            self.reconfigure(now, address);
-        }
-    }
-
-    /// The lowest number that no peer has; 0 is ourselves.
-    fn free_id(&self) -> PeerId {
-        let free = (1..u16::MAX).map(PeerId).find(|id| !self.peers.contains_key(id));
-        free.unwrap_or(PeerId(u16::MAX))
-    }
-
-    /// Originates what is to be originated while its link is up.
-    fn refresh_local(&mut self) {
-        let Some(intent) = &self.intent else { return };
-        let up =
-            |network: &&Network| network.while_link_up.as_ref().is_none_or(|link| self.rib.next_hops.link_up(link));
-        let prefixes: Vec<_> = intent.networks.iter().filter(up).map(|network| network.prefix.trunc()).collect();
-        self.rib.set_local(prefixes.into_iter());
-    }
-
-    /// Tells the listening sockets about peers whose connections need options.
-    fn admit(&mut self) {
-        let admitted: Vec<Admission> = self
-            .by_address
-            .iter()
-            .filter_map(|(address, id)| {
-                let intent = &self.peers.get(id)?.intent;
-                Some(Admission {
-                    prefix: IpNet::from(*address),
-                    link: None,
-                    password: intent.password.clone(),
-                    ttl: intent.ttl,
-                    ttl_security: intent.ttl_security,
-                })
-            })
-            .collect();
-        if admitted != self.admitted {
-            self.admitted = admitted.clone();
-            self.actions.push_back(Action::Admit(admitted));
-        }
-    }
-
     fn note(&mut self, peer: Option<IpAddr>, level: Level, text: String) {
         self.actions.push_back(Action::Note(Note { peer, level, text }));
     }
@@ -280,9 +237,9 @@ impl Engine {
         ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// Whether a peer of this role and kind is served as a route-reflector client.
-    fn is_client(intent: &PeerIntent) -> bool {
+    /// The families in which an internal peer is a route-reflector client.
+    fn clients(intent: &PeerIntent) -> FamilySet {
         // With iBGP on both sides the host would otherwise get nothing from the fabric.
-        !intent.reflector_client.is_empty() || intent.role == Role::Host
+        if intent.role == Role::Host { FamilySet::ALL } else { intent.reflector_client }
     }
 }

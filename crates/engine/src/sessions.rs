@@ -3,89 +3,25 @@
 //! Bytes are framed and decoded here, on the connection's behalf; what a message means for the connection is
 //! [`crate::peer::fsm`]'s to say, what an UPDATE means for routes the RIB's.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use wire::{DecodeContext, Frame, MAX_LEN, MessageType, Notification, Open, Refresh, RouteRefresh, Update, code};
+use wire::{
+    DecodeContext, FamilySet, Frame, MAX_LEN, MessageType, Notification, Open, Refresh, RouteRefresh, Update, code,
+};
 
 use crate::Engine;
-use crate::action::{Action, Dial, Level};
+use crate::action::{Action, Level};
 use crate::event::ConnId;
 use crate::peer::collision::{self, Resolution};
 use crate::peer::fsm::{Input, Phase, Verdict, step};
 use crate::peer::negotiate::{Agreed, negotiate};
-use crate::peer::{Connection, Dialler, Peer, Session, State};
+use crate::peer::{Connection, Peer, Session, State};
 use crate::policy::PeerFacts;
 use crate::rib::table::PeerId;
 
 impl Engine {
-    pub(crate) fn connected(&mut self, now: Instant, conn: ConnId, local: SocketAddr) {
-        let Some(id) = self.connections.get(&conn).copied() else {
-            // The peer went while the connection was being opened.
-            self.close(conn, None);
-            return;
-        };
-        let Some(peer) = self.peers.get_mut(&id) else {
-            return;
-        };
-        peer.dialler = Dialler::Resting;
-        let remote = peer.intent.target(peer.address);
-        self.greet(now, id, Connection::new(conn, local, remote, now));
-    }
-
-    pub(crate) fn accepted(&mut self, now: Instant, conn: ConnId, local: SocketAddr, remote: SocketAddr) {
-        let Some(&id) = self.by_address.get(&remote.ip()) else {
-            let text = format!("connection from {} refused: no neighbor with this address is configured", remote.ip());
-            self.note(None, Level::Warn, text);
-            self.close(conn, None);
-            return;
-        };
-        self.connections.insert(conn, id);
-        // A peer that dials again before its earlier attempt came to anything has given that one up.
-        let stale = self.peers.get(&id).and_then(|peer| {
-            let mut pending = peer.connections.iter().filter(|old| old.state.phase() != Phase::Established);
-            pending.find(|old| matches!(old.id, ConnId::Accepted(_))).map(|old| old.id)
-        });
-        if let Some(stale) = stale {
-            let collision = Notification::cease(code::cease::COLLISION_RESOLUTION);
-            self.input(now, id, stale, Input::Stop(collision));
-        }
-        self.greet(now, id, Connection::new(conn, local, remote, now));
-    }
-
-    /// Sends OPEN on a fresh connection.
-    fn greet(&mut self, _now: Instant, id: PeerId, mut connection: Connection) {
-        let Some((intent, peer)) = self.intent.as_ref().zip(self.peers.get_mut(&id)) else {
-            return;
-        };
-        peer.open(intent).encode(&mut connection.out);
-        count(&mut peer.sent, MessageType::Open, 1);
-        peer.connections.push(connection);
-    }
-
-    pub(crate) fn connection_closed(&mut self, now: Instant, conn: ConnId, error: Option<String>) {
-        self.closing.remove(&conn);
-        let Some(id) = self.connections.get(&conn).copied() else {
-            return;
-        };
-        let Some(peer) = self.peers.get_mut(&id) else {
-            return;
-        };
-        let reason = error.unwrap_or_else(|| "the peer closed the connection".into());
-        if peer.dialler == Dialler::Dialling(conn) {
-            self.connections.remove(&conn);
-            peer.last_error = Some(reason);
-            peer.failures += 1;
-            self.redial(now, id);
-            return;
-        }
-        if peer.connection(conn).is_some() {
-            peer.last_error = Some(reason);
-            self.input(now, id, conn, Input::Closed);
-        }
-    }
-
     /// Frames and takes whatever arrived.
     pub(crate) fn bytes_arrived(&mut self, now: Instant, conn: ConnId, data: &Bytes) {
         let Some(id) = self.connections.get(&conn).copied() else {
@@ -219,15 +155,6 @@ impl Engine {
         self.abandon_dial(id);
     }
 
-    /// A dial that is still under way would only collide with what we have.
-    fn abandon_dial(&mut self, id: PeerId) {
-        let Some(peer) = self.peers.get_mut(&id) else { return };
-        if let Dialler::Dialling(dial) = std::mem::replace(&mut peer.dialler, Dialler::Resting) {
-            self.connections.remove(&dial);
-            self.actions.push_back(Action::Close(dial));
-        }
-    }
-
     fn update_arrived(&mut self, now: Instant, id: PeerId, conn: ConnId, phase: Phase, body: &[u8]) {
         let Some(peer) = self.peers.get_mut(&id) else {
             return;
@@ -251,6 +178,9 @@ impl Engine {
             self.report_problems(id, &update);
         }
         self.rib.receive(id, &update);
+        if self.peers.get(&id).is_some_and(|peer| !peer.intent.max_prefixes.is_empty()) {
+            self.check_limits(now, id);
+        }
         if let Some(family) = update.end_of_rib() {
             self.rib.end_of_rib(id, family);
             self.check_convergence();
@@ -265,7 +195,7 @@ impl Engine {
         let before = peer.malformed;
         peer.malformed += update.problems().len() as u64;
         if before == 0 || before.ilog2() != peer.malformed.ilog2() {
-            let (address, total) = (peer.address, peer.malformed);
+            let (address, total) = (peer.address.ip, peer.malformed);
             if let Some(problem) = update.problems().first() {
                 let text = format!("malformed UPDATE: {problem} ({total} so far)");
                 self.note(Some(address), Level::Warn, text);
@@ -353,30 +283,35 @@ impl Engine {
     /// What policy must know of an established peer.
     fn facts(&self, peer: &Peer, connection: &Connection, agreed: &Agreed) -> PeerFacts {
         let local = connection.local.ip();
-        let link = self.rib.next_hops.link_of(local);
-        let addresses = || link.into_iter().flat_map(|link| &link.addresses).map(|net| net.addr());
-        let own_v4 = match local {
-            IpAddr::V4(address) => Some(address),
-            IpAddr::V6(_) => addresses().find_map(|address| match address {
-                IpAddr::V4(address) => Some(address),
-                IpAddr::V6(_) => None,
-            }),
+        let links = &self.rib.next_hops;
+        let link = match &peer.intent.link {
+            Some(name) => links.links().iter().find(|link| link.name == *name),
+            None => links.link_of(local),
         };
-        let global = |address: &Ipv6Addr| !address.is_unicast_link_local();
-        let own_v6 = match local {
-            IpAddr::V6(address) => Some(address),
-            IpAddr::V4(_) => addresses().find_map(|address| match address {
-                IpAddr::V6(address) => Some(address).filter(global),
-                IpAddr::V4(_) => None,
-            }),
+        let addresses = || link.into_iter().flat_map(|link| &link.addresses).map(|net| net.addr());
+        let first_v4 = addresses().find_map(|address| match address {
+            IpAddr::V4(address) => Some(address),
+            IpAddr::V6(_) => None,
+        });
+        let first_global = addresses().find_map(|address| match address {
+            IpAddr::V6(address) => Some(address).filter(|address| !address.is_unicast_link_local()),
+            IpAddr::V4(_) => None,
+        });
+        let (own_v4, own_v6, own_link_local) = match local {
+            IpAddr::V4(address) => (Some(address), first_global, None),
+            // RFC 2545 section 3: the global address where there is one, and the link-local one beside it.
+            IpAddr::V6(address) if address.is_unicast_link_local() => {
+                (first_v4, Some(first_global.unwrap_or(address)), Some(address))
+            }
+            IpAddr::V6(address) => (first_v4, Some(address), None),
         };
         PeerFacts {
-            address: peer.address,
+            address: peer.address.ip,
             role: peer.intent.role,
             external: agreed.external,
             asn: agreed.asn,
             router_id: agreed.router_id,
-            client: !agreed.external && Self::is_client(&peer.intent),
+            client: if agreed.external { FamilySet::default() } else { Self::clients(&peer.intent) },
             next_hop_self: peer.intent.next_hop_self,
             allow_own_as: peer.intent.allow_own_as,
             enforce_first_as: peer.intent.enforce_first_as,
@@ -386,6 +321,9 @@ impl Engine {
             link: peer.intent.link.clone(),
             own_v4: own_v4.filter(|address| *address != Ipv4Addr::UNSPECIFIED),
             own_v6,
+            own_link_local,
+            allowed_prefixes: peer.intent.allowed_prefixes.clone(),
+            as_override: agreed.external && peer.intent.as_override,
         }
     }
 
@@ -410,202 +348,6 @@ impl Engine {
         }
     }
 
-    /// Ends a connection, with a last NOTIFICATION where one is due, and the session that it carried.
-    fn end(&mut self, now: Instant, id: PeerId, conn: ConnId, notification: Option<Notification>) {
-        let Some(peer) = self.peers.get_mut(&id) else {
-            return;
-        };
-        let Some(index) = peer.connections.iter().position(|connection| connection.id == conn) else {
-            return;
-        };
-        let connection = peer.connections.remove(index);
-        let was_established = connection.state.phase() == Phase::Established;
-        if let Some(notification) = &notification {
-            // The loser of a collision says nothing about the peer.
-            let collision = (code::CEASE, code::cease::COLLISION_RESOLUTION);
-            if (notification.code, notification.subcode) != collision {
-                peer.last_error = Some(match peer.asn {
-                    Some(asn) if (notification.code, notification.subcode) == (code::OPEN, code::open::BAD_PEER_AS) => {
-                        format!("sent {notification}: the peer says AS {asn}, which is not the configured one")
-                    }
-                    _ => format!("sent {notification}"),
-                });
-            }
-            count(&mut peer.sent, MessageType::Notification, 1);
-        }
-        self.connections.remove(&conn);
-        let mut last_words = connection.out;
-        if let Some(notification) = &notification {
-            notification.encode(&mut last_words);
-        }
-        self.close(conn, Some(last_words));
-        self.session_ended(now, id, was_established);
-    }
-
-    fn session_ended(&mut self, now: Instant, id: PeerId, was_established: bool) {
-        let Some(peer) = self.peers.get_mut(&id) else {
-            return;
-        };
-        if was_established {
-            peer.flaps += 1;
-            peer.since = now;
-            let reason = peer.last_error.clone().unwrap_or_default();
-            let text = format!("session with {} lost: {reason}", peer.intent.name);
-            let address = peer.address;
-            self.rib.peer_down(id);
-            self.note(Some(address), Level::Warn, text);
-        } else if peer.connections.is_empty() {
-            peer.failures += 1;
-            // Told once, not once per attempt.
-            if peer.failures == 1 {
-                let reason = peer.last_error.clone().unwrap_or_default();
-                let text = format!("no session with {} yet: {reason}; trying again", peer.intent.name);
-                let address = peer.address;
-                self.note(Some(address), Level::Warn, text);
-            }
-        }
-        self.redial(now, id);
-    }
-
-    /// Plans the next attempt, unless a connection exists or the peer is to dial us.
-    fn redial(&mut self, now: Instant, id: PeerId) {
-        let portion = self.portion();
-        let Some(peer) = self.peers.get_mut(&id) else {
-            return;
-        };
-        let idle = peer.connections.is_empty() && !matches!(peer.dialler, Dialler::Waiting(_));
-        if peer.intent.passive {
-            peer.dialler = Dialler::Resting;
-        } else if idle {
-            peer.dialler = Dialler::Waiting(now + peer.retry_delay(portion));
-        } else if !peer.connections.is_empty() {
-            peer.dialler = Dialler::Resting;
-        }
-    }
-
-    fn close(&mut self, conn: ConnId, last_words: Option<Vec<u8>>) {
-        if let Some(bytes) = last_words.filter(|bytes| !bytes.is_empty()) {
-            self.closing.insert(conn, bytes);
-        }
-        self.actions.push_back(Action::Close(conn));
-    }
-
-    /// Ends every connection of a peer.
-    fn stop(&mut self, now: Instant, id: PeerId, notification: Option<&Notification>) {
-        let Some(peer) = self.peers.get_mut(&id) else {
-            return;
-        };
-        if let Dialler::Dialling(dial) = std::mem::replace(&mut peer.dialler, Dialler::Resting) {
-            self.connections.remove(&dial);
-            self.actions.push_back(Action::Close(dial));
-        }
-        let Some(peer) = self.peers.get(&id) else {
-            return;
-        };
-        let open: Vec<ConnId> = peer.connections.iter().map(|connection| connection.id).collect();
-        for conn in open {
-            match notification {
-                Some(notification) => self.input(now, id, conn, Input::Stop(notification.clone())),
-                None => self.input(now, id, conn, Input::Closed),
-            }
-        }
-    }
-
-    /// The peer's session parameters changed: a new session with the new ones, at once.
-    pub(crate) fn reconfigure(&mut self, now: Instant, address: IpAddr) {
-        self.restart(now, address, code::cease::OTHER_CONFIGURATION_CHANGE);
-    }
-
-    /// An operator wants a new session.
-    pub(crate) fn reset(&mut self, now: Instant, address: IpAddr) {
-        self.restart(now, address, code::cease::ADMINISTRATIVE_RESET);
-    }
-
-    fn restart(&mut self, now: Instant, address: IpAddr, subcode: u8) {
-        let Some(&id) = self.by_address.get(&address) else {
-            return;
-        };
-        self.stop(now, id, Some(&Notification::cease(subcode)));
-        let Some(peer) = self.peers.get_mut(&id) else {
-            return;
-        };
-        peer.failures = 0;
-        peer.dialler = if peer.intent.passive { Dialler::Resting } else { Dialler::Waiting(now) };
-    }
-
-    pub(crate) fn remove_peer(&mut self, now: Instant, address: IpAddr) {
-        let Some(id) = self.by_address.remove(&address) else {
-            return;
-        };
-        self.stop(now, id, Some(&Notification::cease(code::cease::PEER_DECONFIGURED)));
-        self.peers.remove(&id);
-    }
-
-    pub(crate) fn shutdown(&mut self, now: Instant, graceful: bool) {
-        let notification = Notification::cease(code::cease::ADMINISTRATIVE_SHUTDOWN);
-        for id in self.peers.keys().copied().collect::<Vec<_>>() {
-            self.stop(now, id, (!graceful).then_some(&notification));
-            if let Some(peer) = self.peers.get_mut(&id) {
-                peer.dialler = Dialler::Resting;
-            }
-        }
-    }
-
-    pub(crate) fn session_timeouts(&mut self, now: Instant) {
-        let due: Vec<PeerId> = self
-            .peers
-            .values()
-            .filter(|peer| peer.deadline().is_some_and(|(at, _)| at <= now))
-            .map(|peer| peer.id)
-            .collect();
-        for id in due {
-            self.dial_if_due(now, id);
-            let Some(peer) = self.peers.get(&id) else {
-                continue;
-            };
-            let expired = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-            let timers: Vec<(ConnId, bool, bool)> = peer
-                .connections
-                .iter()
-                .map(|open| (open.id, expired(open.hold_deadline()), expired(open.keepalive_deadline())))
-                .collect();
-            for (conn, hold, keepalive) in timers {
-                if hold {
-                    self.input(now, id, conn, Input::HoldExpired);
-                } else if keepalive {
-                    self.input(now, id, conn, Input::KeepaliveDue);
-                }
-            }
-        }
-    }
-
-    fn dial_if_due(&mut self, now: Instant, id: PeerId) {
-        let Some(peer) = self.peers.get_mut(&id) else {
-            return;
-        };
-        match peer.dialler {
-            Dialler::Waiting(at) if at <= now => {}
-            Dialler::Waiting(_) | Dialler::Resting | Dialler::Dialling(_) => return,
-        }
-        if !peer.connections.is_empty() {
-            peer.dialler = Dialler::Resting;
-            return;
-        }
-        let conn = ConnId::Dialled(self.next_conn);
-        self.next_conn += 1;
-        peer.dialler = Dialler::Dialling(conn);
-        let dial = Dial {
-            remote: peer.intent.target(peer.address),
-            local: peer.intent.local_address,
-            ttl: peer.intent.ttl,
-            password: peer.intent.password.clone(),
-            link: peer.intent.link.clone(),
-            ttl_security: peer.intent.ttl_security,
-        };
-        self.connections.insert(conn, id);
-        self.actions.push_back(Action::Dial { conn, dial });
-    }
-
     fn keepalive_at(&mut self, now: Instant, interval: Duration) -> Instant {
         // RFC 4271 section 10: jittered by up to a quarter.
         let portion = self.portion();
@@ -616,7 +358,7 @@ impl Engine {
     fn check_convergence(&mut self) {
         if self.converging.is_some() && self.peers.keys().all(|id| self.rib.synchronised(*id)) {
             self.converging = None;
-            self.rib.fib.request_sweep();
+            self.sweep();
         }
     }
 
@@ -664,6 +406,6 @@ impl Engine {
     }
 }
 
-fn count(counters: &mut [u64; 6], kind: MessageType, by: u64) {
+pub(crate) fn count(counters: &mut [u64; 6], kind: MessageType, by: u64) {
     counters[kind as usize] += by;
 }

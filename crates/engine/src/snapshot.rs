@@ -75,8 +75,12 @@ impl PeerState {
 /// One peer at one moment.
 #[derive(Clone, Debug)]
 pub struct PeerSnapshot {
-    /// The address it is known by.
+    /// The address it is known by; `::` for an unnumbered neighbour that was not heard yet.
     pub address: IpAddr,
+    /// Link that it is bound to, if any.
+    pub link: Option<String>,
+    /// The range that it connected from, if it is not configured itself.
+    pub range: Option<IpNet>,
     /// Its configured name.
     pub name: String,
     /// What it is to us.

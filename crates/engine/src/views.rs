@@ -7,22 +7,19 @@ use wire::Family;
 
 use crate::Engine;
 use crate::intent::RemoteAs;
-use crate::peer::Peer;
+use crate::peer::{Origin, Peer};
 use crate::snapshot::{FamilySnapshot, PeerSnapshot, RouteQuery, RouteView, Snapshot};
 
 impl Engine {
     /// The state of everything but the routes. Costs as much as there are peers.
     pub fn snapshot(&self, _now: Instant) -> Snapshot {
         let own = self.rib.own;
+        let mut peers: Vec<PeerSnapshot> = self.peers.values().map(|peer| self.peer_snapshot(peer)).collect();
+        peers.sort_by(|one, other| (one.address, &one.link, &one.name).cmp(&(other.address, &other.link, &other.name)));
         Snapshot {
             asn: own.asn,
             router_id: own.router_id,
-            peers: self
-                .by_address
-                .values()
-                .filter_map(|id| self.peers.get(id))
-                .map(|peer| self.peer_snapshot(peer))
-                .collect(),
+            peers,
             destinations: self.rib.sizes(),
             attribute_sets: self.rib.attribute_sets(),
             fib: self.rib.fib.snapshot(),
@@ -31,7 +28,7 @@ impl Engine {
 
     /// One page of routes in prefix order.
     pub fn routes(&self, query: &RouteQuery) -> Vec<RouteView> {
-        self.rib.routes(query, |address| self.by_address.get(&address).copied())
+        self.rib.routes(query, |address| self.ids_of(address).first().copied())
     }
 
     fn peer_snapshot(&self, peer: &Peer) -> PeerSnapshot {
@@ -50,7 +47,12 @@ impl Engine {
             end_of_rib: false,
         };
         PeerSnapshot {
-            address: peer.address,
+            address: peer.address.ip,
+            link: peer.intent.link.clone(),
+            range: match &peer.origin {
+                Origin::Range(prefix, _) => Some(*prefix),
+                Origin::Configured | Origin::Link => None,
+            },
             name: peer.intent.name.clone(),
             role: peer.intent.role,
             asn: agreed.map(|agreed| agreed.asn).or(peer.asn).or(configured),

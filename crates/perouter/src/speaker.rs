@@ -118,11 +118,17 @@ pub(crate) fn start(setup: Setup) -> io::Result<(SpeakerHandle, JoinHandle<()>)>
     Ok((SpeakerHandle { requests }, tokio::spawn(owner.run())))
 }
 
-/// What the engine's policy means for a socket.
-fn ttl(ttl: engine::intent::Ttl) -> Option<u8> {
-    match ttl {
-        engine::intent::Ttl::System => None,
-        engine::intent::Ttl::Direct => Some(1),
-        engine::intent::Ttl::Multihop(hops) => Some(hops),
+/// What the engine's policy means for a socket. With a demand on the peer's packets ours go out in the same way.
+fn ttl(ttl: engine::intent::Ttl, security: Option<u8>) -> Option<u8> {
+    match (security, ttl) {
+        (Some(_), _) => Some(u8::MAX),
+        (None, engine::intent::Ttl::System) => None,
+        (None, engine::intent::Ttl::Direct) => Some(1),
+        (None, engine::intent::Ttl::Multihop(hops)) => Some(hops),
     }
+}
+
+/// The least that packets from this many hops away arrive with when they were sent with 255 (RFC 5082).
+fn least_ttl(security: Option<u8>) -> Option<u8> {
+    security.map(|hops| u8::MAX - hops.saturating_sub(1))
 }

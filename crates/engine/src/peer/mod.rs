@@ -8,8 +8,11 @@ pub(crate) mod collision;
 pub(crate) mod fsm;
 pub(crate) mod negotiate;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::time::{Duration, Instant};
+
+use ipnet::IpNet;
+use wire::{MessageType, Notification, code};
 
 use crate::event::ConnId;
 use crate::intent::{Intent, PeerIntent};
@@ -33,6 +36,56 @@ pub(crate) enum Dialler {
     Waiting(Instant),
     /// A TCP connection is being opened.
     Dialling(ConnId),
+}
+
+/// What a peer is known by on the wire. `scope` is the link's index for a link-local address, else zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct PeerAddress {
+    pub(crate) ip: IpAddr,
+    pub(crate) scope: u32,
+}
+
+impl PeerAddress {
+    /// An unnumbered neighbour that was not heard yet.
+    pub(crate) const UNKNOWN: Self = Self { ip: IpAddr::V6(Ipv6Addr::UNSPECIFIED), scope: 0 };
+
+    pub(crate) fn global(ip: IpAddr) -> Self {
+        Self { ip, scope: 0 }
+    }
+
+    /// The peer's end of a connection.
+    pub(crate) fn of(remote: SocketAddr) -> Self {
+        let scope = match remote {
+            SocketAddr::V6(address) if address.ip().is_unicast_link_local() => address.scope_id(),
+            SocketAddr::V6(_) | SocketAddr::V4(_) => 0,
+        };
+        Self { ip: remote.ip(), scope }
+    }
+
+    /// Where to dial it.
+    pub(crate) fn target(self, port: u16) -> SocketAddr {
+        match self.ip {
+            IpAddr::V4(_) => SocketAddr::new(self.ip, port),
+            IpAddr::V6(ip) => SocketAddr::V6(SocketAddrV6::new(ip, port, 0, self.scope)),
+        }
+    }
+}
+
+/// Why a peer exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// Its address is configured.
+    Configured,
+    /// Its link is: an unnumbered neighbour.
+    Link,
+    /// It connected from a range, named by prefix and link; it goes with its last connection.
+    Range(IpNet, Option<String>),
+}
+
+/// It announced too many prefixes: no session before this moment, or before an operator's reset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HeldDown {
+    pub(crate) until: Option<Instant>,
 }
 
 /// Timers of a session whose parameters are agreed; `None` when the hold time is zero.
@@ -134,7 +187,8 @@ impl Connection {
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) id: PeerId,
-    pub(crate) address: IpAddr,
+    pub(crate) address: PeerAddress,
+    pub(crate) origin: Origin,
     pub(crate) intent: PeerIntent,
     pub(crate) dialler: Dialler,
     pub(crate) connections: Vec<Connection>,
@@ -147,14 +201,18 @@ pub(crate) struct Peer {
     pub(crate) sent: [u64; 6],
     pub(crate) last_error: Option<String>,
     pub(crate) malformed: u64,
+    pub(crate) held_down: Option<HeldDown>,
+    /// Per family: it was said that it announces too much.
+    pub(crate) warned: [bool; 2],
 }
 
 impl Peer {
-    pub(crate) fn new(id: PeerId, address: IpAddr, intent: PeerIntent, now: Instant) -> Self {
+    pub(crate) fn new(id: PeerId, address: PeerAddress, intent: PeerIntent, now: Instant) -> Self {
         let dialler = if intent.passive { Dialler::Resting } else { Dialler::Waiting(now) };
         Self {
             id,
             address,
+            origin: Origin::Configured,
             intent,
             dialler,
             connections: Vec::new(),
@@ -166,6 +224,8 @@ impl Peer {
             sent: [0; 6],
             last_error: None,
             malformed: 0,
+            held_down: None,
+            warned: [false; 2],
         }
     }
 
@@ -178,6 +238,25 @@ impl Peer {
             State::Established(session) => Some((connection, session)),
             State::OpenSent { .. } | State::OpenConfirm(_) => None,
         })
+    }
+
+    /// Whether we dial it.
+    pub(crate) fn dials(&self) -> bool {
+        !self.intent.passive && self.address != PeerAddress::UNKNOWN
+    }
+
+    /// Notes what we told the peer at the end.
+    pub(crate) fn sent_notification(&mut self, notification: &Notification) {
+        self.sent[MessageType::Notification as usize] += 1;
+        match (notification.code, notification.subcode) {
+            // The loser of a collision says nothing about the peer.
+            (code::CEASE, code::cease::COLLISION_RESOLUTION) => {}
+            (code::OPEN, code::open::BAD_PEER_AS) => {
+                let said = self.asn.map_or_else(String::new, |asn| format!(": it says AS {asn}"));
+                self.last_error = Some(format!("sent {notification}{said}"));
+            }
+            _ => self.last_error = Some(format!("sent {notification}")),
+        }
     }
 
     /// RFC 4271's state of the peer: that of its better connection, else the dialler's.

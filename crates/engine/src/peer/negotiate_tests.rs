@@ -15,7 +15,7 @@ fn intent() -> Intent {
         networks: Vec::new(),
         graceful_restart: None,
         unnumbered: BTreeMap::new(),
-            host_routes: None,
+        host_routes: None,
         ranges: Vec::new(),
         listen_limit: 65_535,
         multipath: Multipath::default(),

@@ -24,23 +24,23 @@ pub(crate) enum Origination {
 }
 
 impl Origination {
-    pub(crate) fn of(peer: &PeerFacts) -> Self {
+    pub(crate) fn of(peer: &PeerFacts, family: Family) -> Self {
         if peer.external {
             Self::External { role: peer.role }
         } else {
-            Self::Internal { role: peer.role, client: peer.client, router_id: peer.router_id }
+            Self::Internal { role: peer.role, client: peer.client.contains(family), router_id: peer.router_id }
         }
     }
 }
 
 /// Whether roles and AS boundaries let a path pass at all. Cheap: asked for every peer on every change.
-pub(crate) fn may_pass(own: &Own, from: Origination, to: &PeerFacts) -> bool {
+pub(crate) fn may_pass(own: &Own, from: Origination, family: Family, to: &PeerFacts) -> bool {
     let (role, reflected) = match from {
         Origination::Local => return true,
         Origination::External { role } => (role, false),
         Origination::Internal { role, client, .. } => {
             // RFC 4456 section 6: between internal peers only if one of them is a client.
-            if !to.external && !client && !to.client {
+            if !to.external && !client && !to.client.contains(family) {
                 return false;
             }
             (role, !to.external)
@@ -71,7 +71,7 @@ pub(crate) fn next_hop(from: Origination, received: NextHop, family: Family, to:
         };
         return fits.then_some(received);
     }
-    let v6 = to.own_v6.map(|global| NextHop::V6 { global, link_local: None });
+    let v6 = to.own_v6.map(|global| NextHop::V6 { global, link_local: to.own_link_local });
     match family {
         Family::Ipv4Unicast => {
             // Over an IPv6 session the peer asked for IPv6 next hops; over IPv4 there is an IPv4 one.
@@ -169,12 +169,29 @@ impl Added {
 
 fn write_path(out: &mut Vec<u8>, own: &Own, path: AsPath<'_>, to: &PeerFacts) {
     if to.external {
+        let overridden = to.as_override.then(|| replace_as(path, to.asn, own.asn));
+        let path = overridden.as_deref().map_or(path, AsPath::new);
         let mut value = Vec::with_capacity(64);
         wire::prepend(&mut value, path, own.asn);
         wire::write_as_path(out, AsPath::new(&value), true);
     } else {
         wire::write_as_path(out, path, true);
     }
+}
+
+/// The path with every occurrence of one AS replaced by another, so that the peer does not take it for a loop.
+fn replace_as(path: AsPath<'_>, from: u32, to: u32) -> Vec<u8> {
+    let mut value = path.as_bytes().to_vec();
+    let mut rest = value.as_mut_slice();
+    // Segments: type, count, that many four-octet ASes.
+    while let [_, count, tail @ ..] = rest {
+        let (asns, next) = tail.split_at_mut(tail.len().min(usize::from(*count) * 4));
+        for asn in asns.chunks_exact_mut(4).filter(|asn| **asn == from.to_be_bytes()) {
+            asn.copy_from_slice(&to.to_be_bytes());
+        }
+        rest = next;
+    }
+    value
 }
 
 /// RFC 4360 section 6: non-transitive extended communities stay inside the AS.

@@ -1,6 +1,6 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use wire::{Family, NextHop, attr_code, attributes, flag, write_attribute};
+use wire::{Family, FamilySet, NextHop, attr_code, attributes, flag, write_attribute};
 
 use super::{Origination, in_scope, may_pass, next_hop, write_attributes};
 use crate::intent::Role;
@@ -10,6 +10,7 @@ use crate::rib::nexthop::NextHops;
 
 const OWN: Own =
     Own { asn: 64514, router_id: Ipv4Addr::new(10, 0, 0, 1), cluster_id: Ipv4Addr::new(10, 0, 0, 1), reflector: false };
+const V4: Family = Family::Ipv4Unicast;
 const PEER_ID: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 7);
 
 fn peer(role: Role, external: bool) -> PeerFacts {
@@ -19,7 +20,7 @@ fn peer(role: Role, external: bool) -> PeerFacts {
         external,
         asn: if external { 64512 } else { OWN.asn },
         router_id: PEER_ID,
-        client: false,
+        client: FamilySet::default(),
         next_hop_self: true,
         allow_own_as: 0,
         enforce_first_as: true,
@@ -29,6 +30,9 @@ fn peer(role: Role, external: bool) -> PeerFacts {
         link: None,
         own_v4: Some(Ipv4Addr::new(192, 168, 11, 3)),
         own_v6: None,
+        own_link_local: None,
+        allowed_prefixes: Vec::new(),
+        as_override: false,
     }
 }
 
@@ -68,9 +72,9 @@ fn roles_say_who_hears_of_whom() {
     let table = [(Fabric, [false, true, true]), (Host, [true, false, true]), (Peer, [true, true, true])];
     for (from, expected) in table {
         for (to, expected) in [Fabric, Host, Peer].into_iter().zip(expected) {
-            let passes = may_pass(&OWN, Origination::External { role: from }, &peer(to, true));
+            let passes = may_pass(&OWN, Origination::External { role: from }, V4, &peer(to, true));
             assert_eq!(passes, expected, "{from:?} to {to:?}");
-            assert!(may_pass(&OWN, Origination::Local, &peer(to, true)));
+            assert!(may_pass(&OWN, Origination::Local, V4, &peer(to, true)));
         }
     }
 }
@@ -78,21 +82,21 @@ fn roles_say_who_hears_of_whom() {
 /// RFC 4456 section 6.
 #[test]
 fn internal_routes_go_to_internal_peers_only_by_reflection() {
-    let client = PeerFacts { client: true, ..peer(Role::Peer, false) };
+    let client = PeerFacts { client: FamilySet::ALL, ..peer(Role::Peer, false) };
     let other = peer(Role::Peer, false);
-    assert!(!may_pass(&OWN, internal(Role::Peer, false), &other));
-    assert!(may_pass(&OWN, internal(Role::Peer, false), &client));
-    assert!(may_pass(&OWN, internal(Role::Peer, true), &other));
-    assert!(may_pass(&OWN, internal(Role::Peer, false), &peer(Role::Peer, true)));
+    assert!(!may_pass(&OWN, internal(Role::Peer, false), V4, &other));
+    assert!(may_pass(&OWN, internal(Role::Peer, false), V4, &client));
+    assert!(may_pass(&OWN, internal(Role::Peer, true), V4, &other));
+    assert!(may_pass(&OWN, internal(Role::Peer, false), V4, &peer(Role::Peer, true)));
 }
 
 #[test]
 fn fabric_peers_hear_of_each_other_only_through_a_configured_reflector() {
-    let client = PeerFacts { client: true, ..peer(Role::Fabric, false) };
-    assert!(!may_pass(&OWN, internal(Role::Fabric, true), &client));
+    let client = PeerFacts { client: FamilySet::ALL, ..peer(Role::Fabric, false) };
+    assert!(!may_pass(&OWN, internal(Role::Fabric, true), V4, &client));
     let reflector = Own { reflector: true, ..OWN };
-    assert!(may_pass(&reflector, internal(Role::Fabric, true), &client));
-    assert!(!may_pass(&reflector, Origination::External { role: Role::Fabric }, &peer(Role::Fabric, true)));
+    assert!(may_pass(&reflector, internal(Role::Fabric, true), V4, &client));
+    assert!(!may_pass(&reflector, Origination::External { role: Role::Fabric }, V4, &peer(Role::Fabric, true)));
 }
 
 /// RFC 1997.
@@ -136,7 +140,7 @@ fn an_internal_peer_sees_path_med_and_preference_as_they_are() {
 /// RFC 4456 section 8.
 #[test]
 fn a_reflected_route_names_its_originator_and_our_cluster() {
-    let sent = written(internal(Role::Fabric, false), &PeerFacts { client: true, ..peer(Role::Host, false) });
+    let sent = written(internal(Role::Fabric, false), &PeerFacts { client: FamilySet::ALL, ..peer(Role::Host, false) });
     assert_eq!(value(&sent, attr_code::ORIGINATOR_ID), Some(&PEER_ID.octets()[..]));
     assert_eq!(value(&sent, attr_code::CLUSTER_LIST), Some(&OWN.cluster_id.octets()[..]));
 }
@@ -186,4 +190,20 @@ fn the_next_hop_is_unchanged_for_an_internal_peer_without_next_hop_self() {
     assert_eq!(next_hop(from, received, Family::Ipv4Unicast, &to), Some(received));
     let own = NextHop::V4(Ipv4Addr::new(192, 168, 11, 3));
     assert_eq!(next_hop(Origination::Local, received, Family::Ipv4Unicast, &to), Some(own));
+}
+
+/// docs/architecture.md, "roles": nodes share the host's AS, and the host takes its own AS for a loop.
+#[test]
+fn with_as_override_the_peer_does_not_find_its_own_as() {
+    let mut bytes = Vec::new();
+    write_attribute(&mut bytes, flag::TRANSITIVE, attr_code::ORIGIN, &[0]);
+    // A sequence 64512 64514, a set with the peer's AS, 64512.
+    let path = [2, 1, 0, 0, 0xFC, 2, 1, 2, 0, 0, 0xFC, 0, 0, 0, 0, 9];
+    write_attribute(&mut bytes, flag::TRANSITIVE, attr_code::AS_PATH, &path);
+    let set = AttrSet::detached(&bytes, NextHops::LOCAL);
+    let to = PeerFacts { as_override: true, ..peer(Role::Host, true) };
+    let mut out = Vec::new();
+    write_attributes(&mut out, &OWN, &set, Origination::External { role: Role::Fabric }, &to);
+    let sent = AttrSet::detached(&out, NextHops::LOCAL);
+    assert_eq!(sent.as_path().to_string(), "64514 64514 {64514 9}");
 }

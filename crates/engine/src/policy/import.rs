@@ -1,5 +1,6 @@
 //! Import: is a received path acceptable?
 
+use ipnet::IpNet;
 use wire::attr_code;
 
 use super::{Own, PeerFacts};
@@ -30,6 +31,12 @@ pub(crate) fn refusal(own: &Own, peer: &PeerFacts, set: &AttrSet, next_hop: Reso
     (next_hop == Resolution::Own).then_some(Refusal::OwnNextHop)
 }
 
+/// Why this prefix is refused from `peer`, whatever its attributes.
+pub(crate) fn prefix_refusal(peer: &PeerFacts, prefix: &IpNet) -> Option<Refusal> {
+    let allowed = peer.allowed_prefixes.is_empty() || peer.allowed_prefixes.iter().any(|rule| rule.matches(prefix));
+    (!allowed).then_some(Refusal::NotAllowed)
+}
+
 impl Refusal {
     /// In words.
     pub(crate) fn text(self, own: &Own) -> String {
@@ -38,6 +45,7 @@ impl Refusal {
             Self::FirstAs => "refused: the leftmost AS is not the peer's".into(),
             Self::OwnOriginator => format!("refused: originated by us (originator id {})", own.router_id),
             Self::OwnCluster => format!("refused: went through our cluster {}", own.cluster_id),
+            Self::NotAllowed => "refused: not among the peer's allowed prefixes".into(),
             Self::OwnNextHop => "refused: the next hop is one of our own addresses".into(),
         }
     }

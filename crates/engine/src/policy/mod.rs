@@ -8,7 +8,9 @@ pub(crate) mod import;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::intent::Role;
+use wire::FamilySet;
+
+use crate::intent::{PrefixRule, Role};
 
 /// What policy must know of an established peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,8 +21,8 @@ pub(crate) struct PeerFacts {
     pub(crate) external: bool,
     pub(crate) asn: u32,
     pub(crate) router_id: Ipv4Addr,
-    /// iBGP: a route-reflector client (RFC 4456).
-    pub(crate) client: bool,
+    /// iBGP: families in which it is a route-reflector client (RFC 4456).
+    pub(crate) client: FamilySet,
     pub(crate) next_hop_self: bool,
     pub(crate) allow_own_as: u8,
     pub(crate) enforce_first_as: bool,
@@ -34,6 +36,12 @@ pub(crate) struct PeerFacts {
     /// Our own addresses on the session's link, for next-hop-self.
     pub(crate) own_v4: Option<Ipv4Addr>,
     pub(crate) own_v6: Option<Ipv6Addr>,
+    /// Our link-local address, when the session is between link-local addresses (RFC 2545 section 3).
+    pub(crate) own_link_local: Option<Ipv6Addr>,
+    /// What it may announce; empty: everything.
+    pub(crate) allowed_prefixes: Vec<PrefixRule>,
+    /// Its AS is replaced by ours in what it is sent.
+    pub(crate) as_override: bool,
 }
 
 /// What both directions must know of ourselves.

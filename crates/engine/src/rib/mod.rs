@@ -11,6 +11,7 @@
 pub(crate) mod attrs;
 pub(crate) mod bits;
 pub(crate) mod decision;
+mod host;
 pub(crate) mod key;
 pub(crate) mod nexthop;
 mod out;
@@ -32,10 +33,11 @@ use crate::policy::{Own, PeerFacts, import};
 use attrs::{AttrId, AttrStore};
 use bits::{BitSet, Pending};
 use decision::Candidate;
+use host::HostTable;
 use key::Key;
 use nexthop::{Moved, NextHopId, NextHopKey, NextHops, Resolution};
 use out::UpdateGroups;
-use table::{Dest, Path, PeerId, Table};
+use table::{Dest, Path, PeerId, Refusal, Table};
 
 /// What a peer has of one family.
 #[derive(Debug, Default)]
@@ -74,6 +76,8 @@ pub(crate) struct Rib {
     peers: Vec<Option<RibPeer>>,
     groups: UpdateGroups,
     pub(crate) fib: FibState,
+    /// The host's own table, when it is asked for.
+    host: Option<HostTable>,
     /// What we originate, by prefix.
     local: BTreeMap<IpNet, AttrId>,
     /// For the canonical bytes of the update at hand.
@@ -107,6 +111,7 @@ impl Rib {
             peers: Vec::new(),
             groups: UpdateGroups::default(),
             fib: FibState::default(),
+            host: None,
             local: BTreeMap::new(),
             scratch: Vec::new(),
         }
@@ -237,12 +242,24 @@ impl Rib {
         let resolution = self.next_hops.resolution(tracked);
         let refusal = import::refusal(&self.own, &peer.facts, self.attrs.get(attr), resolution);
         let family = nlri.family();
+        let filtered = !peer.facts.allowed_prefixes.is_empty();
         let path = Path { attr, peer: id, refusal, stale: false };
         for prefix in nlri {
+            let refusal = if filtered { path.refusal.or_else(|| self.prefix_refusal(id, &prefix)) } else { refusal };
+            let path = Path { refusal, ..path };
             let slot = self.tables[family.index()].find_or_insert(Key::new(&prefix));
             self.set_path(family, slot, path);
         }
         self.release(attr);
+    }
+
+    fn prefix_refusal(&self, id: PeerId, prefix: &IpNet) -> Option<Refusal> {
+        self.peer(id).and_then(|peer| import::prefix_refusal(&peer.facts, prefix))
+    }
+
+    /// How many routes a peer has announced in a family, refused ones included.
+    pub(crate) fn received(&self, id: PeerId, family: Family) -> usize {
+        self.peer(id).map_or(0, |peer| peer.ribs[family.index()].received.len())
     }
 
     /// The peer's End-of-RIB marker arrived.
@@ -438,14 +455,17 @@ impl Rib {
         if after.best == before.best {
             return;
         }
-        let from = after.best.and_then(|(_, id)| origination(&self.peers, id).map(|from| (id, from)));
+        if let Some(host) = &mut self.host {
+            host.touch(family, slot, dest);
+        }
+        let from = after.best.and_then(|(_, id)| origination(&self.peers, id, family).map(|from| (id, from)));
         for (index, peer) in self.peers.iter_mut().enumerate() {
             let Some(peer) = peer.as_mut().filter(|peer| peer.families.contains(family)) else {
                 continue;
             };
             let rib = &mut peer.ribs[family.index()];
-            let wanted =
-                from.is_some_and(|(id, from)| usize::from(id.0) != index && may_pass(&self.own, from, &peer.facts));
+            let wanted = from
+                .is_some_and(|(id, from)| usize::from(id.0) != index && may_pass(&self.own, from, family, &peer.facts));
             if (wanted || rib.advertised.contains(slot)) && rib.pending.push(slot) {
                 dest.pending += 1;
             }
@@ -512,7 +532,9 @@ impl Rib {
                 continue;
             };
             let set = self.attrs.get(path.attr);
-            let refusal = import::refusal(&self.own, &facts, set, self.next_hops.resolution(set.next_hop));
+            let by_attributes = import::refusal(&self.own, &facts, set, self.next_hops.resolution(set.next_hop));
+            let prefix = self.tables[family.index()].dests[slot].key.prefix(family);
+            let refusal = by_attributes.or_else(|| import::prefix_refusal(&facts, &prefix));
             let path = Path { refusal, ..*path };
             self.set_path(family, slot, path);
         }
@@ -526,8 +548,8 @@ impl Rib {
         let table = &self.tables[family.index()];
         let concerned = |slot: &u32| {
             let wanted = table.dests[*slot].best().is_some_and(|best| {
-                let from = origination(&self.peers, best.peer);
-                best.peer != id && from.is_some_and(|from| may_pass(&self.own, from, &peer.facts))
+                let from = origination(&self.peers, best.peer, family);
+                best.peer != id && from.is_some_and(|from| may_pass(&self.own, from, family, &peer.facts))
             });
             wanted || peer.ribs[family.index()].advertised.contains(*slot)
         };
@@ -579,11 +601,11 @@ fn candidates<'a>(
 }
 
 /// Where a path came from; `None` when its peer is gone.
-fn origination(peers: &[Option<RibPeer>], id: PeerId) -> Option<Origination> {
+fn origination(peers: &[Option<RibPeer>], id: PeerId, family: Family) -> Option<Origination> {
     if id == PeerId::LOCAL {
         return Some(Origination::Local);
     }
-    peers.get(usize::from(id.0))?.as_ref().map(|peer| Origination::of(&peer.facts))
+    peers.get(usize::from(id.0))?.as_ref().map(|peer| Origination::of(&peer.facts, family))
 }
 
 /// The link that a next hop of this peer is bound to.

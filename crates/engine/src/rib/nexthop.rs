@@ -5,7 +5,7 @@
 //! again whenever those change; the caller then re-decides what depends on entries that changed.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use prefix_trie::PrefixMap;
@@ -223,7 +223,7 @@ impl NextHops {
         if let Some(name) = &key.via {
             let link = self.links.iter().find(|link| link.up && link.name == *name);
             return match link {
-                Some(link) => Resolution::Via(Hop { gateway: preferred(&key.next_hop), link: link.index }),
+                Some(link) => Resolution::Via(Hop { gateway: preferred(&key.next_hop, link), link: link.index }),
                 None => Resolution::Unreachable,
             };
         }
@@ -238,18 +238,16 @@ impl NextHops {
     }
 }
 
-/// The address to send to when both are on the link: a global one that is missing or link-local itself gives way
-/// to the link-local one (RFC 2545 section 3).
-fn preferred(next_hop: &NextHop) -> IpAddr {
+/// The address to send to on a link: the global one when the link has its prefix, else the link-local one where there
+/// is one (RFC 2545 section 3).
+fn preferred(next_hop: &NextHop, link: &Link) -> IpAddr {
     match next_hop {
         NextHop::V4(address) => IpAddr::V4(*address),
-        NextHop::V6 { global, link_local: Some(link_local) } if unusable_alone(global) => IpAddr::V6(*link_local),
-        NextHop::V6 { global, .. } => IpAddr::V6(*global),
+        NextHop::V6 { global, link_local } => {
+            let on_link = link.addresses.iter().any(|net| net.contains(&IpAddr::V6(*global)));
+            IpAddr::V6(link_local.filter(|_| !on_link).unwrap_or(*global))
+        }
     }
-}
-
-fn unusable_alone(address: &Ipv6Addr) -> bool {
-    address.is_unspecified() || address.is_unicast_link_local()
 }
 
 fn insert(v4: &mut PrefixMap<Ipv4Net, Way>, v6: &mut PrefixMap<Ipv6Net, Way>, prefix: IpNet, way: Way) {

@@ -37,6 +37,9 @@ struct GroupKey {
     over_v6: bool,
     own_v4: Option<Ipv4Addr>,
     own_v6: Option<Ipv6Addr>,
+    own_link_local: Option<Ipv6Addr>,
+    /// The AS that is replaced by ours.
+    overridden: Option<u32>,
 }
 
 impl GroupKey {
@@ -49,6 +52,8 @@ impl GroupKey {
             over_v6: matches!(facts.address, IpAddr::V6(_)),
             own_v4: facts.own_v4,
             own_v6: facts.own_v6,
+            own_link_local: facts.own_link_local,
+            overridden: facts.as_override.then_some(facts.asn),
         }
     }
 }
@@ -164,12 +169,13 @@ pub(super) fn exported(
     peers: &[Option<RibPeer>],
     attrs: &AttrStore,
     dest: &Dest,
+    family: Family,
     id: PeerId,
 ) -> Option<(AttrId, Origination)> {
     let best = dest.best()?;
     let to = &peers.get(usize::from(id.0))?.as_ref()?.facts;
-    let from = origination(peers, best.peer)?;
-    let passes = best.peer != id && export::may_pass(own, from, to);
+    let from = origination(peers, best.peer, family)?;
+    let passes = best.peer != id && export::may_pass(own, from, family, to);
     (passes && export::in_scope(attrs.get(best.attr).scope, to)).then_some((best.attr, from))
 }
 
@@ -225,7 +231,7 @@ impl Rib {
             bytes += PREFIX_BYTES;
             let dest = &self.tables[family.index()].dests[slot];
             let prefix = dest.key.prefix(family);
-            let route = exported(&self.own, &self.peers, &self.attrs, dest, id);
+            let route = exported(&self.own, &self.peers, &self.attrs, dest, family, id);
             let placed = route.and_then(|(attr, from)| {
                 let place = (attr, Source::of(from));
                 if let Some(&batch) = index.get(&place) {

@@ -29,6 +29,7 @@ pub(crate) enum Refusal {
     OwnOriginator,
     OwnCluster,
     OwnNextHop,
+    NotAllowed,
 }
 
 /// One path: eight bytes.

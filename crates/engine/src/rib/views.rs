@@ -177,7 +177,7 @@ impl Rib {
     fn advertised_view(&self, family: Family, slot: u32, id: PeerId) -> Option<RouteView> {
         let dest = &self.tables[family.index()].dests[slot];
         let prefix = dest.key.prefix(family);
-        let (attr, from) = exported(&self.own, &self.peers, &self.attrs, dest, id)?;
+        let (attr, from) = exported(&self.own, &self.peers, &self.attrs, dest, family, id)?;
         let facts = &self.peer(id)?.facts;
         let set = self.attrs.get(attr);
         let received = self.next_hops.next_hop(set.next_hop);

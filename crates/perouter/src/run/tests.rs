@@ -12,7 +12,7 @@ fn rejected(kind: &str, reason: &'static str) -> Verdict {
 }
 
 fn compiled(verdicts: Vec<Verdict>) -> Compiled {
-    Compiled { intent: None, host: None, verdicts }
+    Compiled { intent: None, host_table: None, host: None, verdicts }
 }
 
 fn texts(status: &Status) -> Vec<String> {

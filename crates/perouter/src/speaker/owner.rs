@@ -23,7 +23,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::connection::{self, COMMANDS, Command, Fact, IN_FLIGHT};
-use super::listener::Listeners;
+use super::listener::{Complaint, Listeners};
 use super::{Request, Setup, dial};
 use crate::fib::FibThread;
 use crate::status::Status;
@@ -93,15 +93,12 @@ impl Owner {
         let (fact_sender, facts) = mpsc::channel(FACTS);
         let (written_sender, written) = mpsc::channel(WRITTEN);
         let (kernel_sender, kernel) = mpsc::channel(KERNEL_FACTS);
-        let listeners = Listeners::start(listeners, &fact_sender)?;
+        let listeners = Listeners::start(namespace.clone(), listeners, &fact_sender)?;
         let fib = FibThread::start(namespace.clone(), status.clone(), kernel_sender)?;
         // Seeded by the system and different in every process, which is all that jitter and hashing need.
         let seed = RandomState::new().build_hasher().finish();
-        let mut engine = Engine::new(seed, now());
-        for event in first {
-            engine.handle(now(), event);
-        }
-        Ok(Self {
+        let engine = Engine::new(seed, now());
+        let mut owner = Self {
             engine,
             namespace,
             status,
@@ -119,7 +116,9 @@ impl Owner {
             written,
             written_sender,
             kernel,
-        })
+        };
+        first.into_iter().for_each(|event| owner.tell(event));
+        Ok(owner)
     }
 
     pub(super) async fn run(mut self) {
@@ -223,7 +222,17 @@ impl Owner {
             // What the FIB thread believes of the kernel is as stale as what the engine believes.
             self.fib.reopen();
         }
+        if let Event::Links(links) = &event {
+            let complaints = self.listeners.set_links(links);
+            self.complain(complaints);
+        }
         self.engine.handle(now(), event);
+    }
+
+    fn complain(&self, complaints: Vec<Complaint>) {
+        for (peer, text) in complaints {
+            self.status.note(Level::Warn, peer, text);
+        }
     }
 
     fn kernel_fact(&mut self, event: Event) {
@@ -255,7 +264,7 @@ impl Owner {
                     self.engine.handle(now(), Event::Connected { conn, local });
                 }
             }
-            Fact::Incoming { stream, local, remote } => self.incoming(stream, local, remote),
+            Fact::Incoming { stream, local, remote, link } => self.incoming(stream, local, remote, link),
             Fact::Data { conn, data } => {
                 if let Some(Connection::Open(_)) = self.connections.get(&conn) {
                     self.engine.handle(now(), Event::Bytes { conn, data });
@@ -273,16 +282,17 @@ impl Owner {
         }
     }
 
-    fn incoming(&mut self, stream: std::net::TcpStream, local: SocketAddr, remote: SocketAddr) {
+    fn incoming(&mut self, stream: std::net::TcpStream, local: SocketAddr, remote: SocketAddr, link: Option<String>) {
         if self.stopping.is_some() {
             return;
         }
-        let stream = self.listeners.tune(&stream, remote.ip()).and_then(|()| TcpStream::from_std(stream));
+        let stream =
+            self.listeners.tune(&stream, remote.ip(), link.as_deref()).and_then(|()| TcpStream::from_std(stream));
         match stream {
             Ok(stream) => {
                 let conn = self.next_accepted();
                 self.open(conn, stream);
-                self.engine.handle(now(), Event::Accepted { conn, local, remote });
+                self.engine.handle(now(), Event::Accepted { conn, local, remote, link });
             }
             Err(error) => {
                 tracing::warn!(peer = %remote, error = %connection::words(&error), "cannot use an accepted connection");
@@ -341,9 +351,8 @@ impl Owner {
                 Action::Transmit(conn) => drop(self.ready.insert(conn)),
                 Action::Close(conn) => self.close(conn),
                 Action::Admit(admissions) => {
-                    for (peer, text) in self.listeners.admit(admissions) {
-                        self.status.note(Level::Warn, Some(peer), text);
-                    }
+                    let complaints = self.listeners.admit(admissions);
+                    self.complain(complaints);
                 }
                 Action::Note(note) => self.status.note(note.level, note.peer, note.text),
             }

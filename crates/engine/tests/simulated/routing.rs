@@ -1,12 +1,10 @@
 //! Behaviours of whole routers, in virtual time.
 
-mod sim;
-
+use crate::sim::{MS, SECOND, Sim, With, intent};
 use engine::intent::{Intent, Network, Role};
 use engine::snapshot::PeerState;
 use engine::{Event, Select};
 use proptest::prelude::*;
-use sim::{MS, SECOND, Sim, With, intent};
 
 const LEAF: u32 = 64512;
 const ROUTER: u32 = 64514;

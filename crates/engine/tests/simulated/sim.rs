@@ -244,7 +244,11 @@ impl Sim {
         let (here, there) = (End { node, conn }, End { node: other, conn: accepted });
         self.pipes.insert(here, there);
         self.pipes.insert(there, here);
-        self.post(self.now + latency, other, Event::Accepted { conn: accepted, local: remote, remote: local, link: None });
+        self.post(
+            self.now + latency,
+            other,
+            Event::Accepted { conn: accepted, local: remote, remote: local, link: None },
+        );
         self.post(self.now + latency * 2, node, Event::Connected { conn, local });
         self.arrivals.insert(here, self.now + latency * 2);
         self.arrivals.insert(there, self.now + latency * 2);
@@ -359,7 +363,7 @@ pub(crate) fn intent(asn: u32, router_id: &str) -> Intent {
         networks: Vec::new(),
         graceful_restart: None,
         unnumbered: BTreeMap::new(),
-            host_routes: None,
+        host_routes: None,
         ranges: Vec::new(),
         listen_limit: 65_535,
         multipath: Multipath::default(),

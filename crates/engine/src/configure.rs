@@ -1,0 +1,192 @@
+//! Configuration: from one intent to the next, resetting only what must be.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::Instant;
+
+use ipnet::{IpNet, Ipv6Net};
+use wire::code;
+
+use crate::Engine;
+use crate::action::{Action, Admission, Level};
+use crate::intent::{Intent, Network, PeerIntent};
+use crate::peer::{Dialler, Origin, Peer, PeerAddress};
+use crate::policy::Own;
+use crate::rib::table::PeerId;
+
+impl Engine {
+    /// A new configuration: only the sessions whose own parameters changed are reset.
+    pub(crate) fn set_intent(&mut self, now: Instant, new: Intent) {
+        let own = Own {
+            asn: new.asn,
+            router_id: new.router_id,
+            cluster_id: new.cluster_id.unwrap_or(new.router_id),
+            reflector: new.cluster_id.is_some(),
+        };
+        let identity_changed =
+            self.intent.as_ref().is_some_and(|old| (old.asn, old.router_id) != (new.asn, new.router_id));
+        self.remove_unwanted(now, &new);
+        self.rib.set_fib(new.fib);
+        self.rib.set_host_routes(new.host_routes.clone());
+        self.intent = Some(new.clone());
+        if identity_changed {
+            for id in self.ids() {
+                self.restart(now, id, code::cease::OTHER_CONFIGURATION_CHANGE);
+            }
+        }
+        self.rib.set_own(own, new.multipath);
+        self.refresh_local();
+        for (address, peer) in new.peers {
+            self.set_peer(now, address, peer);
+        }
+        for (link, peer) in new.unnumbered {
+            self.set_unnumbered(now, link, peer);
+        }
+        self.set_ranges(now);
+        self.refresh_facts();
+        self.admit();
+    }
+
+    /// Takes away the peers that the new intent does not have.
+    fn remove_unwanted(&mut self, now: Instant, new: &Intent) {
+        let unwanted = |peer: &&Peer| match &peer.origin {
+            Origin::Configured => !new.peers.contains_key(&peer.address.ip),
+            // A neighbour with this very address takes the session over.
+            Origin::Range(prefix, link) => {
+                !new.ranges.iter().any(|range| range.prefix == *prefix && range.link == *link)
+                    || new.peers.contains_key(&peer.address.ip)
+            }
+            Origin::Link => false,
+        };
+        let gone: Vec<PeerId> = self.peers.values().filter(unwanted).map(|peer| peer.id).collect();
+        for id in gone {
+            self.remove_peer(now, id);
+        }
+        let links: Vec<String> =
+            self.by_link.keys().filter(|link| !new.unnumbered.contains_key(*link)).cloned().collect();
+        for link in links {
+            if let Some(id) = self.by_link.remove(&link) {
+                self.remove_peer(now, id);
+            }
+        }
+    }
+
+    fn set_peer(&mut self, now: Instant, address: IpAddr, new: PeerIntent) {
+        let address = PeerAddress::global(address);
+        match self.by_address.get(&address) {
+            Some(&id) => self.change_peer(now, id, new),
+            None => {
+                let Some(id) = self.free_id() else { return };
+                self.by_address.insert(address, id);
+                self.peers.insert(id, Peer::new(id, address, new, now));
+            }
+        }
+    }
+
+    fn change_peer(&mut self, now: Instant, id: PeerId, new: PeerIntent) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let reset = peer.intent.session_changed(&new);
+        peer.intent = new;
+        if reset {
+            self.restart(now, id, code::cease::OTHER_CONFIGURATION_CHANGE);
+        }
+    }
+
+    /// An unnumbered neighbour: its address is not known before it was heard.
+    fn set_unnumbered(&mut self, now: Instant, link: String, new: PeerIntent) {
+        if let Some(&id) = self.by_link.get(&link) {
+            return self.change_peer(now, id, new);
+        }
+        let Some(id) = self.free_id() else { return };
+        let mut peer = Peer::new(id, PeerAddress::UNKNOWN, new, now);
+        peer.origin = Origin::Link;
+        peer.dialler = Dialler::Resting;
+        self.by_link.insert(link, id);
+        self.peers.insert(id, peer);
+    }
+
+    /// A router was heard, or lost, on the link of an unnumbered neighbour.
+    pub(crate) fn neighbor(&mut self, now: Instant, link: &str, index: u32, address: Option<Ipv6Addr>) {
+        let Some(&id) = self.by_link.get(link) else { return };
+        let Some(peer) = self.peers.get(&id) else { return };
+        let Some(address) = address else {
+            // Advertisements may get lost; a session that is up knows better.
+            if peer.connections.is_empty() {
+                self.move_peer(now, id, PeerAddress::UNKNOWN);
+            }
+            return;
+        };
+        let address = PeerAddress { ip: IpAddr::V6(address), scope: index };
+        if peer.address == address {
+            return;
+        }
+        let text = format!("{} is {} on {link}", peer.intent.name, address.ip);
+        self.note(Some(address.ip), Level::Info, text);
+        self.move_peer(now, id, address);
+    }
+
+    /// Gives an unnumbered neighbour another address: what was there before is over.
+    fn move_peer(&mut self, now: Instant, id: PeerId, address: PeerAddress) {
+        self.restart(now, id, code::cease::OTHER_CONFIGURATION_CHANGE);
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        self.by_address.remove(&peer.address);
+        peer.address = address;
+        if address == PeerAddress::UNKNOWN {
+            peer.dialler = Dialler::Resting;
+        } else {
+            self.by_address.insert(address, id);
+            peer.dialler = if peer.dials() { Dialler::Waiting(now) } else { Dialler::Resting };
+        }
+    }
+
+    /// Passes changes of ranges on to the peers that exist because of them.
+    fn set_ranges(&mut self, now: Instant) {
+        for id in self.ids() {
+            let Some(peer) = self.peers.get(&id) else { continue };
+            let Origin::Range(prefix, link) = &peer.origin else { continue };
+            let Some(range) = self.range_named(*prefix, link) else { continue };
+            let name = format!("{} {}", range.peer.name, peer.address.ip);
+            let intent = PeerIntent { name, passive: true, ..range.peer.clone() };
+            self.change_peer(now, id, intent);
+        }
+    }
+
+    /// The lowest number that no peer has; 0 is ourselves.
+    pub(crate) fn free_id(&self) -> Option<PeerId> {
+        (1..=u16::MAX).map(PeerId).find(|id| !self.peers.contains_key(id))
+    }
+
+    pub(crate) fn ids(&self) -> Vec<PeerId> {
+        self.peers.keys().copied().collect()
+    }
+
+    /// Originates what is to be originated while its link is up.
+    pub(crate) fn refresh_local(&mut self) {
+        let Some(intent) = &self.intent else { return };
+        let up =
+            |network: &&Network| network.while_link_up.as_ref().is_none_or(|link| self.rib.next_hops.link_up(link));
+        let prefixes: Vec<_> = intent.networks.iter().filter(up).map(|network| network.prefix.trunc()).collect();
+        self.rib.set_local(prefixes.into_iter());
+    }
+
+    /// Tells the listening sockets whose connections to expect, and with which options.
+    fn admit(&mut self) {
+        let Some(intent) = &self.intent else { return };
+        let admission = |prefix: IpNet, link: Option<&String>, peer: &PeerIntent| Admission {
+            prefix,
+            link: link.cloned(),
+            password: peer.password.clone(),
+            ttl: peer.ttl,
+            ttl_security: peer.ttl_security,
+        };
+        let peers =
+            intent.peers.iter().map(|(address, peer)| admission(IpNet::from(*address), peer.link.as_ref(), peer));
+        let ranges = intent.ranges.iter().map(|range| admission(range.prefix, range.link.as_ref(), &range.peer));
+        let link_local = IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10));
+        let unnumbered = intent.unnumbered.iter().map(|(link, peer)| admission(link_local, Some(link), peer));
+        let admitted: Vec<Admission> = peers.chain(ranges).chain(unnumbered).collect();
+        if admitted != self.admitted {
+            self.admitted = admitted.clone();
+            self.actions.push_back(Action::Admit(admitted));
+        }
+    }
+}

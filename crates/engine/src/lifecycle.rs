@@ -1,0 +1,359 @@
+//! Connections from their first to their last moment: dialled, accepted, ended, tried again.
+//!
+//! A connection from an address that no neighbour has may belong to a range ([`crate::intent::RangeIntent`]): then a
+//! peer is made for it, which goes with its last connection.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use ipnet::IpNet;
+use wire::{Family, MessageType, Notification, code};
+
+use crate::Engine;
+use crate::action::{Action, Dial, Level};
+use crate::event::ConnId;
+use crate::intent::RangeIntent;
+use crate::peer::fsm::{Input, Phase};
+use crate::peer::{Connection, Dialler, HeldDown, Origin, Peer, PeerAddress};
+use crate::rib::table::PeerId;
+use crate::sessions::count;
+
+impl Engine {
+    pub(crate) fn connected(&mut self, now: Instant, conn: ConnId, local: SocketAddr) {
+        let Some(id) = self.connections.get(&conn).copied() else {
+            // The peer went while the connection was being opened.
+            self.close(conn, None);
+            return;
+        };
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.dialler = Dialler::Resting;
+        let remote = peer.address.target(peer.intent.port);
+        self.greet(id, Connection::new(conn, local, remote, now));
+    }
+
+    pub(crate) fn accepted(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        local: SocketAddr,
+        remote: SocketAddr,
+        link: Option<&str>,
+    ) {
+        let id = match self.acceptor(now, remote, link) {
+            Ok(id) => id,
+            Err(text) => {
+                self.note(Some(remote.ip()), Level::Warn, text);
+                self.refuse(conn);
+                return;
+            }
+        };
+        self.connections.insert(conn, id);
+        // A peer that dials again before its earlier attempt came to anything has given that one up.
+        let stale = self.peers.get(&id).and_then(|peer| {
+            let mut pending = peer.connections.iter().filter(|old| old.state.phase() != Phase::Established);
+            pending.find(|old| matches!(old.id, ConnId::Accepted(_))).map(|old| old.id)
+        });
+        self.greet(id, Connection::new(conn, local, remote, now));
+        if let Some(stale) = stale {
+            let collision = Notification::cease(code::cease::COLLISION_RESOLUTION);
+            self.input(now, id, stale, Input::Stop(collision));
+        }
+    }
+
+    /// The peer that a connection belongs to, made from a range if need be; or why there is none.
+    fn acceptor(&mut self, now: Instant, remote: SocketAddr, link: Option<&str>) -> Result<PeerId, String> {
+        let address = PeerAddress::of(remote);
+        if let Some(&id) = self.by_address.get(&address) {
+            let held = self.peers.get(&id).and_then(|peer| peer.held_down);
+            return match held {
+                Some(HeldDown { until }) if until.is_none_or(|until| until > now) => {
+                    Err(format!("connection from {} refused: it announced too many prefixes", remote.ip()))
+                }
+                Some(_) | None => Ok(id),
+            };
+        }
+        let refused = |why: &str| format!("connection from {} refused: {why}", remote.ip());
+        let Some(range) = self.range_for(remote, link).cloned() else {
+            return Err(refused("no neighbor with this address is configured"));
+        };
+        let key = (range.prefix, range.link.clone());
+        let in_range =
+            |peer: &&Peer| matches!(&peer.origin, Origin::Range(prefix, link) if (*prefix, link.clone()) == key);
+        let (used, limit) = match range.limit {
+            Some(limit) => (self.peers.values().filter(in_range).count(), limit),
+            None => {
+                let shared = |peer: &&Peer| match &peer.origin {
+                    Origin::Range(prefix, link) => {
+                        self.range_named(*prefix, link).is_some_and(|range| range.limit.is_none())
+                    }
+                    Origin::Configured | Origin::Link => false,
+                };
+                let limit = self.intent.as_ref().map_or(0, |intent| intent.listen_limit);
+                (self.peers.values().filter(shared).count(), limit)
+            }
+        };
+        if used >= limit {
+            return Err(refused(&format!("{} has {used} peers, which is its limit", range.peer.name)));
+        }
+        let mut intent = range.peer.clone();
+        intent.passive = true;
+        intent.name = format!("{} {}", range.peer.name, remote.ip());
+        let id = self.free_id().ok_or_else(|| refused("there are too many peers"))?;
+        let mut peer = Peer::new(id, address, intent, now);
+        peer.origin = Origin::Range(range.prefix, range.link);
+        self.by_address.insert(address, id);
+        self.peers.insert(id, peer);
+        Ok(id)
+    }
+
+    /// The range of a source: one of its link before others, the longer before the shorter.
+    fn range_for(&self, remote: SocketAddr, link: Option<&str>) -> Option<&RangeIntent> {
+        let ranges = self.intent.as_ref()?.ranges.iter();
+        let covering = ranges.filter(|range| {
+            range.prefix.contains(&remote.ip()) && range.link.as_deref().is_none_or(|wanted| Some(wanted) == link)
+        });
+        covering.max_by_key(|range| (range.link.is_some(), range.prefix.prefix_len()))
+    }
+
+    /// The configured range that a peer was made from.
+    pub(crate) fn range_named(&self, prefix: IpNet, link: &Option<String>) -> Option<&RangeIntent> {
+        let mut ranges = self.intent.as_ref()?.ranges.iter();
+        ranges.find(|range| range.prefix == prefix && range.link == *link)
+    }
+
+    /// Sends OPEN on a fresh connection.
+    fn greet(&mut self, id: PeerId, mut connection: Connection) {
+        let Some((intent, peer)) = self.intent.as_ref().zip(self.peers.get_mut(&id)) else { return };
+        peer.open(intent).encode(&mut connection.out);
+        count(&mut peer.sent, MessageType::Open, 1);
+        peer.connections.push(connection);
+    }
+
+    pub(crate) fn connection_closed(&mut self, now: Instant, conn: ConnId, error: Option<String>) {
+        self.closing.remove(&conn);
+        let Some(id) = self.connections.get(&conn).copied() else { return };
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let reason = error.unwrap_or_else(|| "the peer closed the connection".into());
+        if peer.dialler == Dialler::Dialling(conn) {
+            self.connections.remove(&conn);
+            peer.last_error = Some(reason);
+            peer.failures += 1;
+            self.redial(now, id);
+            return;
+        }
+        if peer.connection(conn).is_some() {
+            peer.last_error = Some(reason);
+            self.input(now, id, conn, Input::Closed);
+        }
+    }
+
+    /// Ends a connection, with a last NOTIFICATION where one is due, and the session that it carried.
+    pub(crate) fn end(&mut self, now: Instant, id: PeerId, conn: ConnId, notification: Option<Notification>) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let Some(index) = peer.connections.iter().position(|connection| connection.id == conn) else { return };
+        let connection = peer.connections.remove(index);
+        let was_established = connection.state.phase() == Phase::Established;
+        if let Some(notification) = &notification {
+            peer.sent_notification(notification);
+        }
+        self.connections.remove(&conn);
+        let mut last_words = connection.out;
+        if let Some(notification) = &notification {
+            notification.encode(&mut last_words);
+        }
+        self.close(conn, Some(last_words));
+        self.session_ended(now, id, was_established);
+    }
+
+    fn session_ended(&mut self, now: Instant, id: PeerId, was_established: bool) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let address = peer.address.ip;
+        let reason = peer.last_error.clone().unwrap_or_default();
+        if was_established {
+            peer.flaps += 1;
+            peer.since = now;
+            peer.warned = [false; 2];
+            let text = format!("session with {} lost: {reason}", peer.intent.name);
+            self.rib.peer_down(id);
+            self.note(Some(address), Level::Warn, text);
+        } else if peer.connections.is_empty() {
+            peer.failures += 1;
+            // Told once, not once per attempt.
+            if peer.failures == 1 {
+                let text = format!("no session with {} yet: {reason}; trying again", peer.intent.name);
+                self.note(Some(address), Level::Warn, text);
+            }
+        }
+        let Some(peer) = self.peers.get(&id) else { return };
+        if peer.connections.is_empty() && matches!(peer.origin, Origin::Range(..)) {
+            self.by_address.remove(&peer.address);
+            self.peers.remove(&id);
+            return;
+        }
+        self.redial(now, id);
+    }
+
+    /// Plans the next attempt, unless a connection exists or the peer is to dial us.
+    fn redial(&mut self, now: Instant, id: PeerId) {
+        let portion = self.portion();
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        if !peer.dials() || !peer.connections.is_empty() {
+            peer.dialler = Dialler::Resting;
+            return;
+        }
+        let at = match peer.held_down {
+            Some(HeldDown { until: None }) => {
+                peer.dialler = Dialler::Resting;
+                return;
+            }
+            Some(HeldDown { until: Some(until) }) => until,
+            None => now + peer.retry_delay(portion),
+        };
+        if !matches!(peer.dialler, Dialler::Waiting(_)) || peer.held_down.is_some() {
+            peer.dialler = Dialler::Waiting(at);
+        }
+    }
+
+    fn close(&mut self, conn: ConnId, last_words: Option<Vec<u8>>) {
+        if let Some(bytes) = last_words.filter(|bytes| !bytes.is_empty()) {
+            self.closing.insert(conn, bytes);
+        }
+        self.actions.push_back(Action::Close(conn));
+    }
+
+    /// Closes a connection that nobody wants, with the reason (RFC 4486 section 4).
+    fn refuse(&mut self, conn: ConnId) {
+        let mut last_words = Vec::new();
+        Notification::cease(code::cease::CONNECTION_REJECTED).encode(&mut last_words);
+        self.close(conn, Some(last_words));
+    }
+
+    /// Ends every connection of a peer.
+    pub(crate) fn stop(&mut self, now: Instant, id: PeerId, notification: Option<&Notification>) {
+        self.abandon_dial(id);
+        let Some(peer) = self.peers.get(&id) else { return };
+        let open: Vec<ConnId> = peer.connections.iter().map(|connection| connection.id).collect();
+        for conn in open {
+            match notification {
+                Some(notification) => self.input(now, id, conn, Input::Stop(notification.clone())),
+                None => self.input(now, id, conn, Input::Closed),
+            }
+        }
+    }
+
+    /// A dial that is still under way would only collide with what we have.
+    pub(crate) fn abandon_dial(&mut self, id: PeerId) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        if let Dialler::Dialling(dial) = std::mem::replace(&mut peer.dialler, Dialler::Resting) {
+            self.connections.remove(&dial);
+            self.actions.push_back(Action::Close(dial));
+        }
+    }
+
+    /// Ends the session with `subcode` of Cease and begins a new one at once.
+    pub(crate) fn restart(&mut self, now: Instant, id: PeerId, subcode: u8) {
+        self.stop(now, id, Some(&Notification::cease(subcode)));
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.failures = 0;
+        peer.held_down = None;
+        peer.dialler = if peer.dials() { Dialler::Waiting(now) } else { Dialler::Resting };
+    }
+
+    /// Takes a peer away.
+    pub(crate) fn remove_peer(&mut self, now: Instant, id: PeerId) {
+        self.stop(now, id, Some(&Notification::cease(code::cease::PEER_DECONFIGURED)));
+        if let Some(peer) = self.peers.remove(&id) {
+            self.by_address.remove(&peer.address);
+        }
+    }
+
+    pub(crate) fn shutdown(&mut self, now: Instant, graceful: bool) {
+        let notification = Notification::cease(code::cease::ADMINISTRATIVE_SHUTDOWN);
+        for id in self.ids() {
+            self.stop(now, id, (!graceful).then_some(&notification));
+            if let Some(peer) = self.peers.get_mut(&id) {
+                peer.dialler = Dialler::Resting;
+            }
+        }
+    }
+
+    /// Ends the session of a peer that announces more than it may, or says so (RFC 4271 6.7, RFC 4486 section 4).
+    pub(crate) fn check_limits(&mut self, now: Instant, id: PeerId) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        for (family, max) in peer.intent.max_prefixes.clone() {
+            let received = self.rib.received(id, family);
+            if received <= max.limit {
+                continue;
+            }
+            let (name, address) = (peer.intent.name.clone(), peer.address.ip);
+            let what = format!("{name} announces {received} {family} prefixes, more than the {} it may", max.limit);
+            if max.teardown {
+                peer.held_down = Some(HeldDown { until: max.restart.map(|restart| now + restart) });
+                self.note(Some(address), Level::Warn, what);
+                self.stop(now, id, Some(&over_limit(family, max.limit)));
+                return;
+            }
+            if !std::mem::replace(&mut peer.warned[family.index()], true) {
+                self.note(Some(address), Level::Warn, what);
+                return;
+            }
+        }
+    }
+
+    pub(crate) fn session_timeouts(&mut self, now: Instant) {
+        let due = |peer: &&Peer| peer.deadline().is_some_and(|(at, _)| at <= now);
+        let due: Vec<PeerId> = self.peers.values().filter(due).map(|peer| peer.id).collect();
+        for id in due {
+            self.dial_if_due(now, id);
+            let Some(peer) = self.peers.get(&id) else { continue };
+            let expired = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+            let timers: Vec<(ConnId, bool, bool)> = peer
+                .connections
+                .iter()
+                .map(|open| (open.id, expired(open.hold_deadline()), expired(open.keepalive_deadline())))
+                .collect();
+            for (conn, hold, keepalive) in timers {
+                if hold {
+                    self.input(now, id, conn, Input::HoldExpired);
+                } else if keepalive {
+                    self.input(now, id, conn, Input::KeepaliveDue);
+                }
+            }
+        }
+    }
+
+    fn dial_if_due(&mut self, now: Instant, id: PeerId) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        match peer.dialler {
+            Dialler::Waiting(at) if at <= now => {}
+            Dialler::Waiting(_) | Dialler::Resting | Dialler::Dialling(_) => return,
+        }
+        if !peer.connections.is_empty() {
+            peer.dialler = Dialler::Resting;
+            return;
+        }
+        peer.held_down = None;
+        let conn = ConnId::Dialled(self.next_conn);
+        self.next_conn += 1;
+        peer.dialler = Dialler::Dialling(conn);
+        let dial = Dial {
+            remote: peer.address.target(peer.intent.port),
+            local: peer.intent.local_address,
+            ttl: peer.intent.ttl,
+            password: peer.intent.password.clone(),
+            link: peer.intent.link.clone(),
+            ttl_security: peer.intent.ttl_security,
+        };
+        self.connections.insert(conn, id);
+        self.actions.push_back(Action::Dial { conn, dial });
+    }
+}
+
+/// RFC 4486 section 4: the family and the limit go along.
+fn over_limit(family: Family, limit: usize) -> Notification {
+    let code = family.code();
+    let mut data = code.afi.to_be_bytes().to_vec();
+    data.push(code.safi);
+    data.extend_from_slice(&u32::try_from(limit).unwrap_or(u32::MAX).to_be_bytes());
+    Notification::with_data(code::CEASE, code::cease::MAX_PREFIXES, data)
+}

@@ -1,0 +1,253 @@
+//! Behaviours of dynamic, unnumbered and limited peers and of the host's table, in virtual time.
+
+use crate::sim::{SECOND, Sim, With, intent};
+use engine::intent::{HostRoutes, Intent, MaxPrefixes, PeerIntent, PrefixRule, RangeIntent, RemoteAs, Role, diff};
+use engine::snapshot::PeerState;
+use engine::{Event, Family, FamilySet, Select};
+
+const LEAF: u32 = 64512;
+const ROUTER: u32 = 64514;
+const HOST: u32 = 64515;
+
+fn range(prefix: &str, role: Role, remote_as: RemoteAs) -> RangeIntent {
+    let families = vec![Family::Ipv4Unicast];
+    RangeIntent {
+        prefix: prefix.parse().expect("a prefix"),
+        link: None,
+        limit: None,
+        peer: PeerIntent::new(format!("external@{prefix}"), role, remote_as, families),
+    }
+}
+
+fn leaf(sim: &mut Sim, number: u32) -> usize {
+    let address = format!("192.168.11.{number}/24");
+    let own = intent(64000 + number, &format!("10.1.0.{number}"))
+        .peer("192.168.11.1", ROUTER, Role::Peer)
+        .network(&format!("10.200.{number}.0/24"));
+    sim.add(&[("eth0", &[address.as_str()])], own)
+}
+
+fn ranged(limit: usize) -> Intent {
+    let mut own = intent(ROUTER, "10.0.0.1");
+    own.ranges = vec![range("192.168.11.0/24", Role::Fabric, RemoteAs::External)];
+    own.listen_limit = limit;
+    own
+}
+
+#[test]
+fn peers_of_a_range_come_up_to_the_limit_and_go_with_their_connection() {
+    let mut sim = Sim::new(1);
+    let router = sim.add(&[("eth1", &["192.168.11.1/24"])], ranged(3));
+    let leaves: Vec<usize> = (2..6).map(|number| leaf(&mut sim, number)).collect();
+    sim.run(SECOND * 20);
+    let peers = sim.nodes[router].engine.snapshot(sim.now).peers;
+    let up = peers.iter().filter(|peer| peer.state == PeerState::Established).count();
+    assert_eq!((peers.len(), up), (3, 3), "the fourth is refused");
+    assert!(sim.nodes[router].notes.iter().any(|note| note.contains("which is its limit")));
+    assert_eq!(peers[0].range, "192.168.11.0/24".parse().ok());
+
+    let gone = leaves.iter().position(|&node| sim.established(node, "192.168.11.1")).expect("one is up");
+    sim.silence(leaves[gone], router);
+    sim.reset(leaves[gone], router);
+    sim.run(SECOND * 130);
+    let peers = sim.nodes[router].engine.snapshot(sim.now).peers;
+    assert_eq!(peers.iter().filter(|peer| peer.state == PeerState::Established).count(), 3, "the fourth has the place");
+}
+
+#[test]
+fn a_range_that_goes_closes_its_peers_and_a_range_that_stays_keeps_them() {
+    let mut sim = Sim::new(2);
+    let router = sim.add(&[("eth1", &["192.168.11.1/24"])], ranged(10));
+    let node = leaf(&mut sim, 2);
+    sim.run(SECOND * 20);
+    let since = sim.peer(router, "192.168.11.2").since;
+    sim.configure(router, ranged(10).network("203.0.113.0/24"));
+    sim.run(SECOND * 5);
+    assert_eq!(sim.peer(router, "192.168.11.2").since, since, "an unrelated change");
+    sim.configure(router, intent(ROUTER, "10.0.0.1"));
+    sim.run(SECOND);
+    assert!(sim.nodes[router].engine.snapshot(sim.now).peers.is_empty());
+    assert!(!sim.established(node, "192.168.11.1"));
+    assert!(sim.routes(router, Select::All).is_empty());
+}
+
+#[test]
+fn the_range_of_the_link_wins_over_the_longer_one() {
+    let mut sim = Sim::new(3);
+    let mut own = ranged(10);
+    let any = RangeIntent { link: Some("pt-ns".into()), ..range("0.0.0.0/0", Role::Host, RemoteAs::Number(HOST)) };
+    own.ranges.push(any);
+    let router = sim.add(&[("eth1", &["192.168.11.1/24"]), ("pt-ns", &["192.169.10.1/24"])], own);
+    let remote = "192.168.11.77:40000".parse().expect("an address");
+    let local = "192.169.10.1:179".parse().expect("an address");
+    let conn = engine::ConnId::Accepted(1);
+    sim.tell(router, Event::Accepted { conn, local, remote, link: Some("pt-ns".into()) });
+    assert_eq!(sim.peer(router, "192.168.11.77").role, Role::Host);
+}
+
+#[test]
+fn an_unnumbered_neighbor_is_dialled_when_it_is_heard_and_moves_with_its_address() {
+    let mut sim = Sim::new(4);
+    let mut own = intent(ROUTER, "10.0.0.1");
+    let mut peer = PeerIntent::new("eth1", Role::Fabric, RemoteAs::External, vec![Family::Ipv4Unicast]);
+    peer.extended_next_hop = true;
+    peer.link = Some("eth1".into());
+    own.unnumbered.insert("eth1".into(), peer);
+    let router = sim.add(&[("eth1", &["fe80::1/64"])], own);
+    let other = intent(LEAF, "10.1.0.1").network("192.170.20.0/24").peer_with("fe80::1", ROUTER, Role::Peer, |peer| {
+        peer.extended_next_hop = true;
+        peer.passive = true;
+        peer.link = Some("eth0".into());
+        peer.families = vec![Family::Ipv4Unicast];
+    });
+    let node = sim.add(&[("eth0", &["fe80::2/64"])], other);
+    sim.run(SECOND * 5);
+    assert_eq!(sim.peer(router, "::").state, PeerState::Active);
+    let heard = |address: &str| Event::Neighbor { link: "eth1".into(), index: 1, address: address.parse().ok() };
+    sim.tell(router, heard("fe80::2"));
+    sim.run(SECOND * 5);
+    assert!(sim.established(router, "fe80::2"));
+    assert_eq!(sim.gateways(router, "192.170.20.0/24"), ["fe80::2"], "an IPv4 route over an IPv6 next hop");
+    // Silence alone does not end what the hold timer watches.
+    sim.tell(router, Event::Neighbor { link: "eth1".into(), index: 1, address: None });
+    sim.run(SECOND);
+    assert!(sim.established(router, "fe80::2"));
+    sim.tell(router, heard("fe80::3"));
+    sim.run(SECOND);
+    assert!(!sim.established(router, "fe80::3") && !sim.established(node, "fe80::1"));
+    assert!(sim.gateways(router, "192.170.20.0/24").is_empty());
+}
+
+fn pair(sim: &mut Sim, change: impl FnOnce(&mut PeerIntent)) -> (usize, usize) {
+    let own = intent(ROUTER, "10.0.0.1").peer_with("192.168.11.2", LEAF, Role::Fabric, change);
+    let router = sim.add(&[("eth1", &["192.168.11.1/24"])], own);
+    let mut other = intent(LEAF, "10.1.0.1").peer("192.168.11.1", ROUTER, Role::Peer);
+    for number in 0..5 {
+        other = other.network(&format!("10.200.{number}.0/24"));
+    }
+    let leaf = sim.add(&[("eth0", &["192.168.11.2/24"])], other);
+    (router, leaf)
+}
+
+#[test]
+fn only_allowed_prefixes_are_used_and_the_others_say_why() {
+    let mut sim = Sim::new(5);
+    let rule = PrefixRule { prefix: "10.200.0.0/23".parse().expect("a prefix"), ge: 24, le: 24 };
+    let (router, _) = pair(&mut sim, |peer| peer.allowed_prefixes = vec![rule]);
+    sim.run(SECOND * 20);
+    let family = sim.peer(router, "192.168.11.2").families[0];
+    assert_eq!((family.received, family.accepted), (5, 2));
+    assert_eq!(sim.nodes[router].fib.routes.len(), 2);
+    let refused = sim.route(router, "10.200.4.0/24").expect("kept in RIB-In");
+    assert_eq!(refused.paths[0].reason, "refused: not among the peer's allowed prefixes");
+    // Taken back live, without a new session.
+    let since = sim.peer(router, "192.168.11.2").since;
+    sim.configure(router, intent(ROUTER, "10.0.0.1").peer("192.168.11.2", LEAF, Role::Fabric));
+    sim.run(SECOND);
+    assert_eq!((sim.peer(router, "192.168.11.2").since, sim.nodes[router].fib.routes.len()), (since, 5));
+}
+
+/// RFC 4271 6.7, RFC 4486 section 4.
+#[test]
+fn too_many_prefixes_are_warned_of_or_end_the_session_for_a_while() {
+    let limit = |teardown| MaxPrefixes { limit: 3, teardown, restart: Some(SECOND * 60) };
+    let mut sim = Sim::new(6);
+    let (router, _) = pair(&mut sim, |peer| {
+        peer.max_prefixes.insert(Family::Ipv4Unicast, limit(false));
+    });
+    sim.run(SECOND * 20);
+    assert!(sim.established(router, "192.168.11.2"));
+    assert!(sim.nodes[router].notes.iter().any(|note| note.contains("more than the 3 it may")));
+
+    let mut sim = Sim::new(7);
+    let (router, leaf) = pair(&mut sim, |peer| {
+        peer.max_prefixes.insert(Family::Ipv4Unicast, limit(true));
+    });
+    sim.run(SECOND * 40);
+    assert!(!sim.established(router, "192.168.11.2"));
+    assert!(sim.nodes[router].fib.routes.is_empty());
+    let told = &sim.nodes[leaf].notes;
+    assert!(told.iter().any(|note| note.contains("Maximum Number of Prefixes")), "{told:?}");
+    assert_eq!(sim.peer(router, "192.168.11.2").flaps, 1, "held down in between");
+    sim.configure(leaf, intent(LEAF, "10.1.0.1").peer("192.168.11.1", ROUTER, Role::Peer));
+    sim.run(SECOND * 200);
+    assert!(sim.established(router, "192.168.11.2"), "back by itself");
+}
+
+#[test]
+fn clients_of_a_configured_reflector_hear_of_each_other_per_family() {
+    let mut sim = Sim::new(8);
+    let client = |families: FamilySet| move |peer: &mut PeerIntent| peer.reflector_client = families;
+    let mut own = intent(ROUTER, "10.0.0.1")
+        .peer_with("192.168.11.2", ROUTER, Role::Fabric, client(FamilySet::only(Family::Ipv4Unicast)))
+        .peer_with("192.168.11.3", ROUTER, Role::Fabric, client(FamilySet::only(Family::Ipv4Unicast)));
+    own.cluster_id = "192.0.2.1".parse().ok();
+    sim.add(&[("eth1", &["192.168.11.1/24", "2001:db8::1/64"])], own);
+    let node = |number: u32| {
+        intent(ROUTER, &format!("10.1.0.{number}"))
+            .peer("192.168.11.1", ROUTER, Role::Peer)
+            .network(&format!("10.200.{number}.0/24"))
+            .network(&format!("2001:db8:{number}::/48"))
+    };
+    let one = sim.add(&[("eth0", &["192.168.11.2/24", "2001:db8::2/64"])], node(2));
+    sim.add(&[("eth0", &["192.168.11.3/24", "2001:db8::3/64"])], node(3));
+    sim.run(SECOND * 20);
+    assert!(sim.route(one, "10.200.3.0/24").is_some());
+    assert!(sim.route(one, "2001:db8:3::/48").is_none(), "no client in this family");
+}
+
+#[test]
+fn the_hosts_table_gets_what_the_fabric_announces_and_nothing_of_its_own() {
+    let mut sim = Sim::new(9);
+    let mut own =
+        intent(ROUTER, "10.0.0.1").peer("192.168.11.2", LEAF, Role::Fabric).peer("192.169.10.2", HOST, Role::Host);
+    own.host_routes = Some(HostRoutes { prefixes: Vec::new(), allow_default: false });
+    let router = sim.add(&[("eth1", &["192.168.11.1/24"]), ("pt-ns", &["192.169.10.1/24"])], own.clone());
+    let other = intent(LEAF, "10.1.0.1")
+        .peer("192.168.11.1", ROUTER, Role::Peer)
+        .network("192.170.20.0/24")
+        .network("0.0.0.0/0");
+    let leaf = sim.add(&[("eth0", &["192.168.11.2/24"])], other);
+    let host = intent(HOST, "10.2.0.1").peer("192.169.10.1", ROUTER, Role::Peer).network("10.244.1.0/24");
+    sim.add(&[("pt-host", &["192.169.10.2/24"])], host);
+    sim.run(SECOND * 20);
+    let table = |sim: &mut Sim| {
+        let batch = sim.nodes[router].engine.poll_host_routes().unwrap_or_default();
+        sim.tell(router, Event::HostAck { id: batch.id, failed: Vec::new() });
+        batch.routes.into_iter().map(|(prefix, wanted)| (prefix.to_string(), wanted)).collect::<Vec<_>>()
+    };
+    assert_eq!(table(&mut sim), [("192.170.20.0/24".to_string(), true)], "neither a default nor the host's own");
+    assert_eq!(table(&mut sim), []);
+    sim.tell(router, Event::HostLost);
+    assert_eq!(table(&mut sim).len(), 1, "told again");
+    sim.configure(leaf, intent(LEAF, "10.1.0.1").peer("192.168.11.1", ROUTER, Role::Peer).network("192.170.21.0/24"));
+    sim.run(SECOND);
+    let mut changes = table(&mut sim);
+    changes.sort();
+    assert_eq!(changes, [("192.170.20.0/24".to_string(), false), ("192.170.21.0/24".to_string(), true)]);
+    own.host_routes = None;
+    sim.configure(router, own);
+    assert_eq!(table(&mut sim), [("192.170.21.0/24".to_string(), false)], "removing the option removes its routes");
+}
+
+#[test]
+fn a_plan_names_what_would_reset_and_nothing_else() {
+    let old =
+        intent(ROUTER, "10.0.0.1").peer("192.168.11.2", LEAF, Role::Fabric).peer("192.168.12.2", LEAF, Role::Fabric);
+    assert!(diff(Some(&old), &old).is_empty());
+    let new = intent(ROUTER, "10.0.0.1")
+        .peer_with("192.168.11.2", LEAF, Role::Fabric, |peer| peer.hold_time = SECOND * 9)
+        .peer_with("192.168.12.2", LEAF, Role::Fabric, |peer| peer.allow_own_as = 1)
+        .peer("192.168.13.2", LEAF, Role::Fabric)
+        .network("203.0.113.0/24");
+    let said: Vec<String> =
+        diff(Some(&old), &new).iter().map(|change| format!("{:?} {}", change.effect, change.what)).collect();
+    let expected = [
+        "Added network 203.0.113.0/24",
+        "NewSession neighbor 192.168.11.2",
+        "Live neighbor 192.168.12.2",
+        "Added neighbor 192.168.13.2",
+    ];
+    assert_eq!(said, expected);
+    assert!(diff(Some(&new), &old).iter().any(|change| change.what == "neighbor 192.168.13.2"));
+}
