@@ -201,7 +201,10 @@ fn draw(fabric: &Passthrough, leaf: Daemon, host: Daemon) {
     for [left, middle, right] in columns {
         say(format!("  {left:<24}{middle:<38}{right}").trim_end());
     }
-    say(format_args!("\nWhat the router is given ({}):\n", fabric.node().config_dir().join("openpe_lab.yaml").display()));
+    say(format_args!(
+        "\nWhat the router is given ({}):\n",
+        fabric.node().config_dir().join("openpe_lab.yaml").display()
+    ));
     for line in ROUTER_YAML.lines() {
         say(format_args!("    {line}"));
     }

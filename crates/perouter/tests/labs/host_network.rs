@@ -1,7 +1,7 @@
 //! What happens to the node's own network: NICs taken and given back, MTU, addresses that are no longer right.
 
 use testbed::passthrough::{addresses, addresses_of};
-use testbed::{Daemon, Family, Layout, LabError, Passthrough, Peer, ip};
+use testbed::{Daemon, Family, LabError, Layout, Passthrough, Peer, ip};
 
 use crate::fabric::{Fabric, PATIENCE, flaps, healthy, net, session, sessions_up, status_says};
 use crate::yaml::Yaml;
@@ -137,7 +137,11 @@ fn addresses_of_another_local_cidr_replace_the_old_ones() {
         fabric.learns(&fabric.leaf, a.host_route(), None);
         assert!(fabric.leaf.established(a.nic.addr()).unwrap());
     }
-    fabric.learns(&fabric.leaf, "192.169.77.2/32".parse().unwrap(), Some((addresses(Family::Ipv4).nic.addr(), &[64514])));
+    fabric.learns(
+        &fabric.leaf,
+        "192.169.77.2/32".parse().unwrap(),
+        Some((addresses(Family::Ipv4).nic.addr(), &[64514])),
+    );
 
     fabric.configure(&Yaml::new());
     fabric.sessions_up();
@@ -162,7 +166,9 @@ fn strange_addresses_and_sysctls_do_not_stay() {
     ip::change(router_ns, &["address", "add", "192.0.2.77/24", "dev", "pt-ns"]).unwrap();
     ip::change(&fabric.node().ns, &["address", "del", "192.169.10.2/24", "dev", "pt-host"]).unwrap();
     let [v4, v6] = Family::ALL.map(addresses);
-    let plan = |a: std::net::IpAddr, b: std::net::IpAddr| [format!("{a}/24").parse().unwrap(), format!("{b}/64").parse().unwrap()];
+    let plan = |a: std::net::IpAddr, b: std::net::IpAddr| {
+        [format!("{a}/24").parse().unwrap(), format!("{b}/64").parse().unwrap()]
+    };
     link_is(&fabric.net, router_ns, "pt-ns", &plan(v4.router, v6.router), 1450);
     link_is(&fabric.net, &fabric.node().ns, "pt-host", &plan(v4.host, v6.host), 1450);
     fabric.sessions_up();

@@ -13,9 +13,8 @@ fn host_has(fabric: &Fabric, table: &str, prefix: IpNet, wanted: Option<(&Addres
     let what = format!("table {table} of the host holds {prefix}: {wanted:?}");
     fabric.net.lab.wait_until(&what, PATIENCE, || {
         // A table without any route is one that does not exist.
-        let routes = ip::routes_of(&fabric.node().ns, Family::of(prefix), table).or_else(|e| {
-            if e.to_string().contains("does not exist") { Ok(Vec::new()) } else { Err(e) }
-        })?;
+        let routes = ip::routes_of(&fabric.node().ns, Family::of(prefix), table)
+            .or_else(|e| if e.to_string().contains("does not exist") { Ok(Vec::new()) } else { Err(e) })?;
         let found = routes.iter().find(|r| r.prefix == prefix);
         let as_wanted = match (wanted, found) {
             (None, None) => true,

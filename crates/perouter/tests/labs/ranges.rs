@@ -32,7 +32,11 @@ fn works(leaf: Daemon, asns: Asns, who: &str) {
     fabric.session(&fabric.leaf, a.nic.addr(), false);
     fabric.wait("the router has forgotten it", || {
         let shown = peers(fabric.node());
-        if shown.iter().all(|p| p["address"] != a.leaf.to_string().as_str()) { Ok(()) } else { Err(format!("{shown:?}")) }
+        if shown.iter().all(|p| p["address"] != a.leaf.to_string().as_str()) {
+            Ok(())
+        } else {
+            Err(format!("{shown:?}"))
+        }
     });
     fabric.learns(&fabric.host, a.leaf_network, None);
     // The other range's peer has not noticed.
@@ -66,7 +70,8 @@ fn case_88_frr_dials_ranges_of_type_internal() {
 #[test]
 fn a_range_does_not_let_in_another_system() {
     let fabric = Fabric::new(Daemon::Frr, Daemon::Bird);
-    let neighbors = [format!("asn: 64999, listenRange: \"{}\"", RANGES[0]), format!("asn: 64512, listenRange: \"{}\"", RANGES[1])];
+    let neighbors =
+        [format!("asn: 64999, listenRange: \"{}\"", RANGES[0]), format!("asn: 64512, listenRange: \"{}\"", RANGES[1])];
     fabric.configure(&Yaml::new().neighbors(neighbors));
     fabric.node().start_router().unwrap();
     let [a, b] = Family::ALL.map(addresses);

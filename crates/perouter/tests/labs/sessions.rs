@@ -4,7 +4,9 @@ use ipnet::IpNet;
 use testbed::passthrough::{LEAF_ASN, ROUTER_ASN, addresses};
 use testbed::{Daemon, End, Family, Layout, NeighborConfig, Peer, PeerConfig};
 
-use crate::fabric::{Fabric, PATIENCE, healthy, kernel_route, knows, learns, net, packets_pass, peer_is, reaches, sessions_up};
+use crate::fabric::{
+    Fabric, PATIENCE, healthy, kernel_route, knows, learns, net, packets_pass, peer_is, reaches, sessions_up,
+};
 use crate::yaml::{Yaml, address};
 
 /// A lab whose leaf has these further lines of configuration.
@@ -173,7 +175,8 @@ fn case_91_multihop_with_a_ttl_that_is_just_enough() {
     let spine = lab.namespace("spine").unwrap();
     let between: IpNet = "10.99.0.0/24".parse().unwrap();
     let end = |ns, name, address: &str| End { ns, name, addresses: vec![address.parse().unwrap()] };
-    lab.link(&end(fabric.net.leaf_ns(), "tospine", "10.99.0.1/24"), &end(&spine, "eth1", "10.99.0.2/24"), 1450).unwrap();
+    lab.link(&end(fabric.net.leaf_ns(), "tospine", "10.99.0.1/24"), &end(&spine, "eth1", "10.99.0.2/24"), 1450)
+        .unwrap();
     let v4 = addresses(Family::Ipv4);
     lab.add_route(&spine, v4.nic.trunc(), "10.99.0.1".parse().unwrap()).unwrap();
     lab.loopback_address(&spine, "198.51.100.1/32".parse().unwrap()).unwrap();
@@ -186,7 +189,10 @@ fn case_91_multihop_with_a_ttl_that_is_just_enough() {
         ..PeerConfig::new("spine", 64600, "10.99.0.2".parse().unwrap())
     };
     let spine_peer = Peer::start(lab, Daemon::Bird, &spine, config).unwrap();
-    fabric.leaf.ask(&["configure terminal", "router bgp 64512", "address-family ipv4 unicast", "network 10.99.0.0/24"]).unwrap();
+    fabric
+        .leaf
+        .ask(&["configure terminal", "router bgp 64512", "address-family ipv4 unicast", "network 10.99.0.0/24"])
+        .unwrap();
 
     let mut neighbors = leaf("connectTimeSeconds: 1");
     let multihop = "properties: [{type: ebgpMultiHop, ebgpMultiHop: {ttl: 2}}]";
