@@ -24,8 +24,10 @@ use tokio::time::Instant;
 
 use super::connection::{self, COMMANDS, Command, Fact, IN_FLIGHT};
 use super::listener::{Complaint, Listeners};
+use super::neighbors::Neighbors;
 use super::{Request, Setup, dial};
 use crate::fib::FibThread;
+use crate::host_routes::HostThread;
 use crate::status::Status;
 
 /// Facts from connections waiting for the owner. Readers wait beyond that, and TCP pushes back.
@@ -64,6 +66,9 @@ pub(super) struct Owner {
     listeners: Listeners,
     fib: FibThread,
     fib_idle: bool,
+    host: Option<HostThread>,
+    host_idle: bool,
+    neighbors: Neighbors,
     connections: BTreeMap<ConnId, Connection>,
     /// Connections for which the engine has bytes.
     ready: BTreeSet<ConnId>,
@@ -89,12 +94,14 @@ fn now() -> std::time::Instant {
 
 impl Owner {
     pub(super) fn new(setup: Setup, requests: mpsc::Receiver<Request>) -> io::Result<Self> {
-        let Setup { namespace, listeners, first, status } = setup;
+        let Setup { namespace, listeners, first, host, status } = setup;
         let (fact_sender, facts) = mpsc::channel(FACTS);
         let (written_sender, written) = mpsc::channel(WRITTEN);
         let (kernel_sender, kernel) = mpsc::channel(KERNEL_FACTS);
         let listeners = Listeners::start(namespace.clone(), listeners, &fact_sender)?;
-        let fib = FibThread::start(namespace.clone(), status.clone(), kernel_sender)?;
+        let fib = FibThread::start(namespace.clone(), status.clone(), kernel_sender.clone())?;
+        let neighbors = Neighbors::new(namespace.clone(), status.clone(), kernel_sender.clone());
+        let host = host.map(|host| HostThread::start(host, status.clone(), kernel_sender)).transpose()?;
         // Seeded by the system and different in every process, which is all that jitter and hashing need.
         let seed = RandomState::new().build_hasher().finish();
         let engine = Engine::new(seed, now());
@@ -105,6 +112,9 @@ impl Owner {
             listeners,
             fib,
             fib_idle: true,
+            host,
+            host_idle: true,
+            neighbors,
             connections: BTreeMap::new(),
             ready: BTreeSet::new(),
             accepted: 0,
@@ -212,6 +222,12 @@ impl Owner {
                 drop(answer.send(self.engine.routes(&query)));
             }
             Request::Tell(event) => self.tell(*event),
+            Request::HostTable(table) => {
+                if let Some(host) = &self.host {
+                    host.set_table(table);
+                    self.engine.handle(now(), Event::HostLost);
+                }
+            }
             Request::Quiet(answer) => self.quiet.push(answer),
             Request::Stop { graceful, clear_fib } => self.stop(graceful, clear_fib),
         }
@@ -221,6 +237,12 @@ impl Owner {
         if event == Event::FibLost {
             // What the FIB thread believes of the kernel is as stale as what the engine believes.
             self.fib.reopen();
+        }
+        if let Event::Intent(intent) = &event
+            && let Err(error) = self.neighbors.set_links(intent.unnumbered.keys().cloned().collect())
+        {
+            let text = format!("cannot look for unnumbered neighbors: {}", connection::words(&error));
+            self.status.note(Level::Warn, None, text);
         }
         if let Event::Links(links) = &event {
             let complaints = self.listeners.set_links(links);
@@ -238,6 +260,9 @@ impl Owner {
     fn kernel_fact(&mut self, event: Event) {
         if let Event::FibAck { .. } = event {
             self.fib_idle = true;
+        }
+        if let Event::HostAck { .. } = event {
+            self.host_idle = true;
         }
         self.tell(event);
     }
@@ -337,6 +362,14 @@ impl Owner {
         {
             self.fib_idle = false;
             self.fib.apply(batch);
+        }
+        if self.host_idle
+            && self.stopping.is_none()
+            && let Some(host) = &self.host
+            && let Some(batch) = self.engine.poll_host_routes()
+        {
+            self.host_idle = false;
+            host.apply(batch);
         }
     }
 
