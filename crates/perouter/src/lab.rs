@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use testbed::passthrough::{HOST_ASN, LEAF_ASN, ROUTER_ASN, ROUTER_YAML, addresses};
-use testbed::{Family, Lab, LearnedRoute, Passthrough, Peer, traffic};
+use testbed::{Family, Lab, Layout, LearnedRoute, Passthrough, Peer, traffic};
 
 pub(crate) use testbed::Daemon;
 
@@ -43,12 +43,12 @@ pub(crate) fn up(options: LabOptions) -> Result<bool, String> {
     let binary = std::env::current_exe().map_err(|e| format!("the path of this program is not known: {e}"))?;
     let lab = Lab::new(&binary).map_err(sentence)?;
     remove_when_interrupted(&lab)?;
-    let fabric = Passthrough::build(lab).map_err(sentence)?;
+    let fabric = Passthrough::build(lab, Layout::default()).map_err(sentence)?;
 
     draw(&fabric, leaf, host);
     let leaf = fabric.start_leaf(leaf).map_err(sentence)?;
     let host = fabric.start_host(host).map_err(sentence)?;
-    let router = fabric.start_router().map_err(sentence)?;
+    let router = fabric.node().start_router().map_err(sentence)?;
     let outcome = watch(&fabric, router, &leaf, &host);
     if outcome.is_err() {
         say(format_args!("\n{}", fabric.lab.diagnostics()));
@@ -168,7 +168,7 @@ fn watch_packets(fabric: &Passthrough) -> Result<&'static str, String> {
     if !pinging {
         say("  (this machine has no ping: 1 MiB over TCP each way instead)");
     }
-    let (leaf, node) = (fabric.leaf_ns.as_str(), fabric.node_ns.as_str());
+    let (leaf, node) = (fabric.leaf_ns(), fabric.node().ns.as_str());
     for a in Family::ALL.map(addresses) {
         let there = ("host", (node, a.host_server), (leaf, a.leaf_server));
         let back = ("leaf", (leaf, a.leaf_server), (node, a.host_server));
@@ -189,7 +189,7 @@ fn draw(fabric: &Passthrough, leaf: Daemon, host: Daemon) {
     let columns = [
         [format!("leaf: {leaf}"), format!("router: {}", Daemon::Perouter), format!("host: {host}")],
         [format!("AS {LEAF_ASN}"), format!("AS {ROUTER_ASN}"), format!("AS {HOST_ASN}")],
-        [&fabric.leaf_ns, &fabric.router_ns, &fabric.node_ns].map(|n| format!("namespace {n}")),
+        [fabric.leaf_ns(), &fabric.node().router_ns, &fabric.node().ns].map(|n| format!("namespace {n}")),
         [String::new(), "eth1              pt-ns".to_owned(), "pt-host".to_owned()],
         [format!("{} ------", a.leaf), format!("{:<17} {} =====", a.nic.addr(), a.router), a.host.to_string()],
         [b.leaf.to_string(), format!("{:<17} {}", b.nic.addr(), b.router), b.host.to_string()],
@@ -201,22 +201,25 @@ fn draw(fabric: &Passthrough, leaf: Daemon, host: Daemon) {
     for [left, middle, right] in columns {
         say(format!("  {left:<24}{middle:<38}{right}").trim_end());
     }
-    say(format_args!("\nWhat the router is given ({}):\n", fabric.config_dir().join("openpe_lab.yaml").display()));
+    say(format_args!(
+        "\nWhat the router is given ({}):\n",
+        fabric.node().config_dir().join("openpe_lab.yaml").display()
+    ));
     for line in ROUTER_YAML.lines() {
         say(format_args!("    {line}"));
     }
 }
 
 fn explain_how_to_explore(fabric: &Passthrough) {
-    let state = fabric.state_dir();
+    let state = fabric.node().state_dir();
     let program = fabric.lab.perouter();
     let ask = format!("{} --state-dir {}", program.display(), state.display());
     say("\nIt stays up. Look around:");
     for question in ["status", "peers", "routes", "routes 192.170.20.1"] {
         say(format_args!("  {ask} {question}"));
     }
-    say(format_args!("  ip -n {} route; ip -n {} nexthop", fabric.router_ns, fabric.router_ns));
-    say(format_args!("  ip netns exec {} ping -I 10.244.1.1 192.170.20.1", fabric.node_ns));
+    say(format_args!("  ip -n {} route; ip -n {} nexthop", fabric.node().router_ns, fabric.node().router_ns));
+    say(format_args!("  ip netns exec {} ping -I 10.244.1.1 192.170.20.1", fabric.node().ns));
     say(format_args!("  ls {}      files and logs", fabric.lab.dir().display()));
     say(format_args!("  {} lab down      remove it", program.display()));
 }

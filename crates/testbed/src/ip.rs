@@ -20,6 +20,8 @@ pub struct Route {
     pub nexthop_id: Option<u64>,
     /// Whether that object is a group.
     pub grouped: bool,
+    /// Metric; 0 when the kernel names none.
+    pub metric: u64,
     /// Who installed it, as `ip` names it (`kernel`, `bird`, a number, ..).
     pub protocol: String,
 }
@@ -44,10 +46,20 @@ pub fn has_namespace(name: &str) -> bool {
     Path::new("/var/run/netns").join(name).exists()
 }
 
+/// Changes something: `ip ARGS` in a namespace.
+pub fn change(ns: &str, args: &[&str]) -> Result<()> {
+    process::ip(&[&["-n", ns], args].concat()).map(drop)
+}
+
 /// Routes of the main table.
 pub fn routes(ns: &str, family: Family) -> Result<Vec<Route>> {
+    routes_of(ns, family, "main")
+}
+
+/// Routes of a table, by number or name.
+pub fn routes_of(ns: &str, family: Family, table: &str) -> Result<Vec<Route>> {
     let nexthops = json(&["-n", ns, "-j", "nexthop"])?;
-    let routes = json(&["-n", ns, "-j", family_flag(family), "route", "show", "table", "main"])?;
+    let routes = json(&["-n", ns, "-j", family_flag(family), "route", "show", "table", table])?;
     Ok(routes.iter().filter_map(|r| route(r, &nexthops, family)).collect())
 }
 
@@ -60,6 +72,13 @@ pub fn links(ns: &str) -> Result<Vec<Link>> {
 pub fn link_named(ns: &str, name: &str) -> Result<Link> {
     let found = links(ns)?.into_iter().find(|l| l.name == name);
     found.ok_or_else(|| LabError::new(format!("namespace {ns} has no link {name}")))
+}
+
+/// Packets that a link has sent so far.
+pub fn packets_sent(ns: &str, name: &str) -> Result<u64> {
+    let links = json(&["-n", ns, "-s", "-j", "link", "show", "dev", name])?;
+    let sent = links.first().and_then(|l| l["stats64"]["tx"]["packets"].as_u64());
+    sent.ok_or_else(|| LabError::new(format!("link {name} in {ns} has no counters")))
 }
 
 fn family_flag(family: Family) -> &'static str {
@@ -98,6 +117,7 @@ fn route(value: &Value, nexthops: &[Value], family: Family) -> Option<Route> {
         gateways,
         nexthop_id,
         grouped: group.is_some(),
+        metric: value["metric"].as_u64().unwrap_or_default(),
         protocol: value["protocol"].as_str().unwrap_or_default().to_owned(),
     })
 }

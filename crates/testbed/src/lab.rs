@@ -127,13 +127,20 @@ impl Lab {
             "link", "add", a.name, "mtu", &mtu, "netns", a.ns, "type", "veth", "peer", "name", b.name, "mtu", &mtu,
             "netns", b.ns,
         ])?;
-        for end in [a, b] {
-            for address in &end.addresses {
-                add_address(end.ns, end.name, *address)?;
-            }
-            process::ip(&["-n", end.ns, "link", "set", end.name, "up"])?;
-        }
-        Ok(())
+        raise(a)?;
+        raise(b)
+    }
+
+    /// Makes a bridge in a namespace, up and with addresses.
+    pub fn bridge(&self, end: &End<'_>, mtu: u32) -> Result<()> {
+        process::ip(&["-n", end.ns, "link", "add", end.name, "mtu", &mtu.to_string(), "type", "bridge"])?;
+        raise(end)
+    }
+
+    /// Makes a link that leads nowhere, up and with addresses: a node's other NIC.
+    pub fn dummy(&self, end: &End<'_>) -> Result<()> {
+        process::ip(&["-n", end.ns, "link", "add", end.name, "type", "dummy"])?;
+        raise(end)
     }
 
     /// Gives `lo` of a namespace an address, standing for a network that is reached through it.
@@ -238,6 +245,13 @@ impl Drop for Inner {
             state.remove();
         }
     }
+}
+
+fn raise(end: &End<'_>) -> Result<()> {
+    for address in &end.addresses {
+        add_address(end.ns, end.name, *address)?;
+    }
+    process::ip(&["-n", end.ns, "link", "set", end.name, "up"]).map(drop)
 }
 
 fn add_address(ns: &str, link: &str, address: IpNet) -> Result<()> {

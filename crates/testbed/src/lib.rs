@@ -10,18 +10,22 @@
 
 pub mod ip;
 mod lab;
+mod node;
 pub mod passthrough;
 pub mod peer;
 mod process;
 mod record;
+pub mod scripted;
 pub mod traffic;
 mod wait;
 
 pub use lab::{End, Lab, WeakLab};
-pub use passthrough::Passthrough;
+pub use node::Node;
+pub use passthrough::{Layout, Passthrough};
 pub use peer::{Daemon, Family, LearnedRoute, NeighborConfig, Peer, PeerConfig};
 pub use process::{Output, find_program, is_root, run};
 pub use record::remove_all;
+pub use scripted::Scripted;
 
 use std::fmt;
 

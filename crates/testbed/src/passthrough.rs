@@ -8,19 +8,19 @@
 //!
 //! `eth1` begins in the node's namespace, which stands for the host: `perouter run` is started there, makes
 //! the router's namespace and moves `eth1` into it.
+//!
+//! A [`Layout`] makes more of it: a second leaf in its own autonomous system on `eth2`, more nodes on each leaf,
+//! links without addresses. Numbers count up from those above: leaf 1 is AS 64513 with 192.168.12.2, node 1 has
+//! 192.168.11.4 there and 192.169.10.3 towards its router.
 
-use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::PathBuf;
-use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use rustix::process::Signal;
 
-use crate::process::{Output, run};
-use crate::{Daemon, End, Family, Lab, LabError, NeighborConfig, Peer, PeerConfig, Result};
+use crate::node::Node;
+use crate::{Daemon, End, Family, Lab, NeighborConfig, Peer, PeerConfig, Result, ip};
 
-/// Autonomous system of the leaf.
+/// Autonomous system of the leaf; the next leaf has the next one.
 pub const LEAF_ASN: u32 = 64512;
 /// Autonomous system of the router.
 pub const ROUTER_ASN: u32 = 64514;
@@ -49,7 +49,7 @@ bgppassthrough:
 /// The node's own file.
 pub const NODE_YAML: &str = "nodeName: lab\nnodeIndex: {index: 0}\n";
 
-/// Addresses of one family.
+/// Addresses of one family, of one leaf and one node.
 #[derive(Clone, Copy, Debug)]
 pub struct Addresses {
     /// Which family.
@@ -58,7 +58,7 @@ pub struct Addresses {
     pub leaf: IpAddr,
     /// NIC.
     pub nic: IpNet,
-    /// Router, towards the host.
+    /// Router, towards the host: the same on every node.
     pub router: IpAddr,
     /// Host, towards the router.
     pub host: IpAddr,
@@ -79,160 +79,149 @@ impl Addresses {
     }
 }
 
-/// The plan of a family: reference and README use these addresses too.
+/// The plan of a family for the first leaf and the first node: reference and README use these addresses too.
 pub fn addresses(family: Family) -> Addresses {
+    addresses_of(family, 0, 0)
+}
+
+/// The plan of a family for one leaf and one node, both counted from 0.
+pub fn addresses_of(family: Family, leaf: u8, node: u8) -> Addresses {
+    let (l, n) = (u16::from(leaf), u16::from(node));
     match family {
         Family::Ipv4 => Addresses {
             family,
-            leaf: v4(192, 168, 11, 2),
-            nic: net4([192, 168, 11, 3], 24),
+            leaf: v4(192, 168, 11 + leaf, 2),
+            nic: net4([192, 168, 11 + leaf, 3 + node], 24),
             router: v4(192, 169, 10, 1),
-            host: v4(192, 169, 10, 2),
-            leaf_network: net4([192, 170, 20, 0], 24),
-            leaf_server: v4(192, 170, 20, 1),
-            host_network: net4([10, 244, 1, 0], 24),
-            host_server: v4(10, 244, 1, 1),
+            host: v4(192, 169, 10, 2 + node),
+            leaf_network: net4([192, 170, 20 + leaf, 0], 24),
+            leaf_server: v4(192, 170, 20 + leaf, 1),
+            host_network: net4([10, 244, 1 + node, 0], 24),
+            host_server: v4(10, 244, 1 + node, 1),
         },
         Family::Ipv6 => Addresses {
             family,
-            leaf: v6(0x11, 0, 2),
-            nic: net6(0x11, 0, 3),
+            leaf: v6(0x11 + l, 0, 2),
+            nic: net6(0x11 + l, 0, 3 + n),
             router: v6(0x10, 0, 1),
-            host: v6(0x10, 0, 2),
-            leaf_network: net6(0x170, 0, 0),
-            leaf_server: v6(0x170, 0, 1),
-            host_network: net6(0x244, 1, 0),
-            host_server: v6(0x244, 1, 1),
+            host: v6(0x10, 0, 2 + n),
+            leaf_network: net6(0x170, l, 0),
+            leaf_server: v6(0x170, l, 1),
+            host_network: net6(0x244, 1 + n, 0),
+            host_server: v6(0x244, 1 + n, 1),
         },
     }
 }
 
-/// A lab with leaf, node and, once it is started, router.
+/// The NIC of a node that leads to a leaf.
+pub fn nic_name(leaf: u8) -> String {
+    format!("eth{}", 1 + leaf)
+}
+
+/// How many of what.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
+    /// Leaves, each with a link to every node.
+    pub leaves: u8,
+    /// Nodes.
+    pub nodes: u8,
+    /// MTU of the links between leaves and NICs, in bytes.
+    pub mtu: u32,
+    /// Whether those links have addresses beside the link-local ones.
+    pub numbered: bool,
+}
+
+impl Default for Layout {
+    fn default() -> Self {
+        Self { leaves: 1, nodes: 1, mtu: MTU, numbered: true }
+    }
+}
+
+/// A lab with leaves, nodes and, once they are started, their routers.
 #[derive(Debug)]
 pub struct Passthrough {
     /// What holds it.
     pub lab: Lab,
-    /// Namespace of the leaf.
-    pub leaf_ns: String,
-    /// Namespace of the node.
-    pub node_ns: String,
-    /// Name of the namespace that the router makes.
-    pub router_ns: String,
+    /// Namespaces of the leaves.
+    pub leaves: Vec<String>,
+    /// The nodes.
+    pub nodes: Vec<Node>,
 }
 
 impl Passthrough {
-    /// Namespaces, link, addresses and the router's files; no process yet.
-    pub fn build(lab: Lab) -> Result<Self> {
-        let leaf_ns = lab.namespace("leaf")?;
-        let node_ns = lab.namespace("node")?;
-        let router_ns = lab.reserve_namespace("perouter")?;
-        let plans = Family::ALL.map(addresses);
-        let on_leaf = plans.iter().filter_map(|a| IpNet::new(a.leaf, a.nic.prefix_len()).ok()).collect();
-        let on_nic = plans.iter().map(|a| a.nic).collect();
-        let leaf_end = End { ns: &leaf_ns, name: "tonode", addresses: on_leaf };
-        let nic = End { ns: &node_ns, name: "eth1", addresses: on_nic };
-        lab.link(&leaf_end, &nic, MTU)?;
-        for a in plans {
-            lab.loopback_address(&leaf_ns, IpNet::from(a.leaf_server))?;
-            lab.loopback_address(&node_ns, IpNet::from(a.host_server))?;
+    /// Namespaces, links, addresses and the routers' files; no process yet.
+    pub fn build(lab: Lab, layout: Layout) -> Result<Self> {
+        let leaves = (0..layout.leaves).map(|leaf| lab.namespace(&leaf_name(leaf))).collect::<Result<Vec<_>>>()?;
+        let nodes = (0..layout.nodes).map(|index| Node::build(&lab, index)).collect::<Result<Vec<_>>>()?;
+        for (leaf, leaf_ns) in (0..).zip(&leaves) {
+            connect(&lab, leaf, leaf_ns, &nodes, layout)?;
+            for a in Family::ALL.map(|f| addresses_of(f, leaf, 0)) {
+                lab.loopback_address(leaf_ns, IpNet::from(a.leaf_server))?;
+            }
         }
-        let built = Self { lab, leaf_ns, node_ns, router_ns };
-        fs::create_dir_all(built.config_dir()).map_err(|e| LabError::new(format!("the lab's directory: {e}")))?;
-        built.write_config("../node-config.yaml", NODE_YAML)?;
-        built.write_config("openpe_lab.yaml", ROUTER_YAML)?;
-        Ok(built)
+        for node in &nodes {
+            for a in Family::ALL.map(|f| addresses_of(f, 0, node.index)) {
+                lab.loopback_address(&node.ns, IpNet::from(a.host_server))?;
+            }
+            node.write_config("openpe_lab.yaml", ROUTER_YAML)?;
+        }
+        Ok(Self { lab, leaves, nodes })
     }
 
-    /// Writes one of the router's files.
-    pub fn write_config(&self, name: &str, text: &str) -> Result<()> {
-        let file = self.config_dir().join(name);
-        fs::write(&file, text).map_err(|e| LabError::new(format!("{} cannot be written: {e}", file.display())))
+    /// Namespace of the first leaf.
+    pub fn leaf_ns(&self) -> &str {
+        self.leaves.first().map_or("", String::as_str)
     }
 
-    /// Where the router's files are.
-    pub fn config_dir(&self) -> PathBuf {
-        self.router_dir().join("configs")
+    /// The first node.
+    pub fn node(&self) -> &Node {
+        // Every layout that anybody builds has one; an index out of range would be a mistake of the caller's.
+        &self.nodes[0]
     }
 
-    /// Where the router's socket and state are.
-    pub fn state_dir(&self) -> PathBuf {
-        self.router_dir().join("state")
-    }
-
-    fn router_dir(&self) -> PathBuf {
-        self.lab.dir().join("router")
-    }
-
-    /// Starts the leaf.
-    pub fn start_leaf(&self, daemon: Daemon) -> Result<Peer> {
-        let config = PeerConfig {
-            name: "leaf".to_owned(),
-            asn: LEAF_ASN,
-            router_id: Ipv4Addr::new(192, 168, 11, 2),
-            neighbors: neighbors(ROUTER_ASN, |a| a.nic.addr()),
-            networks: Family::ALL.map(|f| addresses(f).leaf_network).to_vec(),
-            listen: true,
-            install: true,
+    /// What a leaf is told that speaks to every node over both families.
+    pub fn leaf_config(&self, leaf: u8) -> PeerConfig {
+        let neighbor = |f, node: &Node| NeighborConfig {
+            address: addresses_of(f, leaf, node.index).nic.addr(),
+            asn: ROUTER_ASN,
+            families: vec![f],
         };
-        Peer::start(&self.lab, daemon, &self.leaf_ns, config)
+        let neighbors = Family::ALL.iter().flat_map(|f| self.nodes.iter().map(move |n| neighbor(*f, n))).collect();
+        PeerConfig {
+            neighbors,
+            networks: Family::ALL.map(|f| addresses_of(f, leaf, 0).leaf_network).to_vec(),
+            ..PeerConfig::new(&leaf_name(leaf), LEAF_ASN + u32::from(leaf), Ipv4Addr::new(192, 168, 11 + leaf, 2))
+        }
     }
 
-    /// Starts the host's speaker, which dials the router and does not listen, as most of them are deployed.
-    pub fn start_host(&self, daemon: Daemon) -> Result<Peer> {
-        let config = PeerConfig {
-            name: "host".to_owned(),
-            asn: HOST_ASN,
-            router_id: Ipv4Addr::new(192, 169, 10, 2),
-            neighbors: neighbors(ROUTER_ASN, |a| a.router),
-            networks: Family::ALL.map(|f| addresses(f).host_network).to_vec(),
+    /// What the speaker of a node's host is told: it dials the router and does not listen, as most of them are
+    /// deployed.
+    pub fn host_config(&self, node: u8) -> PeerConfig {
+        let neighbor =
+            |f| NeighborConfig { address: addresses_of(f, 0, node).router, asn: ROUTER_ASN, families: vec![f] };
+        let name = if node == 0 { "host".to_owned() } else { format!("host{node}") };
+        PeerConfig {
+            neighbors: Family::ALL.map(neighbor).to_vec(),
+            networks: Family::ALL.map(|f| addresses_of(f, 0, node).host_network).to_vec(),
             listen: false,
-            install: true,
-        };
-        Peer::start(&self.lab, daemon, &self.node_ns, config)
-    }
-
-    /// Starts the router and returns its pid; does not wait for anything.
-    pub fn start_router(&self) -> Result<u32> {
-        let args = self.router_args();
-        let args: Vec<_> = args.iter().map(String::as_str).collect();
-        self.lab.spawn(&self.node_ns, self.lab.perouter(), &args, &self.router_dir().join("perouter.log"))
-    }
-
-    /// Runs a second router beside the first one, to its end.
-    pub fn run_second_router(&self) -> Result<Output> {
-        let args = self.router_args();
-        let args: Vec<_> = args.iter().map(String::as_str).collect();
-        run(Some(&self.node_ns), self.lab.perouter(), &args)
-    }
-
-    /// Ends the router as an upgrade does, which leaves the kernel as it is.
-    pub fn stop_router(&self, pid: u32) -> Result<()> {
-        let status = self.lab.end(pid, Signal::TERM, Duration::from_secs(20))?;
-        if status.success() {
-            return Ok(());
+            ..PeerConfig::new(&name, HOST_ASN, Ipv4Addr::new(192, 169, 10, 2 + node))
         }
-        Err(LabError::new(format!("the router ended with {status} after SIGTERM")))
     }
 
-    /// Asks the running router, as a person would.
-    pub fn ask(&self, args: &[&str]) -> Result<Output> {
-        let state = self.state_dir().to_string_lossy().into_owned();
-        let mut full = vec!["--state-dir", state.as_str()];
-        full.extend_from_slice(args);
-        run(None, self.lab.perouter(), &full)
+    /// Starts the first leaf.
+    pub fn start_leaf(&self, daemon: Daemon) -> Result<Peer> {
+        Peer::start(&self.lab, daemon, self.leaf_ns(), self.leaf_config(0))
     }
 
-    /// Gives the NIC back and removes everything that the router made.
-    pub fn teardown(&self) -> Result<Output> {
-        let state = self.state_dir().to_string_lossy().into_owned();
-        let args = ["--state-dir", &state, "teardown", "--namespace", &self.router_ns];
-        run(Some(&self.node_ns), self.lab.perouter(), &args)
+    /// Starts the speaker of the first node's host.
+    pub fn start_host(&self, daemon: Daemon) -> Result<Peer> {
+        Peer::start(&self.lab, daemon, &self.node().ns, self.host_config(0))
     }
 
     /// The routes towards the leaf that a host needs whose speaker installs none.
     pub fn add_host_routes(&self) -> Result<()> {
         for a in Family::ALL.map(addresses) {
-            self.lab.add_route(&self.node_ns, a.leaf_network, a.router)?;
+            self.lab.add_route(&self.node().ns, a.leaf_network, a.router)?;
         }
         Ok(())
     }
@@ -241,31 +230,40 @@ impl Passthrough {
     pub fn add_leaf_routes(&self) -> Result<()> {
         for a in Family::ALL.map(addresses) {
             for prefix in [a.host_network, a.host_route()] {
-                self.lab.add_route(&self.leaf_ns, prefix, a.nic.addr())?;
+                self.lab.add_route(self.leaf_ns(), prefix, a.nic.addr())?;
             }
         }
         Ok(())
     }
-
-    fn router_args(&self) -> [String; 9] {
-        let dir = self.router_dir();
-        [
-            "--state-dir".to_owned(),
-            self.state_dir().to_string_lossy().into_owned(),
-            "run".to_owned(),
-            "--config-dir".to_owned(),
-            self.config_dir().to_string_lossy().into_owned(),
-            "--node-config".to_owned(),
-            dir.join("node-config.yaml").to_string_lossy().into_owned(),
-            "--namespace".to_owned(),
-            self.router_ns.clone(),
-        ]
-    }
 }
 
-fn neighbors(asn: u32, address: impl Fn(&Addresses) -> IpAddr) -> Vec<NeighborConfig> {
-    let one = |f| NeighborConfig { address: address(&addresses(f)), asn, families: vec![f] };
-    Family::ALL.map(one).to_vec()
+fn leaf_name(leaf: u8) -> String {
+    if leaf == 0 { "leaf".to_owned() } else { format!("leaf{leaf}") }
+}
+
+/// Links between a leaf and the NICs of all nodes. `tonode` is the leaf's end with a single node, and a bridge
+/// over all ends with several.
+fn connect(lab: &Lab, leaf: u8, leaf_ns: &str, nodes: &[Node], layout: Layout) -> Result<()> {
+    let numbered = |addresses: Vec<IpNet>| if layout.numbered { addresses } else { Vec::new() };
+    let plans = |node: u8| Family::ALL.map(|f| addresses_of(f, leaf, node));
+    let on_leaf = plans(0).iter().filter_map(|a| IpNet::new(a.leaf, a.nic.prefix_len()).ok()).collect();
+    let leaf_end = End { ns: leaf_ns, name: "tonode", addresses: numbered(on_leaf) };
+    let several = nodes.len() > 1;
+    if several {
+        lab.bridge(&leaf_end, layout.mtu)?;
+    }
+    for node in nodes {
+        let addresses = numbered(plans(node.index).map(|a| a.nic).to_vec());
+        let nic = End { ns: &node.ns, name: &nic_name(leaf), addresses };
+        if several {
+            let port = format!("port{}", node.index);
+            lab.link(&End { ns: leaf_ns, name: &port, addresses: Vec::new() }, &nic, layout.mtu)?;
+            ip::change(leaf_ns, &["link", "set", &port, "master", "tonode"])?;
+        } else {
+            lab.link(&leaf_end, &nic, layout.mtu)?;
+        }
+    }
+    Ok(())
 }
 
 fn v4(a: u8, b: u8, c: u8, d: u8) -> IpAddr {

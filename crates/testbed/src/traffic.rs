@@ -1,7 +1,7 @@
 //! Whether packets flow, from a chosen source to a chosen destination.
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use kernel::netns::Namespace;
@@ -44,12 +44,24 @@ pub fn tcp(client: (&str, IpAddr), server: (&str, IpAddr)) -> Result<()> {
     let target = listener.local_addr().map_err(explain)?;
     let serving = std::thread::spawn(move || exchange(accept(&listener)?, 1, 2));
     let source = client.1;
-    let dialled = client_ns.run(move || dial(source, target)).and_then(|s| s).and_then(|s| exchange(s, 2, 1));
+    let dialled = client_ns.run(move || dial(Some(source), target)).and_then(|s| s).and_then(|s| exchange(s, 2, 1));
     let served = serving.join().unwrap_or_else(|_| Err(io::Error::other("the server's thread panicked")));
     dialled.and(served).map_err(explain)
 }
 
-fn open(ns: &str) -> Result<Namespace> {
+/// Many flows at once: one datagram from each of `flows` ports of `source` in `ns` to a port of `target` where
+/// nobody has to answer.
+pub fn flows(ns: &str, source: IpAddr, target: IpAddr, flows: usize) -> Result<()> {
+    let explain = |e: io::Error| LabError::new(format!("datagrams from {source} in {ns} to {target}: {e}"));
+    let send = move || {
+        // All sockets stay open until the end, so that each has a port of its own.
+        let sockets = (0..flows).map(|_| UdpSocket::bind((source, 0))).collect::<io::Result<Vec<_>>>()?;
+        sockets.iter().try_for_each(|s| s.send_to(&[0; 32], (target, 9)).map(drop))
+    };
+    open(ns)?.run(send).and_then(|sent| sent).map_err(explain)
+}
+
+pub(crate) fn open(ns: &str) -> Result<Namespace> {
     match Namespace::open(ns) {
         Ok(Some(ns)) => Ok(ns),
         Ok(None) => Err(LabError::new(format!("there is no namespace {ns}"))),
@@ -57,9 +69,12 @@ fn open(ns: &str) -> Result<Namespace> {
     }
 }
 
-fn dial(source: IpAddr, target: SocketAddr) -> io::Result<TcpStream> {
+/// Without a source the kernel chooses one.
+pub(crate) fn dial(source: Option<IpAddr>, target: SocketAddr) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(target), Type::STREAM, None)?;
-    socket.bind(&SockAddr::from(SocketAddr::new(source, 0)))?;
+    if let Some(source) = source {
+        socket.bind(&SockAddr::from(SocketAddr::new(source, 0)))?;
+    }
     socket.connect_timeout(&SockAddr::from(target), PATIENCE)?;
     Ok(socket.into())
 }

@@ -22,16 +22,12 @@ fn net(text: &str) -> IpNet {
 fn config(name: &str, asn: u32, id: u8, neighbors: [&str; 2], remote: u32, networks: [&str; 2]) -> PeerConfig {
     let families = Family::ALL.into_iter();
     PeerConfig {
-        name: name.to_owned(),
-        asn,
-        router_id: Ipv4Addr::new(10, 0, 0, id),
         neighbors: families
             .zip(neighbors)
             .map(|(f, a)| NeighborConfig { address: ip(a), asn: remote, families: vec![f] })
             .collect(),
         networks: networks.map(net).to_vec(),
-        listen: true,
-        install: true,
+        ..PeerConfig::new(name, asn, Ipv4Addr::new(10, 0, 0, id))
     }
 }
 

@@ -10,7 +10,7 @@ use crate::process::run_ok;
 use crate::{LabError, Result};
 
 pub(super) fn start(peer: &Peer) -> Result<u32> {
-    let file = text(&peer.write("bird.conf", &config(peer))?);
+    let file = text(&peer.write("bird.conf", &peer.config_text(config))?);
     let (socket, pidfile) = (text(&peer.dir.join("bird.ctl")), text(&peer.dir.join("bird.pid")));
     let args = ["-c", &file, "-s", &socket, "-P", &pidfile, "-f"];
     let pid = peer.lab.spawn(&peer.ns, &program("bird")?, &args, &peer.dir.join("bird.log"))?;
@@ -47,7 +47,7 @@ fn table(family: Family) -> &'static str {
 }
 
 pub(super) fn reload(peer: &Peer) -> Result<()> {
-    peer.write("bird.conf", &config(peer))?;
+    peer.write("bird.conf", &peer.config_text(config))?;
     let answer = birdc(peer, &["configure"])?;
     if answer.contains("Reconfigur") {
         return Ok(());
@@ -94,9 +94,13 @@ fn config(peer: &Peer) -> String {
         let _ = writeln!(
             out,
             "protocol bgp n{i} {{\n  local as {};\n  neighbor {} as {};\n  hold time 9;\n  \
-             connect delay time 1;\n  connect retry time 1;\n  error wait time 1, 2;",
-            config.asn, n.address, n.asn
+             connect delay time 1;\n  connect retry time 1;\n  error wait time 1, 2;\n{}",
+            config.asn, n.address, n.asn, config.lines
         );
+        if n.asn == config.asn {
+            // Else it takes internal neighbours for distant ones, and looks for their next hops where none are.
+            out.push_str("  direct;\n");
+        }
         for family in &n.families {
             let _ = writeln!(out, "  {} {{ import all; export where source = RTS_STATIC; }};", word(*family));
         }
@@ -112,7 +116,7 @@ fn word(family: Family) -> &'static str {
     }
 }
 
-fn birdc(peer: &Peer, command: &[&str]) -> Result<String> {
+pub(super) fn birdc(peer: &Peer, command: &[&str]) -> Result<String> {
     let socket = text(&peer.dir.join("bird.ctl"));
     let mut args = vec!["-s", socket.as_str()];
     args.extend_from_slice(command);

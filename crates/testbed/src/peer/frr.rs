@@ -21,7 +21,7 @@ pub(super) fn start(peer: &Peer) -> Result<u32> {
     chown(dir, Some(uid), Some(gid))
         .map_err(|e| LabError::new(format!("{} cannot be given to user frr: {e}", dir.display())))?;
     let zebra_config = peer.write("zebra.conf", "hostname lab\n")?;
-    let bgpd_config = peer.write("bgpd.conf", &config(peer))?;
+    let bgpd_config = peer.write("bgpd.conf", &peer.config_text(config))?;
     let (zebra, bgpd) = (program("zebra")?, program("bgpd")?);
     let common = |name: &str, config: &Path| {
         [
@@ -101,6 +101,7 @@ fn config(peer: &Peer) -> String {
         let _ = writeln!(out, " neighbor {address} timers 3 9");
         let _ = writeln!(out, " neighbor {address} timers connect 1");
     }
+    out.push_str(&config.lines);
     for family in Family::ALL {
         let _ = writeln!(out, " address-family {} unicast", word(family));
         for prefix in peer.networks(family) {
@@ -126,7 +127,7 @@ fn ask(peer: &Peer, question: &str) -> Result<Value> {
     serde_json::from_str(&answer).map_err(|e| LabError::new(format!("vtysh: `{question}`: {e}: {answer}")))
 }
 
-fn vtysh(peer: &Peer, daemon: &str, commands: &[&str]) -> Result<String> {
+pub(super) fn vtysh(peer: &Peer, daemon: &str, commands: &[&str]) -> Result<String> {
     let dir = text(&peer.dir);
     let mut args = vec!["--vty_socket", dir.as_str(), "-d", daemon];
     commands.iter().for_each(|c| args.extend(["-c", c]));

@@ -14,7 +14,7 @@ use crate::{LabError, Result};
 const ESTABLISHED: u64 = 6;
 
 pub(super) fn start(peer: &Peer) -> Result<u32> {
-    let file = text(&peer.write("gobgp.toml", &config(peer))?);
+    let file = text(&peer.write("gobgp.toml", &peer.config_text(config))?);
     let args = ["-f", &file, "--api-hosts", "127.0.0.1:50051", "--pprof-disable"];
     let pid = peer.lab.spawn(&peer.ns, &program("gobgpd")?, &args, &peer.dir.join("gobgpd.log"))?;
     // The interface answers before the file is read: ready is when the last neighbour is known.
@@ -84,6 +84,7 @@ fn config(peer: &Peer) -> String {
             let _ = writeln!(out, "[[neighbors.afi-safis]]\n[neighbors.afi-safis.config]\nafi-safi-name = \"{name}\"");
         }
     }
+    out.push_str(&config.lines);
     out
 }
 
@@ -104,6 +105,6 @@ fn json(answer: &str) -> Result<Value> {
 }
 
 /// The client must be inside: the daemon listens on the namespace's own loopback.
-fn gobgp(peer: &Peer, args: &[&str]) -> Result<String> {
+pub(super) fn gobgp(peer: &Peer, args: &[&str]) -> Result<String> {
     run_ok(Some(&peer.ns), program("gobgp")?, args)
 }

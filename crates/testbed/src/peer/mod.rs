@@ -146,6 +146,29 @@ pub struct PeerConfig {
     pub listen: bool,
     /// Whether it puts learned routes into the kernel, where the daemon can.
     pub install: bool,
+    /// More lines in the daemon's own language: of `router bgp` in FRR, of every session in BIRD, of the file in
+    /// the others.
+    pub lines: String,
+    /// The daemon's whole configuration instead of one made from the fields above. What is asked of the peer later
+    /// still counts on `neighbors`: BIRD's sessions are called `n0`, `n1`, .. in their order.
+    pub text: Option<String>,
+}
+
+impl PeerConfig {
+    /// A peer that speaks to nobody and announces nothing yet, listens and installs.
+    pub fn new(name: &str, asn: u32, router_id: Ipv4Addr) -> Self {
+        Self {
+            name: name.to_owned(),
+            asn,
+            router_id,
+            neighbors: Vec::new(),
+            networks: Vec::new(),
+            listen: true,
+            install: true,
+            lines: String::new(),
+            text: None,
+        }
+    }
 }
 
 /// A route that a peer has learned over BGP and considers best.
@@ -214,6 +237,16 @@ impl Peer {
         }
     }
 
+    /// What its command line says: to vtysh each element is a command, to the others a word.
+    pub fn ask(&self, question: &[&str]) -> Result<String> {
+        match self.daemon {
+            Daemon::Frr => frr::vtysh(self, "bgpd", question),
+            Daemon::Bird => bird::birdc(self, question),
+            Daemon::Gobgp => gobgp::gobgp(self, question),
+            Daemon::Perouter => perouter::say(self, question),
+        }
+    }
+
     /// Best routes learned over BGP, sorted by prefix.
     pub fn routes(&self, family: Family) -> Result<Vec<LearnedRoute>> {
         let mut routes = match self.daemon {
@@ -260,6 +293,16 @@ impl Peer {
     /// Its networks of one family.
     fn networks(&self, family: Family) -> impl Iterator<Item = IpNet> {
         self.config.networks.iter().copied().filter(move |n| Family::of(*n) == family)
+    }
+
+    /// Its process, for signals.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// What its file says: the text it was given, or the one made from its fields.
+    fn config_text(&self, make: impl Fn(&Self) -> String) -> String {
+        self.config.text.clone().unwrap_or_else(|| make(self))
     }
 
     fn write(&self, file: &str, text: &str) -> Result<PathBuf> {

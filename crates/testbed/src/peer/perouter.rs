@@ -11,7 +11,7 @@ use crate::process::run;
 use crate::{LabError, Result};
 
 pub(super) fn start(peer: &Peer) -> Result<u32> {
-    let file = text(&peer.write("speak.yaml", &config(peer))?);
+    let file = text(&peer.write("speak.yaml", &peer.config_text(config))?);
     let pid = peer.lab.spawn(&peer.ns, peer.lab.perouter(), &["speak", &file], &peer.dir.join("perouter.log"))?;
     peer.until_ready(pid, || ask(peer, "peers"))?;
     Ok(pid)
@@ -31,7 +31,7 @@ pub(super) fn routes(peer: &Peer, family: Family) -> Result<Vec<LearnedRoute>> {
 
 /// SIGHUP makes it read its file again.
 pub(super) fn reload(peer: &Peer) -> Result<()> {
-    peer.write("speak.yaml", &config(peer))?;
+    peer.write("speak.yaml", &peer.config_text(config))?;
     peer.lab.signal(peer.pid, Signal::HUP)
 }
 
@@ -70,6 +70,7 @@ fn config(peer: &Peer) -> String {
     }
     let networks: Vec<_> = config.networks.iter().map(|n| format!("\"{n}\"")).collect();
     let _ = writeln!(out, "networks: [{}]", networks.join(", "));
+    out.push_str(&config.lines);
     out
 }
 
@@ -82,6 +83,12 @@ fn word(family: Family) -> &'static str {
 
 fn list<'a>(answer: &'a Value, key: &str) -> &'a [Value] {
     answer.as_array().or_else(|| answer[key].as_array()).map_or(&[], Vec::as_slice)
+}
+
+pub(super) fn say(peer: &Peer, question: &[&str]) -> Result<String> {
+    let state = text(&peer.dir.join("state"));
+    let args = [&["--state-dir", state.as_str()], question].concat();
+    run(None, peer.lab.perouter(), &args).map(|answer| answer.stdout)
 }
 
 /// Exit code 1 is an answer too: a session is down, or there is no route yet.

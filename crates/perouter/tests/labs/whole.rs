@@ -1,44 +1,39 @@
-//! The main job against real daemons: sessions, routes, packets, withdrawal, restart, teardown.
-//!
-//! IPv4 and IPv6 in every lab. Needs root and the peers (`scripts/install-peers`); without them the tests fail
-//! and say so.
-#![allow(clippy::unwrap_used, clippy::print_stdout)] // a failing unwrap is a failing test
+//! The life of one node: started, withdrawn from, restarted, torn down; and the demonstration itself.
 
-mod common;
-
-use common::{Fabric, kernel_route, plans};
 use testbed::passthrough::{LEAF_ASN, ROUTER_ASN};
 use testbed::{Daemon, Family, Lab, ip, run};
+
+use crate::fabric::{Fabric, PATIENCE, kernel_route};
 
 /// Everything that the mission promises of one node, with these two daemons around it.
 fn passthrough_works(leaf: Daemon, host: Daemon) {
     let mut fabric = Fabric::new(leaf, host);
-    let nic_before = ip::link_named(&fabric.net.node_ns, "eth1").unwrap();
-    let router = fabric.net.start_router().unwrap();
+    let nic_before = ip::link_named(&fabric.node().ns, "eth1").unwrap();
+    let router = fabric.node().start_router().unwrap();
 
     fabric.sessions_up();
-    for a in plans() {
+    for a in fabric.plans() {
         fabric.routes_pass(&a);
     }
     routes_point_at_next_hop_groups(&fabric);
-    fabric.help_the_host();
-    for a in plans() {
+    fabric.help_the_kernels();
+    for a in fabric.plans() {
         fabric.packets_pass(&a);
     }
     withdrawn_routes_vanish_everywhere(&mut fabric);
 
     let router = restart_adopts_what_is_there(&fabric, router);
-    for a in plans() {
+    for a in fabric.plans() {
         fabric.packets_pass(&a);
     }
 
-    fabric.net.stop_router(router).unwrap();
-    let said = fabric.net.teardown().unwrap();
+    fabric.node().stop_router(router).unwrap();
+    let said = fabric.node().teardown().unwrap();
     assert!(said.ok(), "{said:?}");
-    let nic_after = ip::link_named(&fabric.net.node_ns, "eth1").unwrap();
+    let nic_after = ip::link_named(&fabric.node().ns, "eth1").unwrap();
     assert_eq!((nic_after.up, nic_after.mtu, &nic_after.addresses), (true, nic_before.mtu, &nic_before.addresses));
-    assert!(!ip::has_namespace(&fabric.net.router_ns));
-    let links = ip::links(&fabric.net.node_ns).unwrap();
+    assert!(!ip::has_namespace(&fabric.node().router_ns));
+    let links = ip::links(&fabric.node().ns).unwrap();
     let names: Vec<_> = links.iter().map(|l| l.name.as_str()).filter(|n| !is_kernels_own(n)).collect();
     assert_eq!(names, ["lo", "eth1"], "nothing else is left");
 }
@@ -50,28 +45,28 @@ fn is_kernels_own(link: &str) -> bool {
 }
 
 fn routes_point_at_next_hop_groups(fabric: &Fabric) {
-    for a in plans() {
+    for a in fabric.plans() {
         for prefix in [a.leaf_network, a.host_network] {
-            let route = kernel_route(&fabric.net.router_ns, prefix).unwrap().unwrap();
+            let route = kernel_route(&fabric.node().router_ns, prefix).unwrap().unwrap();
             assert!(route.nexthop_id.is_some() && route.grouped, "{route:?}");
         }
     }
 }
 
 fn withdrawn_routes_vanish_everywhere(fabric: &mut Fabric) {
-    for a in plans() {
+    for a in fabric.plans() {
         fabric.leaf.withdraw(a.leaf_network).unwrap();
         fabric.learns(&fabric.host, a.leaf_network, None);
-        fabric.kernel_route(&fabric.net.router_ns, a.leaf_network, None);
+        fabric.kernel_route(&fabric.node().router_ns, a.leaf_network, None);
 
         fabric.host.withdraw(a.host_network).unwrap();
         fabric.learns(&fabric.leaf, a.host_network, None);
-        fabric.kernel_route(&fabric.net.router_ns, a.host_network, None);
+        fabric.kernel_route(&fabric.node().router_ns, a.host_network, None);
         if fabric.leaf.daemon().installs_routes() {
-            fabric.kernel_route(&fabric.net.leaf_ns, a.host_network, None);
+            fabric.kernel_route(fabric.net.leaf_ns(), a.host_network, None);
         }
     }
-    for a in plans() {
+    for a in fabric.plans() {
         fabric.leaf.announce(a.leaf_network).unwrap();
         fabric.host.announce(a.host_network).unwrap();
         fabric.routes_pass(&a);
@@ -80,12 +75,13 @@ fn withdrawn_routes_vanish_everywhere(fabric: &mut Fabric) {
 
 /// SIGTERM leaves links and routes; the next process takes them over without touching them.
 fn restart_adopts_what_is_there(fabric: &Fabric, router: u32) -> u32 {
-    let ns = &fabric.net.router_ns;
+    let ns = &fabric.node().router_ns;
     let state = || {
         let link = ip::link_named(ns, "pt-ns").unwrap();
-        let routes = plans().map(|a| {
+        let routes = fabric.plans().into_iter().map(|a| {
             [a.leaf_network, a.host_network].map(|prefix| kernel_route(ns, prefix).unwrap().map(|r| r.gateways))
         });
+        let routes: Vec<_> = routes.collect();
         (link, routes)
     };
     let before = state();
@@ -93,42 +89,37 @@ fn restart_adopts_what_is_there(fabric: &Fabric, router: u32) -> u32 {
     let log = fabric.net.lab.dir().join("monitor.log");
     let args = ["-n", ns.as_str(), "monitor", "route", "link"];
     let ip_program = testbed::find_program("ip").unwrap();
-    let witness = fabric.net.lab.spawn(&fabric.net.node_ns, &ip_program, &args, &log).unwrap();
+    let witness = fabric.net.lab.spawn(&fabric.node().ns, &ip_program, &args, &log).unwrap();
     witness_is_listening(&fabric.net.lab, witness);
 
-    fabric.net.stop_router(router).unwrap();
+    fabric.node().stop_router(router).unwrap();
     assert_eq!(state(), before, "SIGTERM leaves the data plane");
-    let router = fabric.net.start_router().unwrap();
+    let router = fabric.node().start_router().unwrap();
     fabric.sessions_up();
-    for a in plans() {
+    for a in fabric.plans() {
         fabric.routes_pass(&a);
     }
     assert_eq!(state(), before, "the restart adopts it");
 
     let seen = std::fs::read_to_string(&log).unwrap();
     let networks: Vec<_> =
-        plans().iter().flat_map(|a| [a.leaf_network.to_string(), a.host_network.to_string()]).collect();
+        fabric.plans().iter().flat_map(|a| [a.leaf_network.to_string(), a.host_network.to_string()]).collect();
     let removed: Vec<_> =
         seen.lines().filter(|l| l.starts_with("Deleted") && networks.iter().any(|n| l.contains(n.as_str()))).collect();
     assert!(removed.is_empty(), "no route was removed in between, but: {removed:?}");
-    fabric.net.lab.end(witness, rustix::process::Signal::TERM, common::PATIENCE).unwrap();
+    fabric.net.lab.end(witness, rustix::process::Signal::TERM, PATIENCE).unwrap();
     router
 }
 
 /// `ip monitor` says nothing when it is ready; its netlink socket with groups shows that it is.
 fn witness_is_listening(lab: &Lab, pid: u32) {
-    lab.wait_until("ip monitor listens", common::PATIENCE, || {
+    lab.wait_until("ip monitor listens", PATIENCE, || {
         let sockets = std::fs::read_to_string(format!("/proc/{pid}/net/netlink")).map_err(|e| e.to_string())?;
         let mine = sockets.lines().map(|l| l.split_whitespace().collect::<Vec<_>>()).any(|f| {
             f.get(2) == Some(&pid.to_string().as_str()) && f.get(3).is_some_and(|groups| *groups != "00000000")
         });
         if mine { Ok(()) } else { Err("not yet".to_owned()) }
     });
-}
-
-#[test]
-fn frr_as_leaf_and_frr_as_host() {
-    passthrough_works(Daemon::Frr, Daemon::Frr);
 }
 
 #[test]
@@ -155,9 +146,9 @@ fn perouter_as_leaf_and_as_host() {
 #[test]
 fn case_93_dual_stack_host_sessions_carry_one_family_each_and_the_host_routes_reach_the_fabric() {
     let fabric = Fabric::new(Daemon::Frr, Daemon::Bird);
-    fabric.net.start_router().unwrap();
+    fabric.node().start_router().unwrap();
     fabric.sessions_up();
-    for a in plans() {
+    for a in fabric.plans() {
         fabric.routes_pass(&a);
         // The local CIDR itself is nobody's business but the node's.
         let cidr: ipnet::IpNet = match a.family {
@@ -169,10 +160,10 @@ fn case_93_dual_stack_host_sessions_carry_one_family_each_and_the_host_routes_re
         assert!(fabric.leaf.routes(a.family).unwrap().iter().all(|r| !r.as_path.contains(&LEAF_ASN)));
         assert!(fabric.host.routes(a.family).unwrap().iter().all(|r| r.as_path.first() == Some(&ROUTER_ASN)));
     }
-    let peers = fabric.net.ask(&["-o", "json", "peers"]).unwrap();
+    let peers = fabric.node().ask(&["-o", "json", "peers"]).unwrap();
     assert!(peers.ok(), "all sessions are up, so `peers` says so: {peers:?}");
     let peers: serde_json::Value = serde_json::from_str(&peers.stdout).unwrap();
-    for a in plans() {
+    for a in fabric.plans() {
         let wanted = match a.family {
             Family::Ipv4 => "ipv4unicast",
             Family::Ipv6 => "ipv6unicast",

@@ -1,7 +1,4 @@
 //! `perouter speak` between two real speakers: a hundred thousand routes from the leaf to the host.
-#![allow(clippy::unwrap_used, clippy::print_stdout)] // a failing unwrap is a failing test
-
-mod common;
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -15,7 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 #[test]
 fn speak_passes_100_000_routes_from_leaf_to_host() {
-    let lab = common::lab();
+    let lab = crate::fabric::lab();
     let [leaf, middle, host] = ["leaf", "speak", "host"].map(|part| lab.namespace(part).unwrap());
     let end = |ns, name, address: &str| End { ns, name, addresses: vec![address.parse().unwrap()] };
     lab.link(&end(&leaf, "eth1", "192.168.11.2/24"), &end(&middle, "eth1", "192.168.11.3/24"), 1500).unwrap();
@@ -23,13 +20,10 @@ fn speak_passes_100_000_routes_from_leaf_to_host() {
     let neighbor =
         |address: &str| NeighborConfig { address: address.parse().unwrap(), asn: 64514, families: vec![Family::Ipv4] };
     let config = |name: &str, asn, id, address: &str, networks| PeerConfig {
-        name: name.to_owned(),
-        asn,
-        router_id: Ipv4Addr::new(10, 0, 0, id),
         neighbors: vec![neighbor(address)],
         networks,
-        listen: true,
         install: false,
+        ..PeerConfig::new(name, asn, Ipv4Addr::new(10, 0, 0, id))
     };
     let networks: Vec<_> = (0..ROUTES).map(prefix).collect();
     println!("lab: BIRD as leaf with {ROUTES} routes, perouter speak, BIRD as host");

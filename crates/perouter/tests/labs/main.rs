@@ -1,0 +1,23 @@
+//! The router among real daemons, in labs of network namespaces: what a user is promised, seen from outside.
+//!
+//! [`fabric`] builds a lab and asks its questions, [`yaml`] writes the router's file; every other module is one
+//! part of the promise. Needs root and the peers (`scripts/install-peers`); without them the tests fail and say
+//! so. Nothing waits for a time to pass.
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // a failing unwrap is a failing test; the labs are named
+
+mod bulk;
+mod ecmp;
+mod fabric;
+mod host_network;
+mod host_routes;
+mod matrix;
+mod mistakes;
+mod nodes;
+mod plan;
+mod ranges;
+mod reflector;
+mod sessions;
+mod speakers;
+mod unnumbered;
+mod whole;
+mod yaml;
