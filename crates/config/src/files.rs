@@ -17,6 +17,7 @@ use serde_json::Value as Json;
 use crate::node::Node;
 use crate::schema::{self, Lines, Problem};
 use crate::secret;
+pub use crate::secret::Secrets;
 use crate::types::{L3Passthrough, L3PassthroughSpec, Underlay, UnderlaySpec};
 use crate::verdict::{ObjectRef, Outcome, Source, Verdict};
 use crate::yaml::{self, Value, Yaml};
@@ -43,6 +44,8 @@ pub struct Object<T> {
     pub warnings: Vec<String>,
     /// Line of each field in its file, by path (`spec.neighbors[0].address`); empty when it came from elsewhere.
     pub lines: std::collections::BTreeMap<String, usize>,
+    /// Keys of its sessions that lie in files.
+    pub secrets: Secrets,
 }
 
 /// What a directory holds.
@@ -69,11 +72,17 @@ static UNDERLAY: LazyLock<Json> = LazyLock::new(|| {
     }
     schema
 });
-static PASSTHROUGH: LazyLock<Json> = LazyLock::new(schema::spec_schema::<L3Passthrough>);
+static PASSTHROUGH: LazyLock<Json> = LazyLock::new(|| {
+    let mut schema = schema::spec_schema::<L3Passthrough>();
+    if let Some(session) = schema.pointer_mut("/properties/hostSession") {
+        secret::allow(session);
+    }
+    schema
+});
 
 /// Reads every `openpe_*.yaml` of `dir`, by name.
 pub fn load(dir: &Path, node: &Node) -> Loaded {
-    let mut reader = Reader { node, path: PathBuf::new(), underlays: 0, others: [0; 4], loaded: Loaded::default() };
+    let mut reader = Reader::new(node);
     let paths = match list(dir) {
         Ok(paths) => paths,
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -90,15 +99,13 @@ pub fn load(dir: &Path, node: &Node) -> Loaded {
         let sentence = format!("no openpe_*.yaml configuration files found in directory: {}", dir.display());
         reader.loaded.none = Some(sentence);
     }
-    for path in paths {
-        let text = std::fs::read_to_string(&path);
-        reader.path = path;
-        match text {
-            Ok(text) => reader.file(&text),
-            Err(error) => reader.reject_file(0, format!("cannot read the file: {error}")),
-        }
-    }
-    reader.loaded
+    reader.files(&paths)
+}
+
+/// Reads these files, of any name and place, in this order, as if they lay in one directory. A relative
+/// `passwordFile` is relative to the file that names it.
+pub fn load_files(files: &[PathBuf], node: &Node) -> Loaded {
+    Reader::new(node).files(files)
 }
 
 fn list(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
@@ -125,7 +132,22 @@ struct Reader<'a> {
     loaded: Loaded,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn new(node: &'a Node) -> Self {
+        Self { node, path: PathBuf::new(), underlays: 0, others: [0; 4], loaded: Loaded::default() }
+    }
+
+    fn files(mut self, paths: &[PathBuf]) -> Loaded {
+        for path in paths {
+            self.path = path.clone();
+            match std::fs::read_to_string(path) {
+                Ok(text) => self.file(&text),
+                Err(error) => self.reject_file(0, format!("cannot read the file: {error}")),
+            }
+        }
+        self.loaded
+    }
+
     fn reference(&self, kind: &str, name: &str, line: usize) -> ObjectRef {
         let source = Source::File { path: self.path.clone(), line };
         ObjectRef { kind: kind.to_owned(), name: name.to_owned(), source }
@@ -286,14 +308,15 @@ impl Reader<'_> {
             self.reject(object, Some("spec".into()), "spec is required".into());
             return None;
         }
+        let mut secrets = Secrets::default();
         let made = schema::check(schema, yaml, "spec").and_then(|mut checked| {
-            self.secrets(&mut checked.json, &checked.lines)?;
+            self.secrets(&mut checked.json, &checked.lines, &mut secrets)?;
             let spec = serde_json::from_value(checked.json)
                 .map_err(|error| vec![Problem { path: "spec".into(), line: yaml.line, message: error.to_string() }])?;
             Ok((spec, checked.lines))
         });
         match made {
-            Ok((spec, lines)) => Some(Object { reference: object, spec, warnings: Vec::new(), lines }),
+            Ok((spec, lines)) => Some(Object { reference: object, spec, warnings: Vec::new(), lines, secrets }),
             Err(problems) => {
                 let (line, field, message) = one_sentence(problems);
                 let object = self.reference(&object.kind, &object.name, line);
@@ -303,13 +326,20 @@ impl Reader<'_> {
         }
     }
 
-    fn secrets(&self, spec: &mut Json, lines: &Lines) -> Result<(), Vec<Problem>> {
+    /// Reads the keys of all sessions of an object.
+    fn secrets(&self, spec: &mut Json, lines: &Lines, secrets: &mut Secrets) -> Result<(), Vec<Problem>> {
+        let mut read = |session: &mut Json, at: &str| {
+            secrets.read(session, at, &self.path).map_err(|message| {
+                let path = format!("{at}.passwordFile");
+                vec![Problem { line: schema::line_of(lines, &path), path, message }]
+            })
+        };
+        if let Some(session) = spec.get_mut("hostSession") {
+            read(session, "spec.hostSession")?;
+        }
         let neighbors = spec.get_mut("neighbors").and_then(Json::as_array_mut);
         for (index, neighbor) in neighbors.into_iter().flatten().enumerate() {
-            secret::read(neighbor, &self.path).map_err(|message| {
-                let path = format!("spec.neighbors[{index}].passwordFile");
-                vec![Problem { line: schema::line_of(lines, &path), path, message }]
-            })?;
+            read(neighbor, &format!("spec.neighbors[{index}]"))?;
         }
         Ok(())
     }

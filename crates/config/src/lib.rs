@@ -10,6 +10,7 @@
 pub mod addresses;
 pub mod compile;
 pub mod files;
+mod idle;
 pub mod node;
 mod schema;
 mod secret;

@@ -1,19 +1,27 @@
-//! A neighbour as written becomes a peer of the router. Shared by Underlays and the file of `perouter speak`.
+//! Sessions as written become peers of the router. Neighbours are shared by Underlays and the file of
+//! `perouter speak`; [`host`] is the session of a passthrough; [`options`] is what both have.
 //!
-//! What this version cannot serve leaves the neighbour out, or is switched off, with a sentence that names the
-//! field; the other neighbours are not concerned.
+//! What cannot be served leaves that neighbour out, or is switched off, with a sentence that names the field; the
+//! other neighbours are not concerned. Pure.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use engine::Family;
-use engine::intent::{PeerIntent, RemoteAs, Role, Secret, Ttl};
+use engine::intent::{PeerIntent, RangeIntent, RemoteAs, Role, Secret, Ttl};
+use engine::{Family, Intent};
+use ipnet::IpNet;
 
 use crate::types::{AddressFamily, AddressFamilyKind, Neighbor, PeerType};
+
+pub(crate) mod host;
+pub(crate) mod options;
 
 /// Wait between attempts to connect with graceful restart: a restarted router has to be back before its routes
 /// expire at the peers.
 const QUICK_RETRY: Duration = Duration::from_secs(5);
+
+/// Ends the sentence about a neighbour that is left out.
+pub(crate) const LEFT_OUT: &str = ": this neighbor is left out, the others are not concerned";
 
 /// What a neighbour's session depends on beside the neighbour itself.
 pub(crate) struct Surroundings {
@@ -21,100 +29,198 @@ pub(crate) struct Surroundings {
     pub(crate) asn: u32,
     /// Whether graceful restart is on.
     pub(crate) graceful_restart: bool,
+    /// Whether routes are reflected.
+    pub(crate) reflects: bool,
     /// Families that go with the neighbour's own unless it lists them.
     pub(crate) extra_families: Vec<Family>,
+    /// Links that the router has; unset: those of the namespace that it runs in, whatever they are.
+    pub(crate) links: Option<Vec<String>>,
 }
 
 /// A field and a sentence about it. The field is relative to the neighbour and may be empty.
-pub(crate) type Remark = (&'static str, String);
+pub(crate) type Remark = (String, String);
+
+/// A remark about a field whose name is fixed.
+pub(crate) fn remark(field: &str, message: impl Into<String>) -> Remark {
+    (field.to_owned(), message.into())
+}
+
+/// Where a neighbour is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// At this address.
+    Address(IpAddr),
+    /// Behind this link.
+    Link(String),
+    /// Anywhere in here.
+    Range(IpNet),
+}
 
 /// What became of a neighbour.
-pub(crate) enum Built {
-    /// A peer, with what it does not get.
-    Peer(IpAddr, Box<PeerIntent>, Vec<Remark>),
-    /// Left out.
-    NotServed(Remark),
-    /// Wrong.
+pub(crate) struct Built {
+    pub(crate) place: Place,
+    pub(crate) peer: PeerIntent,
+    /// What it does not get.
+    pub(crate) remarks: Vec<Remark>,
+}
+
+impl Built {
+    /// Puts the peer where it belongs, and returns the remarks.
+    pub(crate) fn add_to(self, intent: &mut Intent) -> Vec<Remark> {
+        match self.place {
+            Place::Address(address) => drop(intent.peers.insert(address, self.peer)),
+            Place::Link(link) => drop(intent.unnumbered.insert(link, self.peer)),
+            Place::Range(prefix) => {
+                intent.ranges.push(RangeIntent { prefix, link: None, limit: None, peer: self.peer });
+            }
+        }
+        self.remarks
+    }
+}
+
+/// Why nothing became of a neighbour.
+pub(crate) enum Trouble {
+    /// It cannot be served, the object that it stands in can.
+    LeftOut(Remark),
+    /// It is wrong, and with it the object.
     Invalid(Remark),
 }
 
-/// Makes a peer of a neighbour. `name` is its address when not given.
-pub(crate) fn build(neighbor: &Neighbor, name: Option<&str>, role: Role, around: &Surroundings) -> Built {
-    let not_served = |field, what: &str| {
-        Built::NotServed((field, format!("{what}: this neighbor is left out, the others are not concerned")))
-    };
-    if let Some(interface) = &neighbor.interface {
-        let what = format!("unnumbered neighbors (interface {interface}) are not served by this version");
-        return not_served("interface", &what);
+impl From<Remark> for Trouble {
+    fn from(remark: Remark) -> Self {
+        Self::Invalid(remark)
     }
-    if let Some(range) = &neighbor.listen_range {
-        let what = format!("listen ranges ({range}) are not served by this version");
-        return not_served("listenRange", &what);
-    }
-    if let Some(secret) = neighbor.password_secret.as_ref().filter(|_| neighbor.password.is_none()) {
-        let what = format!("the Secret \"{secret}\" is not read by this version, use password or passwordFile");
-        return not_served("passwordSecret", &what);
-    }
-    let Some(text) = neighbor.address.as_deref() else {
-        return Built::Invalid((
-            "",
-            "Either a valid Address, Interface name or ListenRange must be provided for Neighbor".into(),
-        ));
-    };
-    let Ok(address) = text.parse::<IpAddr>() else {
-        return Built::Invalid(("address", format!("Address must be a valid IPv4 or IPv6 address, got \"{text}\"")));
-    };
-    if let Some(remark) = useless(address) {
-        return Built::Invalid(("address", remark));
-    }
-    let remote_as = match (neighbor.asn, neighbor.peer_type) {
-        (Some(_), Some(_)) => {
-            return Built::Invalid(("asn", "ASN and Type cannot be set together".into()));
-        }
-        (None, None) => return Built::Invalid(("asn", "either ASN or Type must be set".into())),
-        (None, Some(PeerType::External)) => RemoteAs::External,
-        (None, Some(PeerType::Internal)) => RemoteAs::Internal,
-        (Some(asn), None) => match u32::try_from(asn) {
-            Ok(asn) if asn > 0 => RemoteAs::Number(asn),
-            Ok(_) | Err(_) => {
-                return Built::Invalid(("asn", format!("asn must be 1 to 4294967295, got {asn}")));
-            }
-        },
-    };
-    let mut remarks = Vec::new();
-    let families = match families(neighbor, address, around, &mut remarks) {
-        Ok(families) => families,
-        Err(what) => return not_served("addressFamilies", &what),
-    };
+}
 
+/// Makes a peer of a neighbour. `name` follows from its place when not given; `unreadable` says why its key could not
+/// be read.
+pub(crate) fn build(
+    neighbor: &Neighbor,
+    name: Option<&str>,
+    role: Role,
+    unreadable: Option<&str>,
+    around: &Surroundings,
+) -> Result<Built, Trouble> {
+    let place = place(neighbor)?;
+    let remote_as = remote_as(neighbor.asn, neighbor.peer_type)
+        .ok_or_else(|| remark("asn", "either ASN or Type must be set, and an ASN is 1 to 4294967295"))?;
+    let mut remarks = Vec::new();
+    let families = families(neighbor, &place, around, &mut remarks)?;
     let internal = is_internal(remote_as, around.asn);
-    let mut peer = PeerIntent::new(name.unwrap_or(text), role, remote_as, families);
-    peer.extended_next_hop = address.is_ipv6() && peer.families.contains(&Family::Ipv4Unicast);
-    if let Err(remark) = timers(neighbor, around, &mut peer) {
-        return Built::Invalid(remark);
+
+    let name = name.map_or_else(|| default_name(&place, neighbor), str::to_owned);
+    let mut peer = PeerIntent::new(name, role, remote_as, families);
+    peer.extended_next_hop = match &place {
+        Place::Link(_) => true,
+        Place::Address(address) => address.is_ipv6() && peer.families.contains(&Family::Ipv4Unicast),
+        Place::Range(range) => range.addr().is_ipv6() && peer.families.contains(&Family::Ipv4Unicast),
+    };
+    if let Place::Link(link) = &place {
+        peer.link = Some(link.clone());
     }
+    options::timers(neighbor.hold_time_seconds, neighbor.keepalive_time_seconds, &mut peer)?;
+    if around.graceful_restart {
+        peer.connect_retry = QUICK_RETRY;
+    }
+    options::connect_time(neighbor.connect_time_seconds, &mut peer)?;
     peer.port = match neighbor.port.map(u16::try_from) {
         None | Some(Ok(0)) => 179,
         Some(Ok(port)) => port,
-        Some(Err(_)) => return Built::Invalid(("port", "port must be 0 to 16384".into())),
+        Some(Err(_)) => return Err(remark("port", "port must be 0 to 16384").into()),
     };
-    peer.password = neighbor.password.clone().map(Secret);
     peer.ttl = ttl(neighbor, role, internal);
+    peer.ttl_security =
+        match &neighbor.ttl_security {
+            None => None,
+            Some(security) => {
+                let hops = u8::try_from(security.hops).ok().filter(|hops| (1..=254).contains(hops));
+                Some(hops.ok_or_else(|| {
+                    remark("ttlSecurity.hops", format!("hops must be 1 to 254, got {}", security.hops))
+                })?)
+            }
+        };
     peer.allow_own_as = if role == Role::Fabric && !internal { 3 } else { 0 };
-    if is_client(neighbor) {
-        peer.reflector_client = engine::FamilySet::ALL;
+    peer.enforce_first_as = neighbor.enforce_first_as.unwrap_or(true);
+    peer.reflector_client = match role {
+        // With iBGP on both sides a host would otherwise be told nothing of the fabric (RFC 4456).
+        Role::Host if internal => peer.families.iter().copied().collect(),
+        Role::Host | Role::Fabric | Role::Peer => clients(neighbor),
+    };
+    peer.allowed_prefixes = options::prefix_rules(neighbor.allowed_prefixes.as_deref(), "allowedPrefixes")?;
+    peer.max_prefixes = options::max_prefixes(neighbor.max_prefixes.as_deref(), &peer.families, &mut remarks)?;
+    peer.password = neighbor.password.clone().map(Secret);
+
+    without_effect(neighbor, &place, &peer, role, around, &mut remarks);
+    if let Some(why) =
+        options::key(peer.password.is_some(), neighbor.password_secret.as_deref(), unreadable, &mut remarks)
+    {
+        return Err(left_out(why));
     }
-    if is_client(neighbor) && some_family_is_no_client(neighbor) {
-        let what = "this version reflects all families of a session or none: all are reflected";
-        remarks.push(("addressFamilies", what.into()));
+    if let (Place::Link(link), Some(links)) = (&place, &around.links)
+        && !links.contains(link)
+    {
+        let links = if links.is_empty() { "none".into() } else { links.join(", ") };
+        let what = format!("{link} is not among the interfaces that this Underlay takes ({links}): add it there");
+        return Err(left_out(remark("interface", what)));
     }
-    if neighbor.bfd.is_some() {
-        remarks.push(("bfd", "BFD is not active in this version: the session relies on its hold time".into()));
+    Ok(Built { place, peer, remarks })
+}
+
+fn left_out((field, what): Remark) -> Trouble {
+    Trouble::LeftOut((field, format!("{what}{LEFT_OUT}")))
+}
+
+fn place(neighbor: &Neighbor) -> Result<Place, Remark> {
+    match (&neighbor.address, &neighbor.interface, &neighbor.listen_range) {
+        (Some(text), None, None) => match text.parse::<IpAddr>() {
+            Ok(address) => match useless(address) {
+                Some(what) => Err(remark("address", what)),
+                None => Ok(Place::Address(address)),
+            },
+            Err(_) => Err(remark("address", format!("Address must be a valid IPv4 or IPv6 address, got \"{text}\""))),
+        },
+        (None, Some(link), None) => Ok(Place::Link(link.clone())),
+        (None, None, Some(text)) => match text.parse::<IpNet>().map(|range| range.trunc()) {
+            Ok(IpNet::V6(range)) if is_link_local(range.addr()) => {
+                Err(remark("listenRange", "listenRange must not be an IPv6 link-local range"))
+            }
+            Ok(range) if range.addr().is_multicast() => Err(remark(
+                "listenRange",
+                format!("{range} is a multicast range: write one of the neighbors' own addresses"),
+            )),
+            Ok(range) => Ok(Place::Range(range)),
+            Err(_) => Err(remark("listenRange", format!("listenRange must be a valid CIDR, got \"{text}\""))),
+        },
+        (None, None, None) => {
+            Err(remark("", "Either a valid Address, Interface name or ListenRange must be provided for Neighbor"))
+        }
+        (Some(_), Some(_), _) => Err(remark("", "Address and Interface cannot be set together for Neighbor")),
+        (Some(_), None, Some(_)) => Err(remark("", "listenRange and address are mutually exclusive")),
+        (None, Some(_), Some(_)) => Err(remark("", "listenRange and interface are mutually exclusive")),
     }
-    if neighbor.password_secret.is_some() {
-        remarks.push(("passwordSecret", "the Secret is not read by this version: password is used".into()));
+}
+
+/// Ranges are called as upstream calls them: `internal@192.168.10.0/24`, `64512@192.168.11.0/24`.
+fn default_name(place: &Place, neighbor: &Neighbor) -> String {
+    match place {
+        Place::Address(address) => address.to_string(),
+        Place::Link(link) => link.clone(),
+        Place::Range(range) => match (neighbor.asn, neighbor.peer_type) {
+            (Some(asn), _) => format!("{asn}@{range}"),
+            (None, Some(PeerType::Internal)) => format!("internal@{range}"),
+            (None, Some(PeerType::External) | None) => format!("external@{range}"),
+        },
     }
-    Built::Peer(address, Box::new(peer), remarks)
+}
+
+/// The AS that was written; `None` when neither or both were, or no AS at all.
+pub(crate) fn remote_as(asn: Option<i64>, kind: Option<PeerType>) -> Option<RemoteAs> {
+    match (asn, kind) {
+        (Some(_), Some(_)) | (None, None) => None,
+        (None, Some(PeerType::External)) => Some(RemoteAs::External),
+        (None, Some(PeerType::Internal)) => Some(RemoteAs::Internal),
+        (Some(asn), None) => u32::try_from(asn).ok().filter(|asn| *asn > 0).map(RemoteAs::Number),
+    }
 }
 
 /// Whether a peer with this AS is in ours.
@@ -145,33 +251,37 @@ fn is_link_local(address: Ipv6Addr) -> bool {
     address.is_unicast_link_local()
 }
 
-/// The families listed, or those of the address and of the surroundings. `Err`: none of those listed is served.
+/// The families listed, or those of the place and of the surroundings.
 fn families(
     neighbor: &Neighbor,
-    address: IpAddr,
+    place: &Place,
     around: &Surroundings,
     remarks: &mut Vec<Remark>,
-) -> Result<Vec<Family>, String> {
+) -> Result<Vec<Family>, Trouble> {
     let mut families = Vec::new();
     match neighbor.address_families.as_deref() {
         None | Some([]) => {
-            families.push(if address.is_ipv4() { Family::Ipv4Unicast } else { Family::Ipv6Unicast });
+            families.push(match place {
+                Place::Address(address) => Family::of(&IpNet::from(*address)),
+                Place::Range(range) => Family::of(range),
+                Place::Link(_) => Family::Ipv4Unicast,
+            });
             families.extend(around.extra_families.iter().copied());
         }
         Some(listed) => {
             for family in listed {
-                match family.kind {
-                    AddressFamilyKind::Ipv4Unicast => families.push(Family::Ipv4Unicast),
-                    AddressFamilyKind::Ipv6Unicast => families.push(Family::Ipv6Unicast),
-                    AddressFamilyKind::Evpn | AddressFamilyKind::Ipv4Vpn | AddressFamilyKind::Ipv6Vpn => {
-                        let name = family.kind.name();
-                        remarks.push(("addressFamilies", format!("{name} is not served by perouter: left out")));
+                match served(family.kind) {
+                    Some(family) => families.push(family),
+                    None => {
+                        let what = format!("{} is not served by perouter: left out", family.kind.name());
+                        remarks.push(remark("addressFamilies", what));
                     }
                 }
             }
             if families.is_empty() {
                 let names: Vec<_> = listed.iter().map(|family| family.kind.name()).collect();
-                return Err(format!("none of {} is served by perouter", names.join(", ")));
+                let what = format!("none of {} is served by perouter", names.join(", "));
+                return Err(left_out(remark("addressFamilies", what)));
             }
         }
     }
@@ -180,38 +290,19 @@ fn families(
     Ok(families)
 }
 
-fn timers(neighbor: &Neighbor, around: &Surroundings, peer: &mut PeerIntent) -> Result<(), Remark> {
-    let seconds = |value: i64| u16::try_from(value).ok().map(|value| Duration::from_secs(value.into()));
-    match (neighbor.hold_time_seconds, neighbor.keepalive_time_seconds) {
-        (None, None) => {}
-        (Some(hold), Some(keepalive)) => {
-            // Both travel in, or follow from, a field of 16 bits (RFC 4271 4.2).
-            let too_big = |value| format!("must be 0 to 65535 seconds, got {value}");
-            peer.hold_time = seconds(hold).ok_or(("holdTimeSeconds", too_big(hold)))?;
-            peer.keepalive = seconds(keepalive).ok_or(("keepaliveTimeSeconds", too_big(keepalive)))?;
-            if hold == 1 || hold == 2 {
-                return Err(("holdTimeSeconds", "holdTimeSeconds must be 0 or >=3".into()));
-            }
-            if keepalive > hold {
-                let what = "keepaliveTimeSeconds must be lower than or equal to holdTimeSeconds";
-                return Err(("keepaliveTimeSeconds", what.into()));
-            }
-        }
-        (_, _) => {
-            let what = "holdTimeSeconds and keepaliveTimeSeconds must be both set or both unset";
-            return Err(("holdTimeSeconds", what.into()));
-        }
+fn served(family: AddressFamilyKind) -> Option<Family> {
+    match family {
+        AddressFamilyKind::Ipv4Unicast => Some(Family::Ipv4Unicast),
+        AddressFamilyKind::Ipv6Unicast => Some(Family::Ipv6Unicast),
+        AddressFamilyKind::Evpn | AddressFamilyKind::Ipv4Vpn | AddressFamilyKind::Ipv6Vpn => None,
     }
-    match neighbor.connect_time_seconds {
-        Some(time) => {
-            let what = || format!("connectTimeSeconds must be 1 to 65535, got {time}");
-            peer.connect_retry =
-                seconds(time).filter(|time| !time.is_zero()).ok_or_else(|| ("connectTimeSeconds", what()))?;
-        }
-        None if around.graceful_restart => peer.connect_retry = QUICK_RETRY,
-        None => {}
-    }
-    Ok(())
+}
+
+/// The families in which the neighbour is a route-reflector client.
+fn clients(neighbor: &Neighbor) -> engine::FamilySet {
+    let flagged =
+        |family: &&AddressFamily| family.properties.as_deref().is_some_and(|properties| !properties.is_empty());
+    neighbor.address_families.iter().flatten().filter(flagged).filter_map(|family| served(family.kind)).collect()
 }
 
 fn ttl(neighbor: &Neighbor, role: Role, internal: bool) -> Ttl {
@@ -228,14 +319,28 @@ fn ttl(neighbor: &Neighbor, role: Role, internal: bool) -> Ttl {
     }
 }
 
-fn has_client_flag(family: &AddressFamily) -> bool {
-    family.properties.as_deref().is_some_and(|properties| !properties.is_empty())
-}
-
-fn is_client(neighbor: &Neighbor) -> bool {
-    neighbor.address_families.iter().flatten().any(has_client_flag)
-}
-
-fn some_family_is_no_client(neighbor: &Neighbor) -> bool {
-    neighbor.address_families.iter().flatten().any(|family| !has_client_flag(family))
+/// Options that are right and do nothing where they stand.
+fn without_effect(
+    neighbor: &Neighbor,
+    place: &Place,
+    peer: &PeerIntent,
+    role: Role,
+    around: &Surroundings,
+    remarks: &mut Vec<Remark>,
+) {
+    if matches!(place, Place::Range(_)) {
+        let dialled =
+            [("port", neighbor.port.is_some()), ("connectTimeSeconds", neighbor.connect_time_seconds.is_some())];
+        for (field, _) in dialled.into_iter().filter(|(_, set)| *set) {
+            remarks.push(remark(field, "has no effect: we never connect to the neighbors of a listenRange"));
+        }
+    }
+    let internal = is_internal(peer.remote_as, around.asn);
+    if internal && neighbor.properties.as_ref().is_some_and(|properties| !properties.is_empty()) {
+        remarks.push(remark("properties", "ebgpMultiHop has no effect on an internal neighbor"));
+    }
+    if role == Role::Fabric && !peer.reflector_client.is_empty() && !around.reflects {
+        let what = "routeReflectorClient alone passes no routes on between neighbors: add routeReflector: {}";
+        remarks.push(remark("addressFamilies", what));
+    }
 }

@@ -1,7 +1,7 @@
 //! The file of `perouter speak`: a BGP speaker without a node.
 //!
 //! A stable interface. Neighbours take every option of an Underlay's neighbours, under the same schema and rules,
-//! and a few more: `name`, `role`, `extendedNextHop`, `passwordFile`. Reads that file and the key files that it
+//! and a few more: `name`, `role`, `extendedNextHop`, `localAddress`, `passwordFile`. Reads that file and the key files that it
 //! names; nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,17 +11,18 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use engine::Intent;
-use engine::intent::{GracefulRestart, Multipath, Network, PeerIntent, Role};
-use ipnet::IpNet;
+use engine::intent::{Network, Role};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
+use crate::compile::LISTEN_LIMIT;
 use crate::node::{self, ConfigError};
 use crate::schema::{self, Lines, Problem};
-use crate::session::{self, Built, Surroundings};
+use crate::secret::{self, Secrets};
+use crate::session::{self, Built, Place, Surroundings, Trouble, options};
 use crate::types::{self, Neighbor};
-use crate::{secret, validate, yaml};
+use crate::{idle, validate, yaml};
 
 /// Directory of sockets and restart state unless the file names one.
 pub const DEFAULT_STATE_DIR: &str = "/run/perouter";
@@ -35,27 +36,52 @@ pub struct Speak {
     pub listen: Vec<SocketAddr>,
     /// Directory of sockets and restart state.
     pub state_dir: PathBuf,
-    /// Fields that are understood but have no effect in this version, one sentence each.
+    /// Fields that are understood but have no effect, one sentence each.
     pub warnings: Vec<String>,
+    /// Files that hold session keys: a change of one is a change of the configuration.
+    pub secret_files: Vec<PathBuf>,
 }
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct File {
+    /// The speaker's AS number.
     #[schemars(range(min = 1, max = 4_294_967_295_i64))]
     asn: u32,
+    /// The speaker's BGP identifier, four numbers as in an IPv4 address.
     #[serde(rename = "routerID")]
     router_id: String,
+    /// Where connections are accepted: a list of address:port.
+    #[schemars(extend("x-perouter-default" = "`[\"0.0.0.0:179\", \"[::]:179\"]`"))]
     listen: Option<Vec<String>>,
+    /// Upper bound of every neighbor's `connectTimeSeconds`, in seconds.
     #[schemars(range(min = 1, max = 65535))]
     connect_retry_seconds: Option<u16>,
+    /// The neighbors. Every option of an Underlay's neighbors is understood, and a few more.
     #[serde(default)]
     #[schemars(with = "Vec<Neighbor>")]
     neighbors: Vec<Json>,
+    /// Prefixes that the speaker originates, whether or not the kernel has routes to them.
     #[serde(default)]
     networks: Vec<String>,
+    /// Graceful restart (RFC 4724): on when present, also when empty.
+    #[schemars(extend("x-perouter-default" = "off",
+        "x-perouter-idle" = "graceful restart is not active in this version: a restart of the speaker withdraws its routes"))]
     graceful_restart: Option<types::GracefulRestart>,
+    /// Route reflection (RFC 4456) between neighbors of role `fabric`: on when present, also when empty.
+    #[schemars(extend("x-perouter-default" = "off"))]
+    route_reflector: Option<types::RouteReflector>,
+    /// Use of several equally good paths at once.
+    #[schemars(extend("x-perouter-default" = "64 paths, relaxed"))]
+    multipath: Option<types::Multipath>,
+    /// How many neighbors may exist because of `listenRange` at a time, all ranges together.
+    #[schemars(range(min = 1, max = 65535), extend("x-perouter-default" = "65535"))]
+    listen_limit: Option<i64>,
+    /// Whether routes are given to the kernel. Without, every next hop counts as usable.
+    #[schemars(extend("x-perouter-default" = "true"))]
     kernel_routes: Option<bool>,
+    /// Directory of sockets and restart state.
+    #[schemars(extend("x-perouter-default" = "/run/perouter"))]
     state_dir: Option<String>,
 }
 
@@ -63,16 +89,29 @@ struct File {
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Extra {
+    /// How the neighbor is called in views and logs; unique.
+    #[schemars(extend("x-perouter-default" = "its address, interface or range"))]
     name: Option<String>,
+    /// Which routes pass. `fabric`: gets the hosts' and our own, never another fabric neighbor's. `host`: gets the
+    /// fabric's and our own. `peer`: everything to and from everybody.
+    #[schemars(extend("x-perouter-default" = "peer"))]
     role: Option<FileRole>,
+    /// Offer IPv4 routes with IPv6 next hops (RFC 8950).
+    #[schemars(extend("x-perouter-default" = "on for IPv4 over IPv6 sessions"))]
     extended_next_hop: Option<bool>,
+    /// Our address to connect from.
+    #[schemars(extend("x-perouter-default" = "the kernel's choice"))]
+    local_address: Option<String>,
 }
 
 #[derive(Deserialize, JsonSchema, Clone, Copy)]
 #[serde(rename_all = "lowercase")]
 enum FileRole {
+    /// The fabric.
     Fabric,
+    /// A speaker on this node.
     Host,
+    /// An ordinary neighbor.
     Peer,
 }
 
@@ -85,7 +124,9 @@ static SCHEMA: LazyLock<Json> = LazyLock::new(|| {
         if let (Some(own), Some(extra)) = (own, extra.get("properties").and_then(Json::as_object)) {
             own.extend(extra.clone());
             // The cap of 16384 is the cluster API's, not BGP's.
-            own.insert("port".into(), json!({ "type": "integer", "minimum": 0, "maximum": 65535 }));
+            if let Some(port) = own.get_mut("port") {
+                port["maximum"] = json!(65535);
+            }
         }
     }
     // `[ipv4unicast]` is enough here.
@@ -110,15 +151,17 @@ pub fn load(path: &Path) -> Result<Speak, ConfigError> {
         }
     };
     let checked = schema::check(&SCHEMA, document, "").map_err(|problems| node::all(path, problems))?;
+    let warnings = idle::remarks(&SCHEMA, &checked.json, "");
     let file: File = serde_json::from_value(checked.json).map_err(|error| node::at(path, 0, &error.to_string()))?;
-    let mut reading = Reading { path, lines: &checked.lines, problems: Vec::new(), warnings: Vec::new() };
+    let mut reading =
+        Reading { path, lines: &checked.lines, problems: Vec::new(), warnings, secrets: Secrets::default() };
     let (intent, listen) = reading.file(&file);
-    let Reading { problems, warnings, .. } = reading;
+    let Reading { problems, warnings, secrets, .. } = reading;
     if !problems.is_empty() {
         return Err(node::all(path, problems));
     }
     let state_dir = file.state_dir.unwrap_or_else(|| DEFAULT_STATE_DIR.into()).into();
-    Ok(Speak { intent, listen, state_dir, warnings })
+    Ok(Speak { intent, listen, state_dir, warnings, secret_files: secrets.files })
 }
 
 struct Reading<'a> {
@@ -126,6 +169,7 @@ struct Reading<'a> {
     lines: &'a Lines,
     problems: Vec<Problem>,
     warnings: Vec<String>,
+    secrets: Secrets,
 }
 
 impl Reading<'_> {
@@ -144,26 +188,22 @@ impl Reading<'_> {
             }
         };
         let listen = self.listen(file.listen.as_deref());
-        let peers = self.peers(file);
         let networks = self.networks(&file.networks);
-        let seconds = |value: i64| Duration::from_secs(u64::try_from(value).unwrap_or_default());
-        let intent = Intent {
-            unnumbered: BTreeMap::new(),
-            host_routes: None,
-            ranges: Vec::new(),
-            listen_limit: 65_535,
+        let mut intent = Intent {
             asn: file.asn,
             router_id,
-            peers,
+            peers: BTreeMap::new(),
+            unnumbered: BTreeMap::new(),
+            ranges: Vec::new(),
+            listen_limit: file.listen_limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(LISTEN_LIMIT),
             networks,
-            graceful_restart: file.graceful_restart.as_ref().map(|times| GracefulRestart {
-                restart_time: seconds(times.restart_time_seconds),
-                stale_time: seconds(times.stale_path_time_seconds),
-            }),
-            multipath: Multipath::default(),
-            cluster_id: None,
+            graceful_restart: file.graceful_restart.as_ref().map(options::graceful_restart),
+            multipath: options::multipath(file.multipath.as_ref()),
+            host_routes: None,
+            cluster_id: file.route_reflector.as_ref().and_then(|reflector| reflector.cluster_id.parse().ok()),
             fib: file.kernel_routes.unwrap_or(true),
         };
+        self.neighbors(file, &mut intent);
         (intent, listen)
     }
 
@@ -189,56 +229,50 @@ impl Reading<'_> {
         let mut networks = BTreeSet::new();
         for (index, text) in written.iter().enumerate() {
             let field = format!("networks[{index}]");
-            match text.parse::<IpNet>() {
-                Ok(prefix) if prefix.trunc() != prefix => {
-                    let message =
-                        format!("{text} has host bits set: write {} or {}", prefix.trunc(), IpNet::from(prefix.addr()));
-                    self.problem(&field, message);
-                }
-                Ok(prefix) => {
-                    networks.insert(Network { prefix, while_link_up: None });
-                }
-                Err(_) => self.problem(&field, format!("got \"{text}\": write address/length, such as 192.0.2.0/24")),
+            match options::network(text) {
+                Ok(prefix) => drop(networks.insert(Network { prefix, while_link_up: None })),
+                Err(message) => self.problem(&field, message),
             }
         }
         networks.into_iter().collect()
     }
 
-    fn peers(&mut self, file: &File) -> BTreeMap<IpAddr, PeerIntent> {
+    fn neighbors(&mut self, file: &File, intent: &mut Intent) {
         let around = Surroundings {
             asn: file.asn,
             graceful_restart: file.graceful_restart.is_some(),
+            reflects: file.route_reflector.is_some(),
             extra_families: Vec::new(),
+            links: None,
         };
         let longest_retry = file.connect_retry_seconds.map(|seconds| Duration::from_secs(seconds.into()));
-        let mut peers = BTreeMap::new();
         let mut names = BTreeSet::new();
         for (index, written) in file.neighbors.iter().enumerate() {
-            let Some((address, mut peer)) = self.peer(index, written, &around) else {
+            let field = |name: &str| match name {
+                "" => format!("neighbors[{index}]"),
+                name => format!("neighbors[{index}].{name}"),
+            };
+            let Some(mut built) = self.neighbor(&field, written, &around) else {
                 continue;
             };
             if let Some(longest) = longest_retry {
-                peer.connect_retry = peer.connect_retry.min(longest);
+                built.peer.connect_retry = built.peer.connect_retry.min(longest);
             }
-            if !names.insert(peer.name.clone()) {
-                let message = format!("\"{}\" is taken by another neighbor: choose another name", peer.name);
-                self.problem(&format!("neighbors[{index}].name"), message);
+            if !names.insert(built.peer.name.clone()) {
+                let message = format!("\"{}\" is taken by another neighbor: choose another name", built.peer.name);
+                self.problem(&field("name"), message);
             }
-            if peers.insert(address, peer).is_some() {
-                let message = format!("duplicate neighbor address: duplicate entry {address}");
-                self.problem(&format!("neighbors[{index}].address"), message);
+            if let Some((name, message)) = clash(&built.place, intent) {
+                self.problem(&field(name), message);
             }
+            let remarks = built.add_to(intent);
+            self.warnings.extend(remarks.into_iter().map(|(name, message)| format!("{}: {message}", field(&name))));
         }
-        peers
     }
 
-    fn peer(&mut self, index: usize, written: &Json, around: &Surroundings) -> Option<(IpAddr, PeerIntent)> {
-        let field = |name: &str| match name {
-            "" => format!("neighbors[{index}]"),
-            name => format!("neighbors[{index}].{name}"),
-        };
+    fn neighbor(&mut self, field: &dyn Fn(&str) -> String, written: &Json, around: &Surroundings) -> Option<Built> {
         let mut written = written.clone();
-        if let Err(message) = secret::read(&mut written, self.path) {
+        if let Err(message) = self.secrets.read(&mut written, &field(""), self.path) {
             self.problem(&field("passwordFile"), message);
             return None;
         }
@@ -258,26 +292,67 @@ impl Reading<'_> {
             Some(FileRole::Host) => Role::Host,
             Some(FileRole::Peer) | None => Role::Peer,
         };
-        match session::build(&neighbor, extra.name.as_deref(), role, around) {
-            Built::Peer(address, mut peer, remarks) => {
-                if let Some(wanted) = extra.extended_next_hop {
-                    peer.extended_next_hop = wanted;
-                }
-                let remarks = remarks.into_iter().map(|(name, message)| format!("{}: {message}", field(name)));
-                self.warnings.extend(remarks);
-                Some((address, *peer))
-            }
-            Built::NotServed((name, message)) => {
+        let unreadable = self.secrets.unreadable.get(&field("")).map(String::as_str);
+        let mut built = match session::build(&neighbor, extra.name.as_deref(), role, unreadable, around) {
+            Ok(built) => built,
+            Err(Trouble::LeftOut((name, message))) => {
                 // Nobody looks at verdicts of a speaker: what it cannot do is an error.
-                let message = message.split(": this neighbor is left out").next().unwrap_or_default();
-                self.problem(&field(name), format!("{message}: remove this neighbor, or give it what is served"));
-                None
+                let message = message.split(session::LEFT_OUT).next().unwrap_or_default();
+                self.problem(&field(&name), format!("{message}: remove this neighbor, or give it what is served"));
+                return None;
             }
-            Built::Invalid((name, message)) => {
-                self.problem(&field(name), message);
-                None
+            Err(Trouble::Invalid((name, message))) => {
+                self.problem(&field(&name), message);
+                return None;
+            }
+        };
+        if let Some(wanted) = extra.extended_next_hop {
+            built.peer.extended_next_hop = wanted;
+        }
+        if let Some(text) = &extra.local_address {
+            match text.parse::<IpAddr>() {
+                Ok(local) => built.peer.local_address = Some(local),
+                Err(_) => {
+                    let message = format!("got \"{text}\": write one of this machine's addresses");
+                    self.problem(&field("localAddress"), message);
+                }
+            }
+            match &built.place {
+                Place::Address(address)
+                    if built.peer.local_address.is_some_and(|local| local.is_ipv4() != address.is_ipv4()) =>
+                {
+                    let message = format!("{text} cannot reach {address}: write an address of the same family");
+                    self.problem(&field("localAddress"), message);
+                }
+                Place::Address(_) => {}
+                Place::Link(_) | Place::Range(_) => {
+                    self.problem(&field("localAddress"), "has a meaning only beside address: remove it");
+                }
             }
         }
+        Some(built)
+    }
+}
+
+/// The neighbour that already is at this place.
+fn clash(place: &Place, intent: &Intent) -> Option<(&'static str, String)> {
+    match place {
+        Place::Address(address) => intent
+            .peers
+            .contains_key(address)
+            .then(|| ("address", format!("duplicate neighbor address: duplicate entry {address}"))),
+        Place::Link(link) => intent.unnumbered.contains_key(link).then(|| {
+            let message = format!(
+                "duplicate neighbor interface names, only one peer is allowed per interface: duplicate entry {link}"
+            );
+            ("interface", message)
+        }),
+        Place::Range(range) => intent
+            .ranges
+            .iter()
+            .map(|other| other.prefix)
+            .find(|other| other.contains(range) || range.contains(other))
+            .map(|other| ("listenRange", format!("listenRange {other} overlaps with listenRange {range}"))),
     }
 }
 

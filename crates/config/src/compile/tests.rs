@@ -1,7 +1,13 @@
 use serde_json::{Value as Json, json};
 
+use std::net::IpAddr;
+
+use engine::intent::{PeerIntent, RemoteAs, Ttl};
+
 use super::*;
-use crate::types::{L3PassthroughSpec, UnderlaySpec};
+use crate::files::Secrets;
+use crate::types::{L3PassthroughSpec, LabelSelector, UnderlaySpec};
+use crate::verdict::{ObjectRef, Outcome, Source};
 
 mod choice;
 mod sessions;
@@ -14,6 +20,7 @@ fn object<T: serde::de::DeserializeOwned>(kind: &str, name: &str, spec: Json) ->
         spec: serde_json::from_value(spec).unwrap(),
         warnings: Vec::new(),
         lines: BTreeMap::new(),
+        secrets: Secrets::default(),
     }
 }
 

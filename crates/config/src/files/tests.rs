@@ -3,7 +3,7 @@ use std::fs;
 use proptest::prelude::*;
 
 use super::*;
-use crate::compile::compile;
+use crate::compile::{Compiled, compile};
 
 struct Dir(tempfile::TempDir);
 
@@ -208,7 +208,7 @@ fn unknown_fields_are_errors_with_a_suggestion() {
     assert!(message.starts_with("unknown field \"underlay\": did you mean \"underlays\"?"), "{message}");
     let (_, _, message) = complaint(&GOOD.replace("{asn: 64512,", "{asn: 64512, colour: red,"));
     assert!(
-        message.starts_with("unknown field \"colour\": remove it; known here are address, addressFamilies, "),
+        message.starts_with("unknown field \"colour\": remove it; known here are addPath, address, addressFamilies, "),
         "{message}"
     );
 }
@@ -411,15 +411,68 @@ fn case_056_059_and_061_rules_of_host_sessions() {
     assert!(refused("hostASN: 1").contains("localCIDR is required"));
 }
 
+const KEYS_IN_FILES: &str = "underlays:
+  - asn: 64514
+    interfaces:
+      - {type: NetworkDevice, networkDevice: {interfaceName: eth1}}
+    neighbors:
+      - {asn: 64512, address: 192.168.11.2, passwordFile: key}
+      - {asn: 64512, address: 192.168.11.3}
+bgppassthrough:
+  hostSession: {asn: 64514, hostASN: 64515, localCIDR: {ipv4: 192.169.10.0/24}, passwordFile: host.key}
+";
+
+fn peers(compiled: &Compiled) -> Vec<String> {
+    compiled.intent.iter().flat_map(|intent| intent.peers.keys()).map(ToString::to_string).collect()
+}
+
 #[test]
-fn a_key_file_becomes_the_password_and_a_missing_one_is_named() {
-    let text = GOOD.replace("{asn: 64512,", "{asn: 64512, passwordFile: key,");
-    let dir = Dir::with(&[("openpe_a.yaml", &text), ("key", "s3cret\n")]);
-    let loaded = dir.load();
-    assert_eq!(loaded.objects.underlays[0].spec.neighbors[0].password.as_deref(), Some("s3cret"));
-    let (line, field, message) = complaint(&text);
+fn key_files_become_passwords_and_are_listed() {
+    let dir = Dir::with(&[("openpe_a.yaml", KEYS_IN_FILES), ("key", "s3cret\n"), ("host.key", "h0st")]);
+    let compiled = compile(&dir.load().objects, &Node::new("n", 0));
+    assert!(compiled.verdicts.iter().all(|verdict| verdict.outcome == Outcome::Applied { warnings: vec![] }));
+    assert_eq!(compiled.secret_files, [dir.0.path().join("host.key"), dir.0.path().join("key")]);
+    let intent = compiled.intent.unwrap();
+    let key = |at: &str| intent.peers[&at.parse().unwrap()].password.as_ref().map(|key| key.0.as_str());
+    assert_eq!([key("192.168.11.2"), key("192.168.11.3"), key("192.169.10.2")], [Some("s3cret"), None, Some("h0st")]);
+    assert_eq!(intent.ranges[0].peer.password.as_ref().map(|key| key.0.as_str()), Some("h0st"));
+}
+
+/// design.md 6.1: a session whose key cannot be read is left out, and never tried without its key.
+#[test]
+fn an_unreadable_key_leaves_out_its_session_only_and_the_file_stays_listed() {
+    let dir = Dir::with(&[("openpe_a.yaml", KEYS_IN_FILES), ("host.key", "h0st")]);
+    let compiled = compile(&dir.load().objects, &Node::new("n", 0));
+    assert_eq!(peers(&compiled), ["192.168.11.3", "192.169.10.2"]);
+    let Outcome::Applied { warnings } = &compiled.verdicts[0].outcome else { panic!("{:#?}", compiled.verdicts) };
+    let wanted = format!(
+        "spec.neighbors[0].passwordFile: cannot read the key from {}: No such file or directory (os error 2): \
+         this neighbor is left out, the others are not concerned",
+        dir.0.path().join("key").display()
+    );
+    assert_eq!(*warnings, [wanted]);
+    assert!(compiled.secret_files.contains(&dir.0.path().join("key")), "it may appear");
+
+    let dir = Dir::with(&[("openpe_a.yaml", KEYS_IN_FILES), ("key", "a b"), ("host.key", "\n")]);
+    let compiled = compile(&dir.load().objects, &Node::new("n", 0));
+    assert_eq!(peers(&compiled), ["192.168.11.3"]);
+    assert!(compiled.intent.as_ref().is_some_and(|intent| intent.ranges.is_empty() && intent.networks.len() == 1));
+    assert!(compiled.host.as_ref().is_some_and(|host| host.veth.is_some()), "the veth pair stays");
+    let sentences: Vec<_> = compiled.verdicts.iter().map(ToString::to_string).collect();
+    assert!(sentences[0].contains("cannot be used: password must not be empty and must not contain whitespace"));
+    assert!(sentences[1].contains("spec.hostSession.passwordFile: "), "{sentences:#?}");
+    assert!(
+        sentences[1]
+            .ends_with("is empty: put the key into it: there is no session with the host, everything else works")
+    );
+}
+
+#[test]
+fn a_key_written_twice_is_an_error() {
+    let (line, field, message) =
+        complaint(&GOOD.replace("{asn: 64512,", "{asn: 64512, password: x, passwordFile: key,"));
     assert_eq!((line, field.as_str()), (6, "spec.neighbors[0].passwordFile"));
-    assert!(message.starts_with("cannot read the key from "), "{message}");
+    assert_eq!(message, "password and passwordFile cannot be set together: remove one");
 }
 
 /// What a cluster gets is what files are held against.
@@ -442,7 +495,8 @@ fn the_custom_resource_definitions_carry_the_rules() {
     ] {
         assert!(text.contains(wanted), "{wanted}\n{text}");
     }
-    assert!(!text.contains("passwordFile"), "belongs to files only");
+    assert!(!text.contains("\"passwordFile\":"), "belongs to files only");
+    assert!(!text.contains("x-perouter"), "marks are ours, the API server would refuse them");
 }
 
 /// Case 55: a field that a cluster prunes does not keep an object from being read.

@@ -1,7 +1,7 @@
 use std::fs;
 
-use engine::Family;
-use engine::intent::{RemoteAs, Secret, Ttl};
+use engine::intent::{PeerIntent, RemoteAs, Secret, Ttl};
+use engine::{Family, FamilySet};
 
 use super::*;
 
@@ -95,7 +95,7 @@ fn kernel_routes_can_be_off_and_a_host_in_our_as_is_a_client() {
     let intent = load_text(&text).unwrap().intent;
     assert!(!intent.fib);
     let peer = intent.peers.values().next().unwrap();
-    assert!(peer.reflector_client && peer.next_hop_self);
+    assert_eq!((peer.reflector_client, peer.next_hop_self), (FamilySet::only(Family::Ipv4Unicast), true));
 }
 
 #[test]
@@ -136,13 +136,30 @@ fn errors_name_file_line_field_value_and_remedy() {
         ),
         (&with_neighbor("{address: 192.0.2.1}"), "/speak.yaml:4: neighbors[0]: either ASN or Type must be set"),
         (
-            &with_neighbor("{listenRange: 10.0.0.0/8, type: External}"),
-            "neighbors[0].listenRange: listen ranges (10.0.0.0/8) are not served by this version",
+            &with_neighbor("{listenRange: 10.0.0.0/8, asn: 1}\n  - {listenRange: 10.1.0.0/16, asn: 2}"),
+            "/speak.yaml:5: neighbors[1].listenRange: listenRange 10.0.0.0/8 overlaps with listenRange 10.1.0.0/16",
         ),
         (
-            &with_neighbor("{interface: eth1, type: External}"),
-            "neighbors[0].interface: unnumbered neighbors (interface eth1) are not served by this version",
+            &with_neighbor("{interface: eth1, asn: 1}\n  - {interface: eth1, asn: 2, name: b}"),
+            "neighbors[1].interface: duplicate neighbor interface names, only one peer is allowed per interface",
         ),
+        (
+            &with_neighbor("{address: 192.0.2.1, asn: 1, localAddress: \"2001:db8::1\"}"),
+            "neighbors[0].localAddress: 2001:db8::1 cannot reach 192.0.2.1: write an address of the same family",
+        ),
+        (
+            &with_neighbor("{interface: eth1, asn: 1, localAddress: 192.0.2.2}"),
+            "neighbors[0].localAddress: has a meaning only beside address: remove it",
+        ),
+        (
+            &with_neighbor("{address: 192.0.2.1, asn: 1, passwordSecret: s}"),
+            "neighbors[0].passwordSecret: the Secret \"s\" cannot be read from files, use passwordFile: remove this",
+        ),
+        (
+            &with_neighbor("{address: 192.0.2.1, asn: 1, allowedPrefixes: [{prefix: 10.0.0.1/8}]}"),
+            "neighbors[0].allowedPrefixes[0].prefix: 10.0.0.1/8 has host bits set: write 10.0.0.0/8 or 10.0.0.1/32",
+        ),
+        (&format!("hostRoutes: {{}}\n{head}"), "unknown field \"hostRoutes\""),
         (
             &with_neighbor("{address: 192.0.2.1, asn: 1, passwordFile: nokey}"),
             "neighbors[0].passwordFile: cannot read the key from /nokey",

@@ -2,7 +2,12 @@
 //!
 //! One definition serves files and Kubernetes. kube's derive makes custom resource definitions of these structs, and
 //! `schema` holds files against the very same schema and CEL rules. Structs hold text (a CIDR is a `String` here);
-//! `compile` gives it meaning. What this version parses but does not serve is named in `compile`'s warnings.
+//! `compile` gives it meaning.
+//!
+//! Doc comments are what users read: the schema's descriptions and `docs/configuration.md` are made of them. Fields
+//! carry marks beside, which custom resource definitions leave out: `x-perouter-ours` (unknown to upstream),
+//! `x-perouter-default` (what holds when unset, where the schema gives no default) and `x-perouter-idle` (accepted, but
+//! without effect in this version; the sentence goes into the object's verdict).
 
 // kube's derive makes a `pub` copy of each struct inside a function.
 #![allow(unreachable_pub)]
@@ -12,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 mod neighbor;
 mod passthrough;
+mod policy;
 mod selector;
 mod underlay;
 
@@ -19,11 +25,12 @@ pub use neighbor::{
     AddressFamily, AddressFamilyKind, AddressFamilyProperty, AddressFamilyPropertyKind, Bfd, BfdMode, EbgpMultiHop,
     Neighbor, NeighborProperty, NeighborPropertyKind, PeerType,
 };
-pub use passthrough::{HostSession, L3Passthrough, L3PassthroughSpec, LocalCidr};
+pub use passthrough::{HostRoutes, HostSession, L3Passthrough, L3PassthroughSpec, LocalCidr};
+pub use policy::{AddPath, BgpRole, LimitAction, MaxPrefixes, PrefixRule, TtlSecurity, UnicastFamily};
 pub use selector::{BadOperator, LabelSelector, Requirement};
 pub use underlay::{
-    CniDevice, CniKind, EncapBehavior, GracefulRestart, InterfaceKind, Locator, NetworkDevice, RouteReflector, Srv6,
-    TunnelEndpoint, Underlay, UnderlayInterface, UnderlaySpec,
+    CniDevice, CniKind, EncapBehavior, GracefulRestart, InterfaceKind, Locator, Multipath, NetworkDevice,
+    RouteReflector, Srv6, TunnelEndpoint, Underlay, UnderlayInterface, UnderlaySpec,
 };
 
 /// Upstream's status of these kinds: nothing is ever written there.

@@ -4,6 +4,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{AddPath, BgpRole, MaxPrefixes, PrefixRule, TtlSecurity};
+
 /// A BGP neighbour.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -37,21 +39,26 @@ use serde::{Deserialize, Serialize};
     validation = Rule::new(
         "!has(self.address) || !isIP(self.address) || ip(self.address).family() == 6 || !has(self.addressFamilies) || !self.addressFamilies.exists(f, f.type == 'ipv4vpn' || f.type == 'ipv6vpn')"
     ).message("ipv4vpn and ipv6vpn address families require an IPv6 neighbor address"),
+    validation = Rule::new("!has(self.ttlSecurity) || !has(self.properties) || !self.properties.exists(p, p.type == 'ebgpMultiHop')")
+        .message("ttlSecurity and ebgpMultiHop cannot be set together: write the distance as ttlSecurity.hops"),
 )]
 pub struct Neighbor {
-    /// Its AS number. Exactly one of `asn` and `type` is set.
+    /// The neighbour's AS number. Exactly one of `asn` and `type` is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 4_294_967_295_i64))]
     pub asn: Option<i64>,
-    /// `External`: any AS but ours; `Internal`: ours.
+    /// The neighbour's AS by relation. `External`: any AS but ours; `Internal`: ours.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub peer_type: Option<PeerType>,
-    /// Its address. Exactly one of `address`, `interface` and `listenRange` is set.
+    /// The neighbour's address, IPv4 or IPv6, not link-local. Exactly one of `address`, `interface` and `listenRange`
+    /// is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 39))]
     #[x_kube(validation = Rule::new("isIP(self)").message("Address must be a valid IPv4 or IPv6 address"))]
     pub address: Option<String>,
-    /// The link behind which an unnumbered neighbour is found.
+    /// The interface behind which the neighbour is found (unnumbered): the router advertises itself there, listens for
+    /// the other side's advertisements and connects to its link-local address. Must be one of the Underlay's
+    /// interfaces. IPv4 routes then have IPv6 next hops (RFC 8950).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 15))]
     #[x_kube(
@@ -59,7 +66,8 @@ pub struct Neighbor {
         validation = Rule::new("self != '.' && self != '..'").message("Interface cannot be . or ..")
     )]
     pub interface: Option<String>,
-    /// Accept sessions from any address of this range.
+    /// Accepts a session from any address of this CIDR. The router never connects to these neighbours. Ranges must not
+    /// overlap; a neighbour with an `address` of its own keeps its own settings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 43))]
     #[x_kube(
@@ -68,38 +76,76 @@ pub struct Neighbor {
             .message("listenRange must not be an IPv6 link-local range")
     )]
     pub listen_range: Option<String>,
-    /// TCP port to dial; 179 when unset or 0.
+    /// The TCP port to connect to. 0 is the same as unset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 16384))]
+    #[schemars(range(min = 0, max = 16384), extend("x-perouter-default" = "179"))]
     pub port: Option<i32>,
-    /// TCP-MD5 key (RFC 2385), without whitespace, at most 80 bytes.
+    /// TCP-MD5 key (RFC 2385): text without whitespace, at most 80 bytes. Holds for every neighbour of a range.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128), regex(pattern = r"^\S+$"))]
     pub password: Option<String>,
-    /// Secret that holds the TCP-MD5 key under `password`.
+    /// Name of the Secret that holds the TCP-MD5 key under `password`. In files: `passwordFile`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password_secret: Option<String>,
-    /// Proposed hold time in seconds: 0, or at least 3; 180 when unset.
+    /// The hold time that we propose, in seconds: 0 (never expires), or at least 3. Set together with
+    /// `keepaliveTimeSeconds`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-perouter-default" = "180"))]
     pub hold_time_seconds: Option<i64>,
-    /// Keepalive interval in seconds; 60 when unset.
+    /// How often we send a keepalive, in seconds, at most the hold time. A third of the negotiated hold time is used
+    /// when that is shorter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-perouter-default" = "60"))]
     pub keepalive_time_seconds: Option<i64>,
-    /// Longest wait between two attempts to connect, in seconds; 120 when unset, 5 with graceful restart.
+    /// Longest wait between two attempts to connect, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 65535))]
+    #[schemars(range(min = 1, max = 65535), extend("x-perouter-default" = "120; 5 with graceful restart"))]
     pub connect_time_seconds: Option<i64>,
-    /// More about the session.
+    /// More about the session: `ebgpMultiHop` for an external neighbour that is not directly connected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub properties: Option<Vec<NeighborProperty>>,
-    /// Bidirectional forwarding detection (RFC 5880); off when unset.
+    /// Bidirectional forwarding detection (RFC 5880). Present but empty is on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-perouter-default" = "off",
+        "x-perouter-idle" = "BFD is not active in this version: the session relies on its hold time"))]
     pub bfd: Option<Bfd>,
-    /// What is exchanged; follows from the neighbour's address and the passthrough when unset.
+    /// What is exchanged. A list replaces the default, which is the family of the neighbour's address or range (IPv4
+    /// unicast for an `interface`) and the families of the passthrough's `localCIDR`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 4), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    #[schemars(length(max = 4), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"],
+        "x-perouter-default" = "follows from address and passthrough"))]
     pub address_families: Option<Vec<AddressFamily>>,
+    /// What the neighbour may announce, both families in one list. Everything when unset; what matches no entry is
+    /// refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256), extend("x-perouter-ours" = true, "x-perouter-default" = "everything"))]
+    pub allowed_prefixes: Option<Vec<PrefixRule>>,
+    /// How many prefixes the neighbour may announce, per family.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"],
+        "x-perouter-ours" = true, "x-perouter-default" = "no limit"))]
+    pub max_prefixes: Option<Vec<MaxPrefixes>>,
+    /// Accepts only packets that came over few hops (RFC 5082), so that nobody far away can reach the session. The
+    /// neighbour must send with TTL 255, that is, have the same option. Present but empty is one hop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-perouter-ours" = true, "x-perouter-default" = "off"))]
+    pub ttl_security: Option<TtlSecurity>,
+    /// Refuses routes of an external neighbour whose path does not begin with its own AS. Switch it off for a route
+    /// server, which leaves its AS out.
+    #[serde(default, rename = "enforceFirstAS", skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-perouter-ours" = true, "x-perouter-default" = "true"))]
+    pub enforce_first_as: Option<bool>,
+    /// What we are to the neighbour (RFC 9234).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-perouter-ours" = true,
+        "x-perouter-idle" = "BGP roles are not active in this version: routes are exchanged as without one"))]
+    pub bgp_role: Option<BgpRole>,
+    /// Several paths per prefix (RFC 7911).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-perouter-ours" = true, "x-perouter-default" = "off",
+        "x-perouter-idle" = "several paths per prefix are not exchanged by this version: only the best path is"))]
+    pub add_path: Option<AddPath>,
 }
 
 /// A peer's AS by relation.

@@ -28,39 +28,56 @@ use super::{EmptyStatus, LabelSelector, Neighbor, any_object};
     ).message("routeReflector.clusterID must be outside the routerIDCIDR range"),
 )]
 pub struct UnderlaySpec {
-    /// Nodes that this is for; every node when unset.
+    /// The nodes that this is for; every node when unset or empty. Has no effect in a static file of the list form,
+    /// which is for the node that it lies on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_selector: Option<LabelSelector>,
     /// The router's AS number.
     #[schemars(range(min = 1, max = 4_294_967_295_i64))]
     pub asn: i64,
-    /// The router id is host number node index + 1 of this CIDR.
+    /// Where router ids come from: the router's id is host number node index + 1 of this IPv4 CIDR.
     #[serde(default = "default_router_id_cidr", rename = "routerIDCIDR")]
     pub router_id_cidr: String,
-    /// The fabric's routers.
+    /// The fabric's routers that we talk BGP to.
     #[schemars(length(min = 1, max = 128), extend("x-kubernetes-list-type" = "atomic"))]
     pub neighbors: Vec<Neighbor>,
-    /// The interfaces that the router takes.
+    /// The interfaces that the router takes into its namespace, all of the same type.
     #[schemars(length(min = 1), extend("x-kubernetes-list-type" = "atomic"))]
     #[x_kube(validation = Rule::new("self.all(i, i.type == self[0].type)")
         .message("all interfaces must be of the same type, mixing NetworkDevice and CNIDevice is not supported"))]
     pub interfaces: Vec<UnderlayInterface>,
-    /// Addresses of tunnel ends, for overlays.
+    /// Addresses of tunnel ends, for overlays. Their families are offered to neighbours that list none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-perouter-idle" =
+        "is for overlays, which perouter does not serve: no address is set up, only its families are offered to neighbors"))]
     pub tunnel_endpoint: Option<TunnelEndpoint>,
-    /// Graceful restart (RFC 4724); off when unset, on when present, also when empty.
+    /// Graceful restart (RFC 4724): on when present, also when empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-perouter-default" = "off",
+        "x-perouter-idle" = "graceful restart is not active in this version: a restart of the router withdraws its routes"))]
     pub graceful_restart: Option<GracefulRestart>,
-    /// Route reflection (RFC 4456).
+    /// Route reflection (RFC 4456): on when present, also when empty. Routes are passed on between internal
+    /// neighbours of which at least one has the property `routeReflectorClient` in that family.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-perouter-default" = "off"))]
     pub route_reflector: Option<RouteReflector>,
     /// IS-IS, for L3VPN.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "any_object")]
+    #[schemars(schema_with = "any_object", extend("x-perouter-idle" =
+        "is for overlays, which perouter does not serve: it has no effect"))]
     pub isis: Option<serde_json::Value>,
     /// SRv6, for L3VPN.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-perouter-idle" = "is for overlays, which perouter does not serve: it has no effect"))]
     pub srv6: Option<Srv6>,
+    /// Use of several equally good paths at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-perouter-ours" = true, "x-perouter-default" = "64 paths, relaxed"))]
+    pub multipath: Option<Multipath>,
+    /// How many neighbours may exist because of `listenRange` at a time, all ranges together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535), extend("x-perouter-ours" = true, "x-perouter-default" = "65535"))]
+    pub listen_limit: Option<i64>,
 }
 
 fn default_router_id_cidr() -> String {
@@ -85,6 +102,8 @@ pub struct UnderlayInterface {
     pub network_device: Option<NetworkDevice>,
     /// A link that a CNI plugin makes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-perouter-idle" =
+        "CNI devices are not served by this version: the link is not made; use a NetworkDevice"))]
     pub cni_device: Option<CniDevice>,
 }
 
@@ -155,6 +174,28 @@ pub struct TunnelEndpoint {
             .message("at most one IPv6 CIDR is allowed")
     )]
     pub cidrs: Option<Vec<String>>,
+}
+
+/// Use of several equally good paths at once.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Multipath {
+    /// The most paths that a route uses at once; 1 switches multipath off.
+    #[serde(default = "default_max_paths")]
+    #[schemars(range(min = 1, max = 64))]
+    pub max_paths: i32,
+    /// Whether paths through different neighbouring ASes count as equally good when they are equally long, as those of
+    /// two top-of-rack switches with an AS of their own are.
+    #[serde(default = "default_relax")]
+    pub relax: bool,
+}
+
+fn default_max_paths() -> i32 {
+    64
+}
+
+fn default_relax() -> bool {
+    true
 }
 
 /// Graceful restart.

@@ -1,5 +1,6 @@
 //! Cases 76 to 97: what upstream renders as text, read as intent.
 
+use engine::FamilySet;
 use engine::intent::Secret;
 
 use super::*;
@@ -36,7 +37,7 @@ fn case_076_and_093_dual_stack_passthrough() {
     assert_eq!((fabric.role, fabric.remote_as), (Role::Fabric, RemoteAs::Number(65001)));
     assert_eq!(fabric.families, Family::ALL);
     assert_eq!((fabric.allow_own_as, fabric.ttl, fabric.port), (3, Ttl::Direct, 179));
-    assert_eq!((fabric.extended_next_hop, fabric.reflector_client), (false, false));
+    assert_eq!((fabric.extended_next_hop, fabric.reflector_client), (false, FamilySet::default()));
     let times = [fabric.hold_time, fabric.keepalive, fabric.connect_retry].map(|time| time.as_secs());
     assert_eq!(times, [180, 60, 120]);
 
@@ -45,7 +46,7 @@ fn case_076_and_093_dual_stack_passthrough() {
         assert_eq!((host.role, host.remote_as), (Role::Host, RemoteAs::Number(65001)));
         assert_eq!(host.families, [family]);
         assert_eq!(host.connect_retry.as_secs(), 5);
-        assert_eq!((host.ttl, host.allow_own_as, host.reflector_client), (Ttl::System, 0, false));
+        assert_eq!((host.ttl, host.allow_own_as, host.reflector_client), (Ttl::System, 0, FamilySet::default()));
         assert_eq!(host.link.as_deref(), Some("pt-ns"));
     }
 
@@ -89,8 +90,8 @@ fn case_081_and_093_host_types() {
         let host = &intent.peers[&address("192.168.2.2")];
         (host.remote_as, host.reflector_client)
     };
-    assert_eq!(remote_as("External"), (RemoteAs::External, false));
-    assert_eq!(remote_as("Internal"), (RemoteAs::Internal, true));
+    assert_eq!(remote_as("External"), (RemoteAs::External, FamilySet::default()));
+    assert_eq!(remote_as("Internal"), (RemoteAs::Internal, FamilySet::only(Family::Ipv4Unicast)));
 }
 
 #[test]
@@ -120,8 +121,8 @@ fn case_087_route_reflector() {
         let properties = if with { json!([{ "type": "routeReflectorClient" }]) } else { json!([]) };
         fabric(json!({ "type": "Internal", "addressFamilies": [{ "type": "ipv4unicast", "properties": properties }] }))
     };
-    assert!(client(true).reflector_client);
-    assert!(!client(false).reflector_client);
+    assert_eq!(client(true).reflector_client, FamilySet::only(Family::Ipv4Unicast));
+    assert!(client(false).reflector_client.is_empty());
 }
 
 #[test]
@@ -139,12 +140,12 @@ fn case_094_ibgp_sessions_send_our_next_hop_and_tolerate_no_own_as() {
     assert_eq!((peer.next_hop_self, peer.allow_own_as, peer.ttl), (true, 0, Ttl::System));
     let intent = intent_of(json!({}), json!({ "hostASN": 65000 }));
     let host = &intent.peers[&address("192.168.2.2")];
-    assert_eq!((host.next_hop_self, host.reflector_client), (true, true));
+    assert_eq!((host.next_hop_self, host.reflector_client), (true, FamilySet::only(Family::Ipv4Unicast)));
 }
 
 #[test]
 fn case_097_no_configuration_is_no_router() {
-    let Compiled { intent, host, verdicts } = compiled(vec![], vec![]);
+    let Compiled { intent, host, verdicts, .. } = compiled(vec![], vec![]);
     assert!(intent.is_none() && host.is_none() && verdicts.is_empty());
 }
 
@@ -165,27 +166,35 @@ fn what_this_version_does_not_serve_is_named_and_holds_nothing_back() {
     let fields = json!({
         "neighbors": [
             { "asn": 1, "interface": "eth1" },
-            { "asn": 1, "listenRange": "10.9.0.0/16" },
             { "asn": 1, "address": "192.168.1.9", "passwordSecret": "key" },
             { "asn": 1, "address": "192.168.1.8", "addressFamilies": [{ "type": "evpn" }] },
             { "asn": 1, "address": "192.168.1.7", "addressFamilies": [{ "type": "ipv4unicast" }, { "type": "evpn" }] },
-            { "asn": 1, "address": "192.168.1.6", "bfd": {} },
+            { "asn": 1, "address": "192.168.1.6", "bfd": {}, "bgpRole": "Customer", "addPath": "Both" },
         ],
         "tunnelEndpoint": { "cidrs": ["10.5.0.0/24"] },
-        "isis": {},
+        "isis": { "level": 1 },
+        "srv6": {},
+        "gracefulRestart": {},
     });
-    let compiled = with_session(fields, json!({}));
+    let compiled = with_session(fields, json!({ "bfd": {}, "addPath": "Send", "gracefulRestart": {} }));
     let remarks = sentence(&compiled.verdicts[0]);
     for wanted in [
-        "spec.tunnelEndpoint: ",
-        "spec.isis: ",
-        "spec.neighbors[0].interface: unnumbered neighbors (interface eth1) are not served by this version",
-        "spec.neighbors[1].listenRange: listen ranges (10.9.0.0/16) are not served by this version",
-        "spec.neighbors[2].passwordSecret: the Secret \"key\" is not read by this version",
-        "spec.neighbors[3].addressFamilies: none of evpn is served",
-        "spec.neighbors[4].addressFamilies: evpn is not served",
-        "spec.neighbors[5].bfd: BFD is not active in this version",
+        "spec.tunnelEndpoint: is for overlays",
+        "spec.isis: is for overlays",
+        "spec.srv6: is for overlays",
+        "spec.gracefulRestart: graceful restart is not active in this version",
+        "spec.neighbors[0].interface: eth1 is not among the interfaces that this Underlay takes (eth0): add it there",
+        "spec.neighbors[1].passwordSecret: the Secret \"key\" cannot be read from files, use passwordFile: this neighbor",
+        "spec.neighbors[2].addressFamilies: none of evpn is served",
+        "spec.neighbors[3].addressFamilies: evpn is not served",
+        "spec.neighbors[4].bfd: BFD is not active in this version",
+        "spec.neighbors[4].bgpRole: BGP roles are not active in this version",
+        "spec.neighbors[4].addPath: several paths per prefix are not exchanged by this version",
     ] {
+        assert!(remarks.contains(wanted), "{wanted}\n{remarks}");
+    }
+    let remarks = sentence(&compiled.verdicts[1]);
+    for wanted in ["spec.hostSession.bfd: ", "spec.hostSession.addPath: ", "spec.hostSession.gracefulRestart: "] {
         assert!(remarks.contains(wanted), "{wanted}\n{remarks}");
     }
     let peers: Vec<_> = compiled.intent.unwrap().peers.into_keys().map(|at| at.to_string()).collect();
