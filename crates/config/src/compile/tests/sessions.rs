@@ -179,9 +179,9 @@ fn what_this_version_does_not_serve_is_named_and_holds_nothing_back() {
     let compiled = with_session(fields, json!({ "bfd": {}, "addPath": "Send", "gracefulRestart": {} }));
     let remarks = sentence(&compiled.verdicts[0]);
     for wanted in [
-        "spec.tunnelEndpoint: is for overlays",
-        "spec.isis: is for overlays",
-        "spec.srv6: is for overlays",
+        "spec.tunnelEndpoint: it is for overlays",
+        "spec.isis: it is for overlays",
+        "spec.srv6: it is for overlays",
         "spec.gracefulRestart: graceful restart is not active in this version",
         "spec.neighbors[0].interface: eth1 is not among the interfaces that this Underlay takes (eth0): add it there",
         "spec.neighbors[1].passwordSecret: the Secret \"key\" cannot be read from files, use passwordFile: this neighbor",
