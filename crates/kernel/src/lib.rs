@@ -9,11 +9,11 @@
 //! a namespace only to open a socket or a file, and ends there ([`netns::Namespace::run`]): no thread of a pool is
 //! ever in a foreign namespace.
 
-mod errno;
 pub mod advertise;
+mod errno;
 pub mod fib;
-pub mod host_table;
 pub mod host;
+pub mod host_table;
 mod link;
 pub mod monitor;
 mod netlink;

@@ -28,8 +28,12 @@ pub(crate) struct Link {
     pub(crate) flags: u32,
     pub(crate) mtu: u32,
     pub(crate) operstate: u8,
+    /// Its Ethernet address.
+    pub(crate) hardware: Option<[u8; 6]>,
     pub(crate) kind: String,
     pub(crate) group: u32,
+    /// How often the carrier came or went.
+    pub(crate) carrier_changes: u32,
     /// Index of the other end of a veth, in the namespace `peer_nsid`.
     pub(crate) peer: Option<u32>,
     /// Number, local to the link's namespace, of the namespace of the other end; `None` is the same one.
@@ -77,17 +81,21 @@ pub(crate) fn parse(body: &[u8]) -> Option<Link> {
         flags: body.u32_at(8)?,
         mtu: 0,
         operstate: OPERSTATE_UNKNOWN,
+        hardware: None,
         kind: String::new(),
         group: 0,
+        carrier_changes: 0,
         peer: None,
         peer_nsid: None,
     };
     for (kind, value) in attributes(body.tail(16)) {
         match kind {
             IFLA_IFNAME => link.name = value.text(),
+            IFLA_ADDRESS => link.hardware = value.try_into().ok(),
             IFLA_MTU => link.mtu = value.number()?,
             IFLA_OPERSTATE => link.operstate = value.u8_at(0)?,
             IFLA_GROUP => link.group = value.number()?,
+            IFLA_CARRIER_CHANGES => link.carrier_changes = value.number()?,
             IFLA_LINK => link.peer = value.number().filter(|index| *index != 0),
             IFLA_LINK_NETNSID => link.peer_nsid = value.number(),
             IFLA_LINKINFO => {

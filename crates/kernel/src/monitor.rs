@@ -28,7 +28,7 @@ use crate::link::{self, Link};
 use crate::netlink::constants::*;
 use crate::netlink::{Message, Socket, WRITER_PORTS, WRITER_PORTS_MASK};
 use crate::netns::Namespace;
-use crate::route::{self, Exit, Objects, PROTOCOL};
+use crate::route::{self, Exit, Filter, Objects, PROTOCOL};
 
 /// A link with its addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,7 +91,7 @@ pub fn links(ns: &Namespace) -> io::Result<Vec<LinkInfo>> {
 /// several next hops appears once for each.
 pub fn foreign_routes(ns: &Namespace) -> io::Result<Vec<RouteInfo>> {
     let mut socket = ns.socket()?;
-    let mut routes = route::routes(&mut socket, 0)?;
+    let mut routes = route::routes(&mut socket, Filter::MAIN)?;
     routes.retain(|route| route.protocol != PROTOCOL);
     let unresolved = routes.iter().any(|route| route.exits.is_empty() && route.object.is_some());
     let objects = if unresolved { Objects::new(route::next_hops(&mut socket)?) } else { Objects::default() };

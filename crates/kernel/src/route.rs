@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use rustix::io::Errno;
 
 use crate::netlink::constants::*;
-use crate::netlink::{Attributes, Fields, Refusal, Socket, attributes, prefix};
+use crate::netlink::{Attributes, Fields, Refusal, Socket, attributes, family, prefix};
 
 /// The `rtm_protocol` and `nhm_protocol` of everything that we put into the kernel. Free in `linux/rtnetlink.h`
 /// and in iproute2's `rt_protos`, whose daemons end at 192 with gaps; `ip route show proto 168` lists ours.
@@ -18,6 +18,12 @@ pub const PROTOCOL: u8 = 168;
 pub(crate) struct Exit {
     pub(crate) gateway: Option<IpAddr>,
     pub(crate) link: u32,
+}
+
+impl Exit {
+    pub(crate) fn via(gateway: IpAddr, link: u32) -> Self {
+        Self { gateway: Some(gateway), link }
+    }
 }
 
 /// A route.
@@ -121,36 +127,50 @@ pub(crate) fn parse_next_hop(body: &[u8]) -> Option<NextHop> {
     Some(NextHop { id: id?, protocol: body.u8_at(2)?, exit: link.map(|link| Exit { gateway, link }), members })
 }
 
-/// Unicast routes of the main table, of one protocol or (0) of all.
-pub(crate) fn routes(socket: &mut Socket, protocol: u8) -> Result<Vec<Route>, Refusal> {
-    filtered(socket, protocol, None)
+/// Which routes to ask for; the kernel filters, so a large table costs little.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Filter {
+    /// Zero is every table.
+    pub(crate) table: u32,
+    /// Zero is every protocol.
+    pub(crate) protocol: u8,
+    /// Only routes over this link.
+    pub(crate) link: Option<u32>,
 }
 
-/// Unicast routes of the main table over one link. The kernel filters, so a large table costs little.
-pub(crate) fn routes_over(socket: &mut Socket, link: u32) -> Result<Vec<Route>, Refusal> {
-    filtered(socket, 0, Some(link))
+impl Filter {
+    /// Routes of the main table.
+    pub(crate) const MAIN: Self = Self { table: RT_TABLE_MAIN as u32, protocol: 0, link: None };
 }
 
-fn filtered(socket: &mut Socket, protocol: u8, link: Option<u32>) -> Result<Vec<Route>, Refusal> {
+/// Unicast routes that pass a filter.
+pub(crate) fn routes(socket: &mut Socket, filter: Filter) -> Result<Vec<Route>, Refusal> {
+    let mut all = every_kind(socket, filter)?;
+    all.retain(|route| route.kind == RTN_UNICAST);
+    Ok(all)
+}
+
+/// As [`routes`], with black holes and the like.
+pub(crate) fn every_kind(socket: &mut Socket, filter: Filter) -> Result<Vec<Route>, Refusal> {
     let mut all = Vec::new();
     for family in [AF_INET, AF_INET6] {
         let mut header = [0; 12];
         header[0] = family;
-        header[4] = RT_TABLE_MAIN;
-        header[5] = protocol;
+        header[4] = small_table(filter.table);
+        header[5] = filter.protocol;
         // The kernel filters by the header because the socket asks for strict checking; what it lets through
         // (cached exceptions) is sorted out here.
         let wanted = |body: &[u8]| {
             parse(body).filter(|route| {
-                route.table == RT_TABLE_MAIN.into()
-                    && route.kind == RTN_UNICAST
+                (filter.table == 0 || route.table == filter.table)
                     && route.flags & RTM_F_CLONED == 0
-                    && (protocol == 0 || route.protocol == protocol)
+                    && (filter.protocol == 0 || route.protocol == filter.protocol)
             })
         };
         let request = |a: &mut Attributes<'_>| {
             a.raw(&header);
-            if let Some(link) = link {
+            a.u32(RTA_TABLE, filter.table);
+            if let Some(link) = filter.link {
                 a.u32(RTA_OIF, link);
             }
         };
@@ -162,6 +182,23 @@ fn filtered(socket: &mut Socket, protocol: u8, link: Option<u32>) -> Result<Vec<
         }
     }
     Ok(all)
+}
+
+/// Writes what identifies a unicast route of ours but its metric: the header, the destination and the table.
+pub(crate) fn identify(a: &mut Attributes<'_>, prefix: IpNet, table: u32, flags: u32) {
+    let family = family(prefix.addr());
+    let scope = RT_SCOPE_UNIVERSE;
+    a.raw(&[family, prefix.prefix_len(), 0, 0, small_table(table), PROTOCOL, scope, RTN_UNICAST]);
+    a.raw(&flags.to_ne_bytes());
+    a.address(RTA_DST, prefix.network());
+    if small_table(table) == 0 {
+        a.u32(RTA_TABLE, table);
+    }
+}
+
+/// The number of a table where there is room for one byte; zero means that it is told by attribute.
+fn small_table(table: u32) -> u8 {
+    u8::try_from(table).unwrap_or(0)
 }
 
 /// All next-hop objects and groups.

@@ -73,16 +73,23 @@ pub fn listen(ns: &Namespace, address: SocketAddr) -> io::Result<TcpListener> {
     listen_on(ns, address, None)
 }
 
-/// As [`listen`], but hears only what arrives over the link with this name (SO_BINDTODEVICE).
+/// As [`listen`], but hears only what arrives over the link with this name (SO_BINDTODEVICE). It may have the same
+/// address as a listening socket of [`listen`] that was there before it, and is then preferred for what arrives over
+/// its link.
 pub fn listen_on(ns: &Namespace, address: SocketAddr, link: Option<&str>) -> io::Result<TcpListener> {
     let link = link.map(str::to_owned);
     ns.run(move || {
         let socket = new_socket(address, link.as_deref())?;
         socket.set_reuse_address(true)?;
-        // The SYN-ACK is sent by this socket's class, before the accepted one is tuned.
-        set_class(&socket, address.is_ipv6())?;
+        // The SYN-ACK is sent with this socket's class and TTL, before the accepted one is tuned; a peer that asks for
+        // 255 (RFC 5082) would not see a smaller one.
+        mark(&socket, address.is_ipv6(), Some(u8::MAX))?;
+        // The kernel lets a socket that is bound to a link beside one that is not only when both allow it. The latter
+        // allows it after its own bind, so that a second process is still refused.
+        socket.set_reuse_port(link.is_some())?;
         socket.bind(&SockAddr::from(address))?;
         socket.listen(BACKLOG)?;
+        socket.set_reuse_port(true)?;
         Ok(TcpListener::from(socket))
     })?
 }

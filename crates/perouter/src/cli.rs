@@ -13,6 +13,8 @@ pub(crate) const STATE_DIR: &str = "/run/perouter";
 pub(crate) const CONFIG_DIR: &str = "/etc/openperouter/configs";
 /// Default of `--node-config`.
 pub(crate) const NODE_CONFIG: &str = "/etc/openperouter/node-config.yaml";
+/// Default of `--can-start`.
+pub(crate) const CAN_START: &str = "/var/lib/openperouter/can_start.sh";
 /// Default of `--namespace`.
 pub(crate) const NAMESPACE: &str = "perouter";
 
@@ -21,6 +23,7 @@ Examples:
   perouter run                        be the router of this node
   perouter status                     is everything in order? (exit code 0 or 1)
   perouter peers fabric               one session in detail
+  perouter plan --config-dir ./new    what would these files change?
   perouter routes 10.1.2.3            where does this address go, and why?
   perouter -o json status | jq .problems
 
@@ -101,8 +104,17 @@ SIGHUP reads the file again and applies the difference.")]
 Examples:
   perouter validate
   perouter validate openpe_underlay.yaml openpe_passthrough.yaml
+  perouter validate reflector.yaml
   perouter validate --config-dir ./configs --node-config ./node-config.yaml")]
     Validate(ValidateArgs),
+
+    /// What would change in the kernel and in BGP if the files were put in force, without changing anything
+    #[command(after_help = "\
+Examples:
+  perouter plan                            with what the daemon reads; without a daemon, all that would be made
+  perouter plan --config-dir ./new         before the files are copied to where the daemon applies them
+  perouter -o json plan --config-dir ./new | jq .resets")]
+    Plan(PlanArgs),
 
     /// One screen: configuration, host, sessions, routes; exit code 1 when something is not as it should be
     #[command(after_help = "\
@@ -164,6 +176,23 @@ pub(crate) struct RunArgs {
     /// The router's network namespace [default: perouter]
     #[arg(long, value_name = "NAME")]
     pub(crate) namespace: Option<String>,
+    /// Where it exists, this is run until it succeeds, and nothing is touched before
+    #[arg(long, value_name = "PATH", default_value = CAN_START)]
+    pub(crate) can_start: PathBuf,
+}
+
+/// `perouter plan`.
+#[derive(Args, Debug)]
+pub(crate) struct PlanArgs {
+    /// Directory of openpe_*.yaml [default: the daemon's, else /etc/openperouter/configs]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) config_dir: Option<PathBuf>,
+    /// The node's own file [default: the daemon's, else /etc/openperouter/node-config.yaml]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) node_config: Option<PathBuf>,
+    /// The router's network namespace, when no daemon runs
+    #[arg(long, value_name = "NAME", default_value = NAMESPACE)]
+    pub(crate) namespace: String,
 }
 
 /// `perouter validate`.
@@ -175,7 +204,10 @@ pub(crate) struct ValidateArgs {
     /// The node's own file [default: /etc/openperouter/node-config.yaml where it exists]
     #[arg(long, value_name = "FILE")]
     pub(crate) node_config: Option<PathBuf>,
-    /// Files to check instead of a directory
+    /// A file of `perouter speak`, whatever it looks like
+    #[arg(long, value_name = "FILE", conflicts_with = "config_dir")]
+    pub(crate) speak: Vec<PathBuf>,
+    /// Files to check instead of a directory; those of `perouter speak` are known by their shape
     pub(crate) files: Vec<PathBuf>,
 }
 

@@ -10,16 +10,17 @@
 //! | engine owner -> connection writer | at most 2 chunks in flight, pulled by `poll_transmit` | stays coalesced in RIB-Out |
 //! | connection writer -> engine owner | channel of 256 "written" | the writer waits |
 //! | engine owner -> FIB thread | 1 batch in flight | stays coalesced in the engine |
-//! | FIB thread -> engine owner | channel of 8 facts | the thread waits |
+//! | engine owner -> thread of the host's routes | 1 batch in flight, and changes of the table | stays coalesced in the engine |
+//! | FIB thread, thread of the host's routes, finder of neighbours -> engine owner | channel of 8 facts | the thread waits |
 //! | everything -> status | a lock held for a copy | - |
 //!
 //! Tasks: the engine owner ([`crate::speaker`]), one per listener, dial and connection, `watch::follow`, the
 //! admin server, and `run` or `speak` itself, which also keeps the host ([`crate::host`]). Threads: one for the FIB
-//! ([`crate::fib`]), one per watched namespace ([`crate::watch`]), tokio's blocking ones for netlink and files. No
+//! ([`crate::fib`]), one for the host's routes ([`crate::host_routes`]), one that finds unnumbered neighbours, one per watched namespace ([`crate::watch`]), tokio's blocking ones for netlink and files. No
 //! task that owns state waits for an answer from another one; no thread stays in a foreign namespace.
 //!
-//! Start: lock, configuration, namespace, listening sockets, speaker (with links and routes as its first facts),
-//! monitor, admin socket, host, first intent. Stop: engine (NOTIFICATION or, with graceful restart, silence;
+//! Start: lock, node file, admin socket, gate, namespace, listening sockets, monitor, speaker (with links and routes
+//! as its first facts), host, first intent. Stop: engine (NOTIFICATION or, with graceful restart, silence;
 //! bounded to 2 s), admin server and socket file, lock. The kernel's state stays, except for a plain `speak`.
 
 use std::fmt;
@@ -34,6 +35,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::plan::Planner;
 use crate::speaker::SpeakerHandle;
 use crate::speaker::connection::words;
 use crate::status::Status;
@@ -147,9 +149,14 @@ pub(crate) struct Admin {
 
 impl Admin {
     /// Starts it on the state directory's socket.
-    pub(crate) fn start(state: &StateDir, speaker: SpeakerHandle, status: Status) -> Result<Self, RunError> {
+    pub(crate) fn start(
+        state: &StateDir,
+        speaker: SpeakerHandle,
+        status: Status,
+        planner: Option<Planner>,
+    ) -> Result<Self, RunError> {
         let (shutdown, stop) = watch::channel(false);
-        let server = crate::admin::serve(state.listen()?, speaker, status, stop);
+        let server = crate::admin::serve(state.listen()?, speaker, status, planner, stop);
         Ok(Self { shutdown, server, socket: state.socket() })
     }
 
@@ -208,6 +215,16 @@ impl Signals {
             _ = self.terminate.recv() => Wish::Stop,
             _ = self.interrupt.recv() => Wish::Stop,
         }
+    }
+}
+
+/// Every connection is a descriptor, and the usual limit of 1024 is less than a range of peers may need. The system's
+/// own bound stays; without the permission to go there so does the limit.
+pub(crate) fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
+        tracing::debug!(%error, "the limit of open files stays at {:?}", limit.current);
     }
 }
 

@@ -7,10 +7,11 @@
 //! The same loop serves the first start, a reload, a NIC that was plugged in, and a stranger who changes what is
 //! ours; they differ in what is observed, not in what is done.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use engine::Level;
-use kernel::host::{DesiredHost, HostError, Op};
+use kernel::host::{DesiredHost, HostError, Observed, Op};
 use tokio::time::Instant;
 
 use crate::status::Status;
@@ -24,6 +25,9 @@ const LONGEST_RETRY: Duration = Duration::from_secs(30);
 /// the pause between them grows to [`LONGEST_PAUSE`].
 const FIGHT: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// So many times within so long a NIC is taken only when another program gives it back.
+const CLAIMS: usize = 3;
+const CLAIMS_WITHIN: Duration = Duration::from_secs(600);
 /// A look without any cause, because the kernel does not tell of everything (sysctls).
 const AUDIT: Duration = Duration::from_secs(60);
 
@@ -61,6 +65,20 @@ impl Pace {
     }
 }
 
+/// How often each NIC had to be taken. Pure: told the time.
+#[derive(Debug, Default)]
+struct Moves(BTreeMap<String, Vec<Instant>>);
+
+impl Moves {
+    /// A NIC was taken; returns whether somebody keeps taking it back.
+    fn taken(&mut self, nic: &str, now: Instant) -> bool {
+        let times = self.0.entry(nic.to_owned()).or_default();
+        times.retain(|time| now < *time + CLAIMS_WITHIN);
+        times.push(now);
+        times.len() >= CLAIMS
+    }
+}
+
 /// The host side of the router.
 #[derive(Debug)]
 pub(crate) struct Keeper {
@@ -72,6 +90,7 @@ pub(crate) struct Keeper {
     errors: Vec<HostError>,
     /// What deserves a look although it works; for as long as the same host is desired.
     warnings: Vec<String>,
+    moves: Moves,
     pace: Pace,
 }
 
@@ -93,6 +112,7 @@ impl Keeper {
             retry_not_before: None,
             errors: Vec::new(),
             warnings: Vec::new(),
+            moves: Moves::default(),
             pace: Pace::default(),
         }
     }
@@ -145,7 +165,13 @@ impl Keeper {
 
     fn record(&mut self, attempt: Attempt) -> bool {
         let now = Instant::now();
-        let Attempt { steps, errors, warnings } = attempt;
+        let Attempt { steps, errors, mut warnings } = attempt;
+        if let Some(errors) = &errors {
+            let failed = |nic: &&str| errors.iter().any(|error| error.object == *nic);
+            let nics = steps.iter().filter(|step| matches!(step, Op::MoveNic { .. })).map(Op::object);
+            let nics = nics.filter(|nic| !failed(nic));
+            warnings.extend(nics.filter(|nic| self.moves.taken(nic, now)).map(claimed));
+        }
         for warning in warnings {
             if !self.warnings.contains(&warning) {
                 self.status.note(Level::Warn, None, warning.clone());
@@ -186,13 +212,26 @@ fn attempt(desired: &DesiredHost, skip: &[Op]) -> Attempt {
         Err(error) => return Attempt { steps: Vec::new(), errors: Some(vec![error]), warnings: Vec::new() },
     };
     let steps = kernel::host::plan(desired, &observed);
-    let warnings: Vec<String> =
-        desired.nics.iter().filter(|nic| observed.carries_default_route(nic)).map(|nic| cuts_off(nic)).collect();
+    let warnings = warnings(desired, &observed);
     if !steps.is_empty() && steps == skip {
         return Attempt { steps, errors: None, warnings };
     }
     let errors = if steps.is_empty() { Vec::new() } else { kernel::host::apply(desired, &steps) };
     Attempt { steps, errors: Some(errors), warnings }
+}
+
+/// What deserves a look before and after this host is made.
+pub(crate) fn warnings(desired: &DesiredHost, observed: &Observed) -> Vec<String> {
+    desired.nics.iter().filter(|nic| observed.carries_default_route(nic)).map(|nic| cuts_off(nic)).collect()
+}
+
+fn claimed(nic: &str) -> String {
+    format!(
+        "NIC {nic} had to be taken {CLAIMS} times within {} minutes: another program gives it back to the host. Keep \
+         NetworkManager off it with `nmcli device set {nic} managed no`, or systemd-networkd with `Unmanaged=yes` in the \
+         [Link] section of a .network file that matches it",
+        CLAIMS_WITHIN.as_secs() / 60
+    )
 }
 
 fn cuts_off(nic: &str) -> String {
@@ -233,6 +272,17 @@ mod tests {
         assert_eq!(wait(&pace, now), Some(AUDIT));
         pace.attempted(now, false, true);
         assert_eq!(wait(&pace, now), Some(FIRST_RETRY));
+    }
+
+    #[test]
+    fn a_nic_that_is_taken_back_again_and_again_is_noticed() {
+        let now = Instant::now();
+        let mut moves = Moves::default();
+        assert!(!moves.taken("eth1", now));
+        assert!(!moves.taken("eth1", now + CLAIMS_WITHIN));
+        assert!(!moves.taken("eth2", now + CLAIMS_WITHIN));
+        assert!(!moves.taken("eth1", now + CLAIMS_WITHIN + FIGHT));
+        assert!(moves.taken("eth1", now + CLAIMS_WITHIN + FIGHT * 2));
     }
 
     #[test]

@@ -11,8 +11,10 @@ mod daemon;
 mod exit;
 mod fib;
 mod host;
+mod host_routes;
 mod lab;
 mod logging;
+mod plan;
 mod run;
 mod source;
 mod speak;
@@ -54,6 +56,7 @@ fn command(cli: &Cli) -> Result<Exit, Failure> {
         Command::Run(args) => config::node::load(&args.node_config).ok().and_then(|node| node.log_level),
         Command::Speak { .. }
         | Command::Validate(_)
+        | Command::Plan(_)
         | Command::Status
         | Command::Peers { .. }
         | Command::Routes(_)
@@ -74,6 +77,7 @@ fn command(cli: &Cli) -> Result<Exit, Failure> {
         }
         Command::Lab(args) => lab(args),
         Command::Validate(_)
+        | Command::Plan(_)
         | Command::Status
         | Command::Peers { .. }
         | Command::Routes(_)
@@ -91,6 +95,7 @@ async fn ask(cli: &Cli, out: &mut Out<'_>) -> Result<Exit, Failure> {
     let connect = || Client::connect(cli.state_dir());
     match &cli.command {
         Command::Validate(args) => validate::run(args, cli.output, out),
+        Command::Plan(args) => views::plan::run(args, cli.state_dir(), cli.output, out).await,
         Command::Status => views::status::run(&mut connect().await?, out, cli.output).await,
         Command::Peers { peer } => views::peers::run(&mut connect().await?, out, cli.output, peer.as_deref()).await,
         Command::Routes(args) => views::routes::run(&mut connect().await?, out, cli.output, args).await,
@@ -121,6 +126,7 @@ fn run_options(cli: &Cli, args: &RunArgs) -> run::RunOptions {
         node_config: args.node_config.clone(),
         state_dir: cli.state_dir().to_owned(),
         namespace: args.namespace.clone(),
+        can_start: args.can_start.clone(),
     }
 }
 

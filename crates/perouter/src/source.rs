@@ -1,3 +1,4 @@
-//! Where objects come from.
+//! Where objects come from, and what they ask for.
 
 pub(crate) mod files;
+pub(crate) mod objects;

@@ -1,7 +1,7 @@
 //! `perouter speak FILE`: only the speaker, in the namespace it was started in, from one file.
 //!
-//! Owns: the order of start and stop. Is told: signals. SIGHUP reads the file again and applies the difference; a
-//! bad file is reported and changes nothing. Does not: move NICs or make links.
+//! Owns: the order of start and stop. Is told: signals. SIGHUP, and a change of a file that holds a session key, read
+//! the file again and apply the difference; a bad file is reported and changes nothing. Does not: move NICs or make links.
 //!
 //! On SIGTERM the speaker's routes leave the kernel, as with any speaker that is not the node's router: nobody
 //! would keep them current. With `gracefulRestart` they stay, since peers keep sending traffic along ours.
@@ -12,7 +12,8 @@ use config::speak::Speak;
 use engine::Level;
 use kernel::netns::Namespace;
 
-use crate::daemon::{Admin, RunError, Signals, StateDir, Wish, blocking, stop_speaker};
+use crate::daemon::{Admin, RunError, Signals, StateDir, Wish, blocking, raise_descriptor_limit, stop_speaker};
+use crate::source::files::Watched;
 use crate::speaker::{self, Setup, SpeakerHandle, listener};
 use crate::status::{Mode, Status};
 use crate::watch::{self, News};
@@ -22,6 +23,7 @@ pub(crate) async fn speak(file: PathBuf) -> Result<(), RunError> {
     let mut signals = Signals::catch()?;
     let mut config = read(&file).await?;
     let state = StateDir::take(&config.state_dir, "speak")?;
+    raise_descriptor_limit();
     let status = Status::new(Mode::Speak);
 
     let namespace =
@@ -34,14 +36,27 @@ pub(crate) async fn speak(file: PathBuf) -> Result<(), RunError> {
 
     let news = News::default();
     let first = first_facts(&namespace, vec![news.clone()], &status).await?;
-    let setup = Setup { namespace: namespace.clone(), listeners, first, status: status.clone() };
-    let (speaker, task) = speaker::start(setup).map_err(|error| RunError::io("cannot start the speaker", &error))?;
+    let setup = Setup { namespace: namespace.clone(), listeners, first, host: None, status: status.clone() };
+    let speaker = SpeakerHandle::default();
+    let task = speaker::start(&speaker, setup).map_err(|error| RunError::io("cannot start the speaker", &error))?;
     let follower = watch::follow(namespace, news, speaker.clone(), status.clone());
-    let admin = Admin::start(&state, speaker.clone(), status.clone())?;
+    let admin = Admin::start(&state, speaker.clone(), status.clone(), None)?;
     speaker.apply(config.intent.clone()).await;
 
-    while signals.next().await == Wish::Reload {
+    let mut keys = Watched::new(Vec::new(), status.clone());
+    keys.follow(&config.secret_files);
+    loop {
+        let wish = tokio::select! {
+            wish = signals.next() => wish,
+            () = keys.burst() => Wish::Reload,
+        };
+        if wish == Wish::Stop {
+            break;
+        }
         config = reload(&file, config, &speaker, &status).await;
+        if keys.follow(&config.secret_files) {
+            config = reload(&file, config, &speaker, &status).await;
+        }
     }
 
     status.note(Level::Info, None, "stopping".into());

@@ -1,7 +1,7 @@
 //! Sockets and tasks around the engine.
 //!
 //! Owns: the engine, in one task ([`owner`]); its connections, dials and listeners, one task each; the FIB
-//! thread ([`crate::fib`]).
+//! thread ([`crate::fib`]) and that of the host's routes ([`crate::host_routes`]), and that which finds unnumbered neighbours ([`neighbors`]).
 //! Is told: the configuration, and what happens in the kernel, through a [`SpeakerHandle`].
 //! Emits: events to the [`Status`]; answers to whoever holds a handle.
 //! Does not: read configuration, watch the kernel, or move anything in the host.
@@ -12,16 +12,20 @@
 pub(crate) mod connection;
 mod dial;
 pub(crate) mod listener;
+mod neighbors;
 mod owner;
 
 use std::io;
 use std::net::{IpAddr, TcpListener};
+use std::sync::{Arc, OnceLock};
 
 use engine::{Event, Intent, RouteQuery, RouteView, Snapshot};
+use kernel::host_table::HostTable;
 use kernel::netns::Namespace;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use crate::host_routes::HostSide;
 use crate::status::Status;
 
 /// Requests waiting for the owner; askers wait beyond that.
@@ -36,6 +40,8 @@ pub(crate) enum Request {
     Routes(RouteQuery, oneshot::Sender<Vec<RouteView>>),
     /// Something for the engine: an intent, a reset, kernel state.
     Tell(Box<Event>),
+    /// The table for the host's routes.
+    HostTable(Option<HostTable>),
     /// Answered when no connection is open, dialled or being closed.
     Quiet(oneshot::Sender<()>),
     /// Stop in order.
@@ -47,10 +53,11 @@ pub(crate) enum Request {
     },
 }
 
-/// Access to the running speaker. Cheap to clone; every method waits only for the owner's next turn.
-#[derive(Clone, Debug)]
+/// Access to the speaker. Cheap to clone; every method waits only for the owner's next turn.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct SpeakerHandle {
-    requests: mpsc::Sender<Request>,
+    /// Set when the speaker starts: those who ask before that are answered as when it has stopped.
+    requests: Arc<OnceLock<mpsc::Sender<Request>>>,
 }
 
 impl SpeakerHandle {
@@ -75,10 +82,14 @@ impl SpeakerHandle {
         self.tell(Event::Reset(peer)).await;
     }
 
+    /// Says where the host's routes go, if anywhere. Without a host side nothing happens.
+    pub(crate) async fn set_host_table(&self, table: Option<HostTable>) {
+        self.send(Request::HostTable(table)).await;
+    }
+
     /// Hands the engine a fact that does not come from a connection.
     pub(crate) async fn tell(&self, event: Event) {
-        // A speaker that has stopped needs nothing.
-        let _ = self.requests.send(Request::Tell(Box::new(event))).await;
+        self.send(Request::Tell(Box::new(event))).await;
     }
 
     /// Waits until no connection is left. `None`: the speaker has stopped.
@@ -88,12 +99,19 @@ impl SpeakerHandle {
 
     /// Begins to stop; the task returned by [`start`] ends when it is done.
     pub(crate) async fn stop(&self, graceful: bool, clear_fib: bool) {
-        let _ = self.requests.send(Request::Stop { graceful, clear_fib }).await;
+        self.send(Request::Stop { graceful, clear_fib }).await;
+    }
+
+    async fn send(&self, request: Request) {
+        if let Some(requests) = self.requests.get() {
+            // A speaker that has stopped needs nothing.
+            let _ = requests.send(request).await;
+        }
     }
 
     async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Option<T> {
         let (sender, answer) = oneshot::channel();
-        self.requests.send(request(sender)).await.ok()?;
+        self.requests.get()?.send(request(sender)).await.ok()?;
         answer.await.ok()
     }
 }
@@ -107,22 +125,32 @@ pub(crate) struct Setup {
     pub(crate) listeners: Vec<TcpListener>,
     /// What the engine learns first: the kernel's state, before any intent.
     pub(crate) first: Vec<Event>,
+    /// The host that routes may be given to; a plain speaker has none.
+    pub(crate) host: Option<HostSide>,
     /// Where events go.
     pub(crate) status: Status,
 }
 
-/// Starts the speaker; the task ends after [`SpeakerHandle::stop`]. Must be called inside a tokio runtime.
-pub(crate) fn start(setup: Setup) -> io::Result<(SpeakerHandle, JoinHandle<()>)> {
+/// Starts the speaker of a handle, once; the task ends after [`SpeakerHandle::stop`]. Must be called inside a tokio
+/// runtime.
+pub(crate) fn start(handle: &SpeakerHandle, setup: Setup) -> io::Result<JoinHandle<()>> {
     let (requests, queue) = mpsc::channel(REQUESTS);
     let owner = owner::Owner::new(setup, queue)?;
-    Ok((SpeakerHandle { requests }, tokio::spawn(owner.run())))
+    handle.requests.set(requests).map_err(|_| io::Error::other("the speaker runs already"))?;
+    Ok(tokio::spawn(owner.run()))
 }
 
-/// What the engine's policy means for a socket.
-fn ttl(ttl: engine::intent::Ttl) -> Option<u8> {
-    match ttl {
-        engine::intent::Ttl::System => None,
-        engine::intent::Ttl::Direct => Some(1),
-        engine::intent::Ttl::Multihop(hops) => Some(hops),
+/// What the engine's policy means for a socket. With a demand on the peer's packets ours go out in the same way.
+fn ttl(ttl: engine::intent::Ttl, security: Option<u8>) -> Option<u8> {
+    match (security, ttl) {
+        (Some(_), _) => Some(u8::MAX),
+        (None, engine::intent::Ttl::System) => None,
+        (None, engine::intent::Ttl::Direct) => Some(1),
+        (None, engine::intent::Ttl::Multihop(hops)) => Some(hops),
     }
+}
+
+/// The least that packets from this many hops away arrive with when they were sent with 255 (RFC 5082).
+fn least_ttl(security: Option<u8>) -> Option<u8> {
+    security.map(|hops| u8::MAX - hops.saturating_sub(1))
 }

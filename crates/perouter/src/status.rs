@@ -49,6 +49,8 @@ pub(crate) struct StatusData {
     pub(crate) started: SystemTime,
     /// The node, once its file was read. Never set by `speak`.
     pub(crate) node: Option<config::node::Node>,
+    /// Why the start waits. `None` once it has begun.
+    pub(crate) waiting: Option<String>,
     /// Why there is no configuration at all. `None` when there is one.
     pub(crate) no_config: Option<String>,
     /// What became of each object, from the last load.
@@ -77,6 +79,7 @@ impl Status {
             version: env!("CARGO_PKG_VERSION"),
             started: SystemTime::now(),
             node: None,
+            waiting: None,
             no_config: None,
             verdicts: Vec::new(),
             host_errors: Vec::new(),

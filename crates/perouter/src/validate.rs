@@ -1,9 +1,6 @@
 //! `perouter validate`: what would become of each object, without a daemon and without touching anything.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder};
-use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use config::node::Node;
@@ -23,8 +20,17 @@ pub(crate) fn run(args: &ValidateArgs, format: Format, out: &mut Out<'_>) -> Res
     if let Some(dir) = args.config_dir.as_deref().filter(|dir| !dir.is_dir()) {
         return Err(Failure::Usage(format!("--config-dir {}: there is no such directory", dir.display())));
     }
+    let (speakers, files) = sorted(args)?;
     let mut remarks = Vec::new();
-    let mut found = Vec::new();
+    let mut found: Vec<Verdict> = speakers.iter().map(|file| speaker(file)).collect();
+    if found.is_empty() || !files.is_empty() {
+        objects(args, &files, &mut remarks, &mut found);
+    }
+    let found: Vec<_> = found.iter().map(admin::verdict).collect();
+    print(out, format, &remarks, found)
+}
+
+fn objects(args: &ValidateArgs, files: &[PathBuf], remarks: &mut Vec<String>, found: &mut Vec<Verdict>) {
     let node = match node(args.node_config.as_deref(), Path::new(NODE_CONFIG)) {
         Ok((node, remark)) => {
             remarks.extend(remark);
@@ -35,20 +41,14 @@ pub(crate) fn run(args: &ValidateArgs, format: Format, out: &mut Out<'_>) -> Res
             placeholder()
         }
     };
-    let staged = if args.files.is_empty() { None } else { Some(Staged::new(&args.files)?) };
-    let dir = match &staged {
-        Some(staged) => &staged.dir,
-        None => args.config_dir.as_deref().unwrap_or(Path::new(CONFIG_DIR)),
+    let loaded = if files.is_empty() {
+        config::files::load(args.config_dir.as_deref().unwrap_or(Path::new(CONFIG_DIR)), &node)
+    } else {
+        config::files::load_files(files, &node)
     };
-    let loaded = config::files::load(dir, &node);
     remarks.extend(loaded.none);
     found.extend(loaded.verdicts);
     found.extend(config::compile::compile(&loaded.objects, &node).verdicts);
-    if let Some(staged) = &staged {
-        found.iter_mut().for_each(|verdict| staged.restore(verdict));
-    }
-    let found: Vec<_> = found.iter().map(admin::verdict).collect();
-    print(out, format, &remarks, found)
 }
 
 fn print(
@@ -95,66 +95,39 @@ fn placeholder() -> Node {
     Node { name: "node".to_owned(), labels: BTreeMap::new(), index: 0, log_level: None }
 }
 
-/// Files of any name and place, copied into a directory of their own so that they are read as configuration files
-/// are. Removed when dropped.
-#[derive(Debug)]
-struct Staged {
-    dir: PathBuf,
-    /// The copy, and what was typed.
-    names: Vec<(PathBuf, PathBuf)>,
+/// Files that are there to be read, the speakers' apart from the others.
+fn sorted(args: &ValidateArgs) -> Result<(Vec<PathBuf>, Vec<PathBuf>), Failure> {
+    let mut speakers = args.speak.clone();
+    let mut others = Vec::new();
+    for file in args.speak.iter().chain(&args.files) {
+        let shown = file.display();
+        if file.is_dir() {
+            return Err(Failure::Usage(format!("{shown} is a directory; name files, or use --config-dir {shown}")));
+        }
+        std::fs::File::open(file).map_err(|error| Failure::Usage(format!("{shown}: {error}")))?;
+    }
+    for file in &args.files {
+        if is_speaker(file) { speakers.push(file.clone()) } else { others.push(file.clone()) }
+    }
+    Ok((speakers, others))
 }
 
-impl Staged {
-    fn new(files: &[PathBuf]) -> Result<Self, Failure> {
-        let dir = std::env::temp_dir().join(format!("perouter-validate-{}", std::process::id()));
-        let failed = |path: &Path, error: &io::Error| Failure::Usage(format!("{}: {error}", path.display()));
-        // Not `create_dir_all`: a directory that somebody else prepared under this name must not be used.
-        DirBuilder::new().mode(0o700).create(&dir).map_err(|error| failed(&dir, &error))?;
-        let mut staged = Self { dir, names: Vec::new() };
-        for (index, file) in files.iter().enumerate() {
-            if file.is_dir() {
-                let file = file.display();
-                return Err(Failure::Usage(format!("{file} is a directory; name files, or use --config-dir {file}")));
-            }
-            // The number keeps the order in which they were typed and tells equal names apart.
-            let copy = staged.dir.join(format!("openpe_{index:06}.yaml"));
-            fs::copy(file, &copy).map_err(|error| failed(file, &error))?;
-            staged.names.push((copy, file.clone()));
-        }
-        Ok(staged)
-    }
-
-    /// Speaks of the files that were typed, not of the copies.
-    fn restore(&self, verdict: &mut Verdict) {
-        let Source::File { path, .. } = &mut verdict.object.source;
-        if let Some((copy, typed)) = self.names.iter().find(|(copy, _)| copy == path) {
-            path.clone_from(typed);
-            if copy.file_name().is_some_and(|name| *name == *verdict.object.name) {
-                verdict.object.name = typed.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            }
-        }
-        let texts: Vec<&mut String> = match &mut verdict.outcome {
-            Outcome::Applied { warnings } => warnings.iter_mut().collect(),
-            Outcome::Rejected { message, .. } => vec![message],
-        };
-        for text in texts {
-            for (copy, typed) in &self.names {
-                let copied_name = copy.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
-                *text = text
-                    .replace(&*copy.to_string_lossy(), &typed.to_string_lossy())
-                    .replace(&*copied_name, &typed.to_string_lossy());
-            }
-        }
-    }
+/// A speaker's file says who it is at its top, where the others have lists of objects.
+fn is_speaker(file: &Path) -> bool {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let has = |key: &str| text.lines().any(|line| line.strip_prefix(key).is_some_and(|rest| rest.starts_with(':')));
+    has("routerID") || (has("asn") && has("neighbors"))
 }
 
-impl Drop for Staged {
-    fn drop(&mut self) {
-        // Only what was made here: nothing else can be in a directory of mode 0700 with our process's name.
-        if let Err(error) = fs::remove_dir_all(&self.dir) {
-            tracing::warn!(%error, dir = %self.dir.display(), "copies of the validated files could not be removed");
-        }
-    }
+/// A speaker's file as one object.
+fn speaker(path: &Path) -> Verdict {
+    let source = Source::File { path: path.to_owned(), line: 0 };
+    let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let outcome = match config::speak::load(path) {
+        Ok(speak) => Outcome::Applied { warnings: speak.warnings },
+        Err(error) => Outcome::Rejected { reason: "ValidationFailed", field: None, message: error.to_string() },
+    };
+    Verdict { object: ObjectRef { kind: "Speaker".to_owned(), name, source }, outcome }
 }
 
 #[cfg(test)]

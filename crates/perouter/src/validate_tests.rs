@@ -1,3 +1,5 @@
+use std::fs;
+
 use super::*;
 
 fn verdict(path: &Path, outcome: Outcome) -> Verdict {
@@ -25,37 +27,44 @@ fn a_machine_that_is_no_node_gets_a_placeholder_and_a_remark() {
 }
 
 #[test]
-fn copies_speak_of_the_files_that_were_typed_and_vanish() {
+fn a_speaker_is_told_by_its_shape_and_checked_as_one() {
     let dir = tempfile::tempdir().unwrap();
-    let typed = dir.path().join("mine.yaml");
-    fs::write(&typed, "underlays: []").unwrap();
-    let staged = Staged::new(std::slice::from_ref(&typed)).unwrap();
-    let copy = staged.names[0].0.clone();
-    assert_eq!(fs::read_to_string(&copy).unwrap(), "underlays: []");
-    assert!(copy.file_name().unwrap().to_str().unwrap().starts_with("openpe_"));
+    let write = |name: &str, text: &str| {
+        let file = dir.path().join(name);
+        fs::write(&file, text).unwrap();
+        file
+    };
+    let good = write("good.yaml", "asn: 65001\nrouterID: 10.0.0.1\nneighbors: []\n");
+    let bad = write("bad.yaml", "asn: 65001\nrouterID: 10.0.0.1\nnosuchfield: 1\n");
+    let objects = write("objects.yaml", "underlays: []\n");
+    assert!(is_speaker(&good) && is_speaker(&bad) && !is_speaker(&objects));
 
-    let mut verdict = verdict(&copy, rejected(&format!("{}:2: bad", copy.display())));
-    staged.restore(&mut verdict);
-    let Source::File { path, .. } = &verdict.object.source;
-    assert_eq!(path, &typed);
-    assert_eq!(verdict.outcome, rejected(&format!("{}:2: bad", typed.display())));
-
-    verdict.object.name = copy.file_name().unwrap().to_str().unwrap().into();
-    verdict.object.source = Source::File { path: copy, line: 0 };
-    staged.restore(&mut verdict);
-    assert_eq!(verdict.object.name, "mine.yaml", "a file that is no object is named after itself");
-
-    let made = staged.dir.clone();
-    drop(staged);
-    assert!(!made.exists());
-
-    // In the same test, because both use the directory of this process.
-    assert!(
-        matches!(Staged::new(&[dir.path().to_owned()]), Err(Failure::Usage(text)) if text.contains("--config-dir"))
+    let (text, exit) = run_files(vec![good.clone()], vec![]).unwrap();
+    assert_eq!(
+        (text.as_str(), exit),
+        (&*format!("{}: Speaker good: applied\n1 object, 0 rejected\n", good.display()), Exit::Fine)
     );
-    let missing = dir.path().join("none.yaml");
-    assert!(matches!(Staged::new(&[missing]), Err(Failure::Usage(text)) if text.contains("none.yaml")));
-    assert!(!made.exists(), "also after a failure");
+    let (text, exit) = run_files(vec![good, bad.clone(), objects.clone()], vec![]).unwrap();
+    assert_eq!(exit, Exit::Unhealthy, "{text}");
+    assert!(text.contains("Speaker bad: rejected") && text.contains("nosuchfield"), "{text}");
+    let (text, exit) = run_files(vec![], vec![objects]).unwrap();
+    assert_eq!(exit, Exit::Unhealthy, "what is named as a speaker is one: {text}");
+}
+
+#[test]
+fn files_that_cannot_be_read_are_a_usage_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = run_files(vec![dir.path().to_owned()], vec![]);
+    assert!(matches!(folder, Err(Failure::Usage(text)) if text.contains("--config-dir")));
+    let missing = run_files(vec![], vec![dir.path().join("none.yaml")]);
+    assert!(matches!(missing, Err(Failure::Usage(text)) if text.contains("none.yaml")));
+}
+
+fn run_files(files: Vec<PathBuf>, speak: Vec<PathBuf>) -> Result<(String, Exit), Failure> {
+    let mut bytes = Vec::new();
+    let args = ValidateArgs { config_dir: None, node_config: None, files, speak };
+    let exit = run(&args, Format::Table, &mut Out::plain(&mut bytes))?;
+    Ok((String::from_utf8(bytes).unwrap(), exit))
 }
 
 fn checked(format: Format, found: &[Verdict], remarks: &[String]) -> (String, Exit) {
@@ -97,7 +106,7 @@ fn json_is_the_list_of_verdicts() {
 
 fn run_with(config_dir: Option<PathBuf>, node_config: Option<PathBuf>) -> Result<(String, Exit), Failure> {
     let mut bytes = Vec::new();
-    let args = ValidateArgs { config_dir, node_config, files: vec![] };
+    let args = ValidateArgs { config_dir, node_config, files: vec![], speak: vec![] };
     let exit = run(&args, Format::Table, &mut Out::plain(&mut bytes))?;
     Ok((String::from_utf8(bytes).unwrap(), exit))
 }

@@ -34,9 +34,9 @@ use rustix::io::Errno;
 
 use crate::errno::explain;
 use crate::netlink::constants::*;
-use crate::netlink::{Attributes, Refusal, Socket, family};
+use crate::netlink::{Attributes, Refusal, Socket};
 use crate::netns::Namespace;
-use crate::route::{self, Exit};
+use crate::route::{self, Exit, Filter};
 use objects::{Groups, SetGroup};
 
 pub use crate::route::PROTOCOL;
@@ -47,6 +47,9 @@ pub const HOP_IDS: Range<u32> = 0x5045_0000..0x5145_0000;
 pub const GROUP_IDS: Range<u32> = 0x5245_0000..0x5345_0000;
 /// Metric (`RTA_PRIORITY`) of all our routes, that of FRR's and upstream's BGP routes.
 pub const METRIC: u32 = 20;
+
+/// Our routes.
+const OURS: Filter = Filter { protocol: PROTOCOL, ..Filter::MAIN };
 
 /// One way out: an on-link gateway on a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -96,7 +99,7 @@ impl Fib {
     pub fn open(ns: &Namespace) -> io::Result<Self> {
         let mut socket = ns.run(Socket::open_writer)??;
         let groups = Groups::adopt(route::next_hops(&mut socket)?);
-        let adopted = route::routes(&mut socket, PROTOCOL)?
+        let adopted = route::routes(&mut socket, OURS)?
             .into_iter()
             // A route of ours with another metric is of an older version: its key would not match.
             .filter(|route| route.metric == METRIC)
@@ -237,11 +240,11 @@ impl Fib {
             batch.push(RTM_DELNEXTHOP, 0, |a| objects::delete_request(a, object.id))?;
         }
         batch.finish()?;
-        let routes = route::routes(&mut self.socket, PROTOCOL)?;
+        let routes = route::routes(&mut self.socket, OURS)?;
         let mut batch = self.socket.batch();
         for route in routes {
             batch.push(RTM_DELROUTE, 0, |a| {
-                route_header(a, route.prefix);
+                route::identify(a, route.prefix, route.table, 0);
                 a.u32(RTA_PRIORITY, route.metric);
             })?;
         }
@@ -253,7 +256,7 @@ impl Fib {
 
     /// Number of routes of ours in the kernel.
     pub fn len(&mut self) -> io::Result<usize> {
-        Ok(route::routes(&mut self.socket, PROTOCOL)?.len())
+        Ok(route::routes(&mut self.socket, OURS)?.len())
     }
 
     /// Whether the kernel has no route of ours.
@@ -263,7 +266,7 @@ impl Fib {
 
     /// Routes of ours in the kernel with their next hops, as the kernel tells them.
     pub fn routes(&mut self) -> io::Result<Vec<(IpNet, Vec<Hop>)>> {
-        let routes = route::routes(&mut self.socket, PROTOCOL)?;
+        let routes = route::routes(&mut self.socket, OURS)?;
         let objects = route::Objects::new(route::next_hops(&mut self.socket)?);
         let hop = |Exit { gateway, link }| Some(Hop { gateway: gateway?, link });
         Ok(routes
@@ -284,15 +287,9 @@ impl Fib {
 
 /// The body of a route request; without a group it is a key to delete.
 fn route_request(a: &mut Attributes<'_>, prefix: IpNet, group: Option<u32>) {
-    route_header(a, prefix);
+    route::identify(a, prefix, OURS.table, 0);
     a.u32(RTA_PRIORITY, METRIC);
     if let Some(group) = group {
         a.u32(RTA_NH_ID, group);
     }
-}
-
-fn route_header(a: &mut Attributes<'_>, prefix: IpNet) {
-    let family = family(prefix.addr());
-    a.raw(&[family, prefix.prefix_len(), 0, 0, RT_TABLE_MAIN, PROTOCOL, RT_SCOPE_UNIVERSE, RTN_UNICAST, 0, 0, 0, 0]);
-    a.address(RTA_DST, prefix.network());
 }

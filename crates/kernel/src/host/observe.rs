@@ -10,7 +10,8 @@ use crate::link::{self, Address, Link};
 use crate::netlink::Socket;
 use crate::netlink::constants::{IFA_F_TEMPORARY, RT_SCOPE_LINK};
 use crate::netns::Namespace;
-use crate::{route, sysctl};
+use crate::route::{self, Filter};
+use crate::sysctl;
 
 /// All links of one namespace with their addresses, and the number it gives to the other one.
 struct Side {
@@ -86,7 +87,10 @@ pub(super) fn observe(host: &Namespace, desired: &DesiredHost) -> io::Result<Obs
 fn default_route(socket: &mut Socket, host: &Side, desired: &DesiredHost) -> io::Result<Vec<String>> {
     let mut found = BTreeSet::new();
     for link in host.links.iter().filter(|link| desired.nics.contains(&link.name)) {
-        if route::routes_over(socket, link.index)?.iter().any(|route| route.prefix.prefix_len() == 0) {
+        if route::routes(socket, Filter { link: Some(link.index), ..Filter::MAIN })?
+            .iter()
+            .any(|route| route.prefix.prefix_len() == 0)
+        {
             found.insert(link.name.clone());
         }
     }

@@ -47,12 +47,14 @@ pub(crate) const RTNLGRP_IPV6_ROUTE: u32 = 11;
 pub(crate) const RTNLGRP_NEXTHOP: u32 = 32;
 
 // linux/if_link.h
+pub(crate) const IFLA_ADDRESS: u16 = 1;
 pub(crate) const IFLA_IFNAME: u16 = 3;
 pub(crate) const IFLA_MTU: u16 = 4;
 pub(crate) const IFLA_LINK: u16 = 5;
 pub(crate) const IFLA_OPERSTATE: u16 = 16;
 pub(crate) const IFLA_LINKINFO: u16 = 18;
 pub(crate) const IFLA_GROUP: u16 = 27;
+pub(crate) const IFLA_CARRIER_CHANGES: u16 = 35;
 pub(crate) const IFLA_NET_NS_FD: u16 = 28;
 pub(crate) const IFLA_LINK_NETNSID: u16 = 37;
 pub(crate) const IFLA_INFO_KIND: u16 = 1;

@@ -6,8 +6,10 @@
 // Clippy takes only the functions marked as tests for tests; here the helpers are as well.
 #![allow(clippy::unwrap_used)]
 
+mod advertise;
 mod fib;
 mod host;
+mod host_table;
 mod lab;
 mod monitor;
 mod netns;

@@ -16,6 +16,7 @@ use tokio::net::UnixStream;
 
 use super::{model, socket_path};
 use crate::exit::Failure;
+use crate::plan::Instead;
 
 /// How long a healthy daemon can need for one answer, with a wide margin.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -53,6 +54,23 @@ impl Client {
     pub(crate) async fn connect(state_dir: &Path) -> Result<Self, Failure> {
         let path = socket_path(state_dir);
         let stream = UnixStream::connect(&path).await.map_err(|error| unreachable(&path, &error))?;
+        Self::over(path, stream).await
+    }
+
+    /// As [`Client::connect`]; `None` when no daemon runs.
+    ///
+    /// # Errors
+    /// A sentence when one may run but cannot be asked.
+    pub(crate) async fn connect_if_running(state_dir: &Path) -> Result<Option<Self>, Failure> {
+        let path = socket_path(state_dir);
+        match UnixStream::connect(&path).await {
+            Ok(stream) => Self::over(path, stream).await.map(Some),
+            Err(error) if is_nobody(&error) => Ok(None),
+            Err(error) => Err(unreachable(&path, &error)),
+        }
+    }
+
+    async fn over(path: PathBuf, stream: UnixStream) -> Result<Self, Failure> {
         let pid = stream.peer_cred().ok().and_then(|peer| peer.pid());
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| {
             Failure::Daemon(format!("the daemon at {} does not speak HTTP: {error}", path.display()))
@@ -80,6 +98,17 @@ impl Client {
     /// One page of `/v1/routes`.
     pub(crate) async fn routes(&mut self, question: &RoutesQuestion) -> Result<model::RoutePage, Failure> {
         self.get(&question.target()).await
+    }
+
+    /// `/v1/plan`, with the daemon's own files or others.
+    pub(crate) async fn plan(&mut self, instead: &Instead) -> Result<model::Plan, Failure> {
+        let mut target = Target::new("/v1/plan");
+        for (name, path) in [("config_dir", &instead.config_dir), ("node_config", &instead.node_config)] {
+            if let Some(path) = path {
+                target.add(name, &path.to_string_lossy());
+            }
+        }
+        self.get(&target.0).await
     }
 
     async fn get<T: DeserializeOwned>(&mut self, target: &str) -> Result<T, Failure> {
@@ -118,11 +147,16 @@ async fn exchange(
     Ok((status, answer.into_body().collect().await?.to_bytes()))
 }
 
+/// No socket, or one that a killed daemon left.
+fn is_nobody(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+}
+
 fn unreachable(path: &Path, error: &io::Error) -> Failure {
     let (kind, path) = (error.kind(), path.display());
     Failure::Daemon(if kind == io::ErrorKind::PermissionDenied {
         format!("no access to {path}: {error}; run this as root")
-    } else if matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) {
+    } else if is_nobody(error) {
         format!(
             "no perouter daemon answers at {path}; is it running? Start it with `perouter run`, or name its directory with --state-dir"
         )
@@ -133,15 +167,8 @@ fn unreachable(path: &Path, error: &io::Error) -> Failure {
 
 impl RoutesQuestion {
     fn target(&self) -> String {
-        let mut target = String::from("/v1/routes");
-        let mut separator = '?';
-        let mut add = |name: &str, value: &str| {
-            target.push(separator);
-            target.push_str(name);
-            target.push('=');
-            encode(value, &mut target);
-            separator = '&';
-        };
+        let mut target = Target::new("/v1/routes");
+        let mut add = |name: &str, value: &str| target.add(name, value);
         match self.family {
             Some(model::Family::Ipv4Unicast) => add("family", "ipv4unicast"),
             Some(model::Family::Ipv6Unicast) => add("family", "ipv6unicast"),
@@ -162,7 +189,23 @@ impl RoutesQuestion {
         if let Some(after) = self.after {
             add("after", &after.to_string());
         }
-        target
+        target.0
+    }
+}
+
+/// A path with its query.
+struct Target(String);
+
+impl Target {
+    fn new(path: &str) -> Self {
+        Self(path.to_owned())
+    }
+
+    fn add(&mut self, name: &str, value: &str) {
+        self.0.push(if self.0.contains('?') { '&' } else { '?' });
+        self.0.push_str(name);
+        self.0.push('=');
+        encode(value, &mut self.0);
     }
 }
 

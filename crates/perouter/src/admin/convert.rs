@@ -63,15 +63,17 @@ pub(super) fn status(now: Now, data: &StatusData, snapshot: Option<&Snapshot>) -
         peers: snapshot.map(|snapshot| peers(now, snapshot)).unwrap_or_default(),
         events: data.events.iter().map(|record| event(now, record)).collect(),
     };
-    status.problems = problems(&status);
+    status.problems = problems(&status, data.waiting.as_deref());
     status.healthy = status.problems.is_empty();
     status
 }
 
 /// One sentence for each thing that is not as it should be, gravest first.
-fn problems(status: &model::Status) -> Vec<String> {
+fn problems(status: &model::Status, waiting: Option<&str>) -> Vec<String> {
     let mut problems = Vec::new();
-    if status.router.is_none() {
+    if let Some(reason) = waiting {
+        problems.push(format!("waiting to start: {reason}"));
+    } else if status.router.is_none() {
         problems.push("the BGP speaker has stopped; the daemon's log says why".to_owned());
     }
     for verdict in status.verdicts.iter().filter(|verdict| verdict.outcome == model::Outcome::Rejected) {
@@ -83,7 +85,7 @@ fn problems(status: &model::Status) -> Vec<String> {
     }
     for peer in status.peers.iter().filter(|peer| !peer.is_up()) {
         let why = peer.last_error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
-        problems.push(format!("session with {} is {}{why}", peer.reference(), peer.state.name()));
+        problems.push(format!("session with {} is {}{why}", peer.title(), peer.state.name()));
     }
     if let Some(failed) = status.router.as_ref().map(|router| router.fib.failed).filter(|failed| *failed > 0) {
         let routes = if failed == 1 { "route" } else { "routes" };
@@ -183,6 +185,8 @@ fn peer(now: Now, peer: &PeerSnapshot) -> model::Peer {
     model::Peer {
         name: peer.name.clone(),
         address: peer.address,
+        link: peer.link.clone(),
+        range: peer.range,
         asn: peer.asn,
         role: match peer.role {
             engine::intent::Role::Fabric => model::Role::Fabric,

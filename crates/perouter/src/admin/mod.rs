@@ -9,9 +9,10 @@
 //! | `/v1/status` | [`model::Status`] |
 //! | `/v1/peers` | list of [`model::Peer`] |
 //! | `/v1/routes?family&prefix&longest&received&advertised&after&limit` | [`model::RoutePage`], bounded |
+//! | `/v1/plan?config_dir&node_config` | [`model::Plan`]: what would change if those files were in force |
 //!
-//! An error is a [`model::Refusal`] with status 400 (the question), 404 (an unknown peer or path) or 503 (the
-//! speaker has stopped).
+//! An error is a [`model::Refusal`] with status 400 (the question), 404 (an unknown peer or path) 500 (the kernel
+//! cannot be asked) or 503 (the speaker does not run).
 
 pub(crate) mod client;
 mod convert;
@@ -30,6 +31,7 @@ use std::path::{Path, PathBuf};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::plan::Planner;
 use crate::speaker::SpeakerHandle;
 use crate::status::Status;
 
@@ -44,9 +46,10 @@ pub(crate) fn serve(
     listener: UnixListener,
     speaker: SpeakerHandle,
     status: Status,
+    planner: Option<Planner>,
     shutdown: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
-    tokio::spawn(server::serve(listener, speaker, status, shutdown))
+    tokio::spawn(server::serve(listener, speaker, status, planner, shutdown))
 }
 
 /// Where sessions and routes are read. The speaker in production, a table in tests.

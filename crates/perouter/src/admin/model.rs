@@ -243,8 +243,12 @@ impl fmt::Display for PeerRef {
 pub(crate) struct Peer {
     /// Its configured name.
     pub(crate) name: String,
-    /// The address it is known by.
+    /// The address it is known by; `::` for an unnumbered neighbour that was not heard yet.
     pub(crate) address: IpAddr,
+    /// The link that its session is bound to.
+    pub(crate) link: Option<String>,
+    /// The range that it connected from, when it is not configured itself.
+    pub(crate) range: Option<IpNet>,
     /// Its AS: from its OPEN, else as configured; `null` when any is accepted and none was seen.
     pub(crate) asn: Option<u32>,
     /// What it is to us.
@@ -278,6 +282,21 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
+    /// Its address, with the link where the address alone says too little.
+    pub(crate) fn place(&self) -> String {
+        match (&self.link, self.address) {
+            (Some(link), IpAddr::V6(address)) if address.is_unspecified() => format!("on {link}"),
+            (Some(link), IpAddr::V6(address)) if address.is_unicast_link_local() => format!("{address}%{link}"),
+            (_, address) => address.to_string(),
+        }
+    }
+
+    /// Name and address.
+    pub(crate) fn title(&self) -> String {
+        let place = self.place();
+        if self.name.is_empty() || self.name == place { place } else { format!("{} ({place})", self.name) }
+    }
+
     /// In few words.
     pub(crate) fn reference(&self) -> PeerRef {
         PeerRef { name: self.name.clone(), address: self.address }
@@ -435,4 +454,71 @@ pub(crate) struct Path {
     pub(crate) local_pref: Option<u32>,
     /// Communities of all three kinds.
     pub(crate) communities: Vec<String>,
+}
+
+/// What would change if the files were put in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Plan {
+    /// The folder that was read.
+    pub(crate) config_dir: String,
+    /// A daemon runs and the comparison is with what it has in force; else everything is new.
+    pub(crate) running: bool,
+    /// There is something in `kernel` or `bgp`.
+    pub(crate) changes: bool,
+    /// What would be done to links, addresses and settings, in order.
+    pub(crate) kernel: Vec<PlanStep>,
+    /// What would be done to the router and its peers.
+    pub(crate) bgp: Vec<PlanChange>,
+    /// Peers whose session would end and be opened anew.
+    pub(crate) resets: Vec<String>,
+    /// What a person should know before.
+    pub(crate) remarks: Vec<String>,
+    /// Objects that would not be in force.
+    pub(crate) rejected: Vec<Verdict>,
+}
+
+/// One step in the kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PlanStep {
+    /// A link, namespace or setting.
+    pub(crate) object: String,
+    /// One sentence.
+    pub(crate) text: String,
+}
+
+/// One change in BGP.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PlanChange {
+    /// The peer; `null` is the router.
+    pub(crate) peer: Option<String>,
+    /// What it costs.
+    pub(crate) effect: PlanEffect,
+    /// One sentence.
+    pub(crate) text: String,
+}
+
+/// What a change costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum PlanEffect {
+    /// The session ends and is opened anew.
+    NewSession,
+    /// Nothing: it takes effect as it is.
+    Live,
+    /// It is new.
+    Added,
+    /// It goes away.
+    Removed,
+}
+
+impl PlanEffect {
+    /// For tables.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::NewSession => "new session",
+            Self::Live => "live",
+            Self::Added => "added",
+            Self::Removed => "removed",
+        }
+    }
 }

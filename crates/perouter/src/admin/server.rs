@@ -1,6 +1,7 @@
 //! The daemon's side: HTTP to questions, answers to JSON.
 
 use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::extract::rejection::QueryRejection;
@@ -9,11 +10,13 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use serde::Deserialize;
 use tokio::sync::watch;
 
 use super::convert::{self, Names, Now};
 use super::query::{self, Params, Refused};
 use super::{Source, model};
+use crate::plan::{Instead, Planner};
 use crate::status::Status;
 
 /// How long questions may still be answered after the end was announced.
@@ -24,6 +27,7 @@ pub(super) async fn serve<S: Source>(
     listener: UnixListener,
     source: S,
     status: Status,
+    planner: Option<Planner>,
     shutdown: watch::Receiver<bool>,
 ) {
     let listener = match listener.set_nonblocking(true).and_then(|()| tokio::net::UnixListener::from_std(listener)) {
@@ -33,7 +37,8 @@ pub(super) async fn serve<S: Source>(
             return;
         }
     };
-    let service = axum::serve(listener, router(source, status)).with_graceful_shutdown(ended(shutdown.clone()));
+    let service =
+        axum::serve(listener, router(source, status, planner)).with_graceful_shutdown(ended(shutdown.clone()));
     tokio::select! {
         result = service.into_future() => if let Err(error) = result {
             tracing::error!(%error, "the admin socket has failed");
@@ -52,15 +57,19 @@ async fn ended(mut shutdown: watch::Receiver<bool>) {
 struct App<S> {
     source: S,
     status: Status,
+    planner: Option<Planner>,
 }
 
-fn router<S: Source>(source: S, status: Status) -> Router {
+fn router<S: Source>(source: S, status: Status, planner: Option<Planner>) -> Router {
     Router::new()
         .route("/v1/status", get(get_status::<S>))
         .route("/v1/peers", get(get_peers::<S>))
         .route("/v1/routes", get(get_routes::<S>))
-        .fallback(async || Refuse(StatusCode::NOT_FOUND, "there are /v1/status, /v1/peers and /v1/routes".to_owned()))
-        .with_state(App { source, status })
+        .route("/v1/plan", get(get_plan::<S>))
+        .fallback(async || {
+            Refuse(StatusCode::NOT_FOUND, "there are /v1/status, /v1/peers, /v1/routes and /v1/plan".to_owned())
+        })
+        .with_state(App { source, status, planner })
 }
 
 async fn get_status<S: Source>(State(app): State<App<S>>) -> Json<model::Status> {
@@ -88,12 +97,43 @@ async fn get_routes<S: Source>(
     Ok(Json(model::RoutePage { routes, next }))
 }
 
+/// The files to read instead of the daemon's own.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PlanParams {
+    config_dir: Option<PathBuf>,
+    node_config: Option<PathBuf>,
+}
+
+async fn get_plan<S: Source>(
+    State(app): State<App<S>>,
+    params: Result<Query<PlanParams>, QueryRejection>,
+) -> Result<Json<model::Plan>, Refuse> {
+    let Query(params) = params.map_err(|error| Refuse(StatusCode::BAD_REQUEST, error.body_text()))?;
+    let planner = app.planner.ok_or_else(|| {
+        Refuse(
+            StatusCode::NOT_FOUND,
+            "this is a plain speaker, which keeps nothing but its file; `perouter plan` is for `perouter run`"
+                .to_owned(),
+        )
+    })?;
+    let instead = Instead { config_dir: params.config_dir, node_config: params.node_config };
+    let answer = tokio::task::spawn_blocking(move || planner.plan(instead)).await;
+    match answer.map_err(|error| error.to_string()).and_then(|answer| answer) {
+        Ok(plan) => Ok(Json(plan)),
+        Err(sentence) => Err(Refuse(StatusCode::INTERNAL_SERVER_ERROR, sentence)),
+    }
+}
+
 /// An answer that is none.
 struct Refuse(StatusCode, String);
 
 impl Refuse {
     fn stopped() -> Self {
-        Self(StatusCode::SERVICE_UNAVAILABLE, "the BGP speaker has stopped; the daemon's log says why".to_owned())
+        Self(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the BGP speaker does not run; `perouter status` and the daemon's log say why".to_owned(),
+        )
     }
 }
 

@@ -70,6 +70,8 @@ pub(super) fn peer(name: &str, address: &str, state: PeerState) -> PeerSnapshot 
     let up = state == PeerState::Established;
     PeerSnapshot {
         address: address.parse().unwrap(),
+        link: None,
+        range: None,
         name: name.to_owned(),
         role: engine::intent::Role::Fabric,
         asn: Some(64512),
@@ -146,7 +148,7 @@ impl Running {
         let dir = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(socket_path(dir.path())).unwrap();
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(server::serve(listener, source, Status::new(Mode::Speak), stopped));
+        let task = tokio::spawn(server::serve(listener, source, Status::new(Mode::Speak), None, stopped));
         Self { dir, stop, task }
     }
 
@@ -219,8 +221,8 @@ async fn a_stopped_speaker_is_a_problem_in_status_and_a_refusal_elsewhere() {
     let status = client.status().await.unwrap();
     assert!(!status.healthy && status.router.is_none());
     assert!(status.problems[0].contains("speaker has stopped"));
-    assert!(refusal(client.peers().await).contains("speaker has stopped"));
-    assert!(refusal(client.routes(&RoutesQuestion::default()).await).contains("speaker has stopped"));
+    assert!(refusal(client.peers().await).contains("speaker does not run"));
+    assert!(refusal(client.routes(&RoutesQuestion::default()).await).contains("speaker does not run"));
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 use config::verdict::{ObjectRef, Outcome, Source, Verdict};
 
+use super::verdicts::Told;
 use super::*;
 
 fn verdict(kind: &str, outcome: Outcome) -> Verdict {
@@ -11,32 +12,8 @@ fn rejected(kind: &str, reason: &'static str) -> Verdict {
     verdict(kind, Outcome::Rejected { reason, field: Some("spec.asn".into()), message: "0 is no AS number".into() })
 }
 
-fn compiled(verdicts: Vec<Verdict>) -> Compiled {
-    Compiled { intent: None, host: None, verdicts }
-}
-
 fn texts(status: &Status) -> Vec<String> {
     status.read().events.into_iter().map(|event| event.text).collect()
-}
-
-#[test]
-fn an_error_in_the_files_keeps_the_router_as_it_is() {
-    for kind in ["Underlay", "File"] {
-        let change = decide(compiled(vec![rejected(kind, "ValidationFailed")]), true);
-        let Change::Keep(reason) = change else { panic!("wanted to keep, got {change:?}") };
-        assert!(reason.contains("openpe_a.yaml:3"), "{reason}");
-    }
-}
-
-#[test]
-fn removing_the_underlay_takes_the_router_down_also_when_others_depended_on_it() {
-    assert_eq!(decide(compiled(Vec::new()), true), Change::TakeDown);
-    assert_eq!(decide(compiled(vec![rejected("L3Passthrough", "DependencyFailed")]), true), Change::TakeDown);
-}
-
-#[test]
-fn a_missing_folder_says_nothing() {
-    assert!(matches!(decide(compiled(Vec::new()), false), Change::Keep(_)));
 }
 
 #[test]

@@ -4,9 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use config::verdict::{ObjectRef, Outcome, Source, Verdict};
+use config::verdict::{Outcome, Verdict};
 use engine::Level;
 
+use crate::source::objects::place;
 use crate::status::Status;
 
 /// What was told already.
@@ -43,24 +44,6 @@ impl Told {
         }
         self.none = none.map(str::to_owned);
     }
-}
-
-/// An object that, had it been readable, might have been the Underlay in force.
-pub(crate) fn hides_an_underlay(verdict: &Verdict) -> bool {
-    match verdict.outcome {
-        Outcome::Applied { .. } => false,
-        Outcome::Rejected { .. } => matches!(verdict.object.kind.as_str(), "Underlay" | "File"),
-    }
-}
-
-/// "Underlay static-n-underlay-0 (/etc/.../openpe_a.yaml:3)".
-pub(crate) fn place(object: &ObjectRef) -> String {
-    let Source::File { path, line } = &object.source;
-    let line = if *line > 0 { format!(":{line}") } else { String::new() };
-    if object.kind == "File" {
-        return format!("{}{line}", path.display());
-    }
-    format!("{} {} ({}{line})", object.kind, object.name, path.display())
 }
 
 fn sentences(verdict: &Verdict) -> Vec<(Level, String)> {

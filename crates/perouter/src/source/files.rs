@@ -1,4 +1,4 @@
-//! Static files: tells when the directory of objects or the node file changed, once per burst.
+//! Static files: tells when the directory of objects, the node file or a file of a session key changed, once per burst.
 //!
 //! Owns: an inotify watch on each of the paths, or on the nearest folder above that exists, so that a folder that
 //! is made later is noticed; and on the folder above each, so that a removed and remade one is.
@@ -8,19 +8,22 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use engine::Level;
 use notify::event::{AccessKind, AccessMode};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
+
+use crate::status::Status;
 
 /// This much quiet ends a burst.
 const QUIET: Duration = Duration::from_millis(500);
 /// A burst that does not end is reported nevertheless.
 const LONGEST_BURST: Duration = Duration::from_secs(5);
 
-/// Watches files and folders; the receiver gets one message per burst of changes. A second burst before the first
+/// Watches files and folders; must be called inside a tokio runtime. The receiver gets one message per burst of changes. A second burst before the first
 /// was taken says nothing new and is dropped. An error means that the system gives us no watch at all.
-pub(crate) fn watch(paths: &[&Path]) -> notify::Result<mpsc::Receiver<()>> {
+fn watch(paths: &[&Path]) -> notify::Result<mpsc::Receiver<()>> {
     let mut files = Files::new(paths)?;
     let (sender, bursts) = mpsc::channel(1);
     // Ends when the receiver is dropped.
@@ -33,6 +36,62 @@ pub(crate) fn watch(paths: &[&Path]) -> notify::Result<mpsc::Receiver<()>> {
         }
     });
     Ok(bursts)
+}
+
+/// A watch on fixed paths and on the files of session keys, which come and go with the configuration.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    fixed: Vec<PathBuf>,
+    keys: Vec<PathBuf>,
+    bursts: mpsc::Receiver<()>,
+    status: Status,
+}
+
+impl Watched {
+    /// Watches these from here on. Must be called inside a tokio runtime.
+    pub(crate) fn new(fixed: Vec<PathBuf>, status: Status) -> Self {
+        let mut watched = Self { fixed, keys: Vec::new(), bursts: mpsc::channel(1).1, status };
+        watched.start();
+        watched
+    }
+
+    /// Watches these files of keys and no others. Returns whether they are other ones than before: then what changed
+    /// in them since they were read went unnoticed.
+    pub(crate) fn follow(&mut self, keys: &[PathBuf]) -> bool {
+        if self.keys == keys {
+            return false;
+        }
+        self.keys = keys.to_vec();
+        self.start();
+        true
+    }
+
+    /// Waits for the end of the next burst of changes. Safe to cancel.
+    pub(crate) async fn burst(&mut self) {
+        if self.bursts.recv().await.is_none() {
+            std::future::pending().await
+        }
+    }
+
+    fn start(&mut self) {
+        let keys = self.keys.iter().map(|key| around(key));
+        let paths: Vec<PathBuf> = self.fixed.iter().cloned().chain(keys).collect();
+        match watch(&paths.iter().map(PathBuf::as_path).collect::<Vec<_>>()) {
+            Ok(bursts) => self.bursts = bursts,
+            Err(error) => {
+                let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+                let text = format!("cannot watch {}: {error}. SIGHUP reloads", names.join(", "));
+                self.status.note(Level::Warn, None, text);
+            }
+        }
+    }
+}
+
+/// What to watch for a file of a key. A link is followed when it is read, and what it leads to may be replaced
+/// without touching it, as a cluster does with mounted secrets: then any change beside it counts.
+fn around(key: &Path) -> PathBuf {
+    let folder = key.is_symlink().then(|| key.parent()).flatten();
+    folder.unwrap_or(key).to_owned()
 }
 
 #[derive(Debug)]

@@ -60,6 +60,8 @@ pub(crate) enum Fact {
         local: SocketAddr,
         /// The peer's end.
         remote: SocketAddr,
+        /// The link that the listener is bound to.
+        link: Option<String>,
     },
     /// Bytes arrived.
     Data {

@@ -1,7 +1,7 @@
 //! Opens one TCP connection: a task that lives until it is open, has failed, took [`LIMIT`], or is aborted.
 //!
 //! Is told: the engine's [`engine::Dial`]. Emits: [`Fact::Connected`] or [`Fact::Ended`], once, unless aborted.
-//! The socket is made by a short-lived thread inside the router's namespace (`kernel::sock::dial`); the task
+//! The socket is made by a short-lived thread inside the router's namespace (`kernel::sock::dial_on`); the task
 //! only waits for it.
 
 use std::io;
@@ -31,15 +31,18 @@ pub(crate) async fn run(conn: ConnId, namespace: Namespace, dial: Dial, facts: m
 }
 
 async fn connect(namespace: Namespace, dial: Dial) -> io::Result<(TcpStream, SocketAddr)> {
-    let dial = kernel::sock::Dial {
+    let least_ttl = super::least_ttl(dial.ttl_security);
+    let target = kernel::sock::Dial {
         remote: dial.remote,
         local: dial.local,
-        ttl: super::ttl(dial.ttl),
+        ttl: super::ttl(dial.ttl, dial.ttl_security),
         md5: dial.password.map(|secret| secret.0),
     };
-    let stream = tokio::task::spawn_blocking(move || kernel::sock::dial(&namespace, &dial))
-        .await
-        .map_err(io::Error::other)??;
+    let open = move || kernel::sock::dial_on(&namespace, &target, dial.link.as_deref());
+    let stream = tokio::task::spawn_blocking(open).await.map_err(io::Error::other)??;
+    if let Some(least) = least_ttl {
+        kernel::sock::require_ttl(&stream, least)?;
+    }
     let stream = TcpStream::from_std(stream)?;
     stream.writable().await?;
     if let Some(error) = stream.take_error()? {

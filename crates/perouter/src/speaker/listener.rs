@@ -1,97 +1,260 @@
 //! Listening sockets: where peers find us.
 //!
-//! Owns: one task per socket that accepts until it is aborted, and the sockets' TCP-MD5 keys.
-//! Is told: whom to expect (`Action::Admit`). Emits: [`Fact::Incoming`] to the owner.
+//! Owns: the sockets, one task each that accepts until it is aborted, and their TCP-MD5 keys. Plain ones are there for
+//! the life of the speaker. For every link that an admission names there is one more at each of their addresses, bound
+//! to that link as long as it exists: the kernel prefers it for what arrives over the link, and a connection from it
+//! is known to have come over that link.
+//! Is told: whom to expect (`Action::Admit`) and which links exist. Emits: [`Fact::Incoming`] to the owner.
 //! Does not: decide who may connect. The engine knows its peers and closes the others' connections. Keys are
 //! the exception: the kernel compares them at the SYN, so they must be there before the connection is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::time::Duration;
 
-use engine::Admission;
+use engine::intent::Secret;
+use engine::{Admission, Link};
+use ipnet::IpNet;
+use kernel::netns::Namespace;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::AbortHandle;
 
 use super::connection::{Fact, words};
 
 /// How long to wait when the process cannot accept (no descriptors left).
 const ACCEPT_RETRY: Duration = Duration::from_millis(500);
 
+/// Something that did not work, for the events: the peer that it concerns, and a sentence.
+pub(crate) type Complaint = (Option<IpAddr>, String);
+
 /// The listening sockets of the speaker. Dropping it closes them.
 #[derive(Debug)]
 pub(crate) struct Listeners {
-    /// Descriptors of the same sockets that the tasks accept on, for their options.
-    sockets: Vec<TcpListener>,
-    admissions: BTreeMap<IpAddr, Admission>,
-    _tasks: JoinSet<()>,
+    namespace: Namespace,
+    facts: mpsc::Sender<Fact>,
+    /// Where the plain ones listen.
+    addresses: Vec<SocketAddr>,
+    sockets: Vec<Socket>,
+    admissions: Vec<Admission>,
+    /// Index of each link that exists.
+    links: BTreeMap<String, u32>,
+    /// What was told and still holds, so that it is told once.
+    told: BTreeSet<Complaint>,
+}
+
+/// One listening socket. Its task ends with it.
+#[derive(Debug)]
+struct Socket {
+    address: SocketAddr,
+    /// The link that it is bound to, by name and index: another link of the same name is another one.
+    link: Option<(String, u32)>,
+    /// A descriptor of the socket that the task accepts on, for its options.
+    listener: TcpListener,
+    keys: BTreeMap<IpNet, Secret>,
+    task: AbortHandle,
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 impl Listeners {
-    /// Begins to accept on non-blocking listening sockets. Must be called inside a tokio runtime.
-    pub(crate) fn start(sockets: Vec<TcpListener>, facts: &mpsc::Sender<Fact>) -> io::Result<Self> {
-        let mut tasks = JoinSet::new();
-        for socket in &sockets {
-            let listener = tokio::net::TcpListener::from_std(socket.try_clone()?)?;
-            tasks.spawn(accept(listener, facts.clone()));
+    /// Begins to accept on the plain, non-blocking listening sockets. Must be called inside a tokio runtime.
+    pub(crate) fn start(namespace: Namespace, plain: Vec<TcpListener>, facts: &mpsc::Sender<Fact>) -> io::Result<Self> {
+        let mut listeners = Self {
+            namespace,
+            facts: facts.clone(),
+            addresses: Vec::new(),
+            sockets: Vec::new(),
+            admissions: Vec::new(),
+            links: BTreeMap::new(),
+            told: BTreeSet::new(),
+        };
+        for listener in plain {
+            let address = listener.local_addr()?;
+            listeners.addresses.push(address);
+            listeners.sockets.push(Socket::start(listener, address, None, facts)?);
         }
-        Ok(Self { sockets, admissions: BTreeMap::new(), _tasks: tasks })
+        Ok(listeners)
     }
 
-    /// Expects exactly these peers from here on. Returns a sentence for each key that could not be set.
-    pub(crate) fn admit(&mut self, admissions: Vec<Admission>) -> Vec<(IpAddr, String)> {
-        let new: BTreeMap<IpAddr, Admission> = admissions.into_iter().map(|one| (one.address, one)).collect();
-        let mut failed = Vec::new();
-        for (address, old) in &self.admissions {
-            if old.password.is_some() && new.get(address).is_none_or(|now| now.password.is_none()) {
-                self.set_key(*address, None, &mut failed);
-            }
+    /// Expects exactly these peers from here on. Returns what does not work and was not told before.
+    pub(crate) fn admit(&mut self, admissions: Vec<Admission>) -> Vec<Complaint> {
+        self.admissions = admissions;
+        self.reconcile()
+    }
+
+    /// These links exist from here on.
+    pub(crate) fn set_links(&mut self, links: &[Link]) -> Vec<Complaint> {
+        let links: BTreeMap<String, u32> = links.iter().map(|link| (link.name.clone(), link.index)).collect();
+        if links == self.links {
+            return Vec::new();
         }
-        for (address, now) in &new {
-            let before = self.admissions.get(address).and_then(|old| old.password.as_ref());
-            if let Some(key) = &now.password
-                && before != Some(key)
-            {
-                self.set_key(*address, Some(&key.0), &mut failed);
-            }
-        }
-        self.admissions = new;
-        failed
+        self.links = links;
+        self.reconcile()
     }
 
     /// Prepares an accepted stream for the peer that it came from.
-    pub(crate) fn tune(&self, stream: &std::net::TcpStream, peer: IpAddr) -> io::Result<()> {
-        let ttl = self.admissions.get(&peer).and_then(|admission| super::ttl(admission.ttl));
-        kernel::sock::tune(stream, ttl)
+    pub(crate) fn tune(&self, stream: &std::net::TcpStream, peer: IpAddr, link: Option<&str>) -> io::Result<()> {
+        let Some(admission) = admission(&self.admissions, peer, link) else {
+            return kernel::sock::tune(stream, None);
+        };
+        kernel::sock::tune(stream, super::ttl(admission.ttl, admission.ttl_security))?;
+        match super::least_ttl(admission.ttl_security) {
+            Some(least) => kernel::sock::require_ttl(stream, least),
+            None => Ok(()),
+        }
     }
 
-    fn set_key(&self, peer: IpAddr, key: Option<&str>, failed: &mut Vec<(IpAddr, String)>) {
-        for socket in self.sockets.iter().filter(|socket| same_family(socket, peer)) {
-            if let Err(error) = kernel::sock::set_md5(socket, peer, key) {
-                let text = match key {
-                    Some(_) => format!(
-                        "the kernel does not take the TCP-MD5 password of {peer}: {}. Connections from it cannot be accepted",
-                        words(&error)
-                    ),
-                    None => format!("the TCP-MD5 password of {peer} cannot be removed: {}", words(&error)),
-                };
-                failed.push((peer, text));
+    /// Opens and closes bound sockets, sets and removes keys.
+    fn reconcile(&mut self) -> Vec<Complaint> {
+        let mut complaints = unsigned_in_signed(&self.admissions);
+        let wanted: BTreeSet<(String, u32)> = self
+            .admissions
+            .iter()
+            .filter_map(|admission| self.links.get_key_value(admission.link.as_ref()?))
+            .map(|(name, index)| (name.clone(), *index))
+            .collect();
+        self.sockets.retain(|socket| socket.link.as_ref().is_none_or(|link| wanted.contains(link)));
+        for link in &wanted {
+            for &address in &self.addresses {
+                if self.sockets.iter().any(|socket| socket.address == address && socket.link.as_ref() == Some(link)) {
+                    continue;
+                }
+                match Socket::bound(&self.namespace, address, link, &self.facts) {
+                    Ok(socket) => self.sockets.push(socket),
+                    Err(error) => {
+                        let text = format!("cannot listen on {address} over {}: {}", link.0, words(&error));
+                        complaints.insert((None, text));
+                    }
+                }
             }
         }
+        for socket in &mut self.sockets {
+            socket.set_keys(keys(&self.admissions, socket), &mut complaints);
+        }
+        let new = complaints.difference(&self.told).cloned().collect();
+        self.told = complaints;
+        new
     }
 }
 
-fn same_family(socket: &TcpListener, peer: IpAddr) -> bool {
-    socket.local_addr().is_ok_and(|local| local.is_ipv4() == peer.is_ipv4())
+impl Socket {
+    fn start(
+        listener: TcpListener,
+        address: SocketAddr,
+        link: Option<(String, u32)>,
+        facts: &mpsc::Sender<Fact>,
+    ) -> io::Result<Self> {
+        let accepting = tokio::net::TcpListener::from_std(listener.try_clone()?)?;
+        let name = link.as_ref().map(|(name, _)| name.clone());
+        let task = tokio::spawn(accept(accepting, name, facts.clone())).abort_handle();
+        Ok(Self { address, link, listener, keys: BTreeMap::new(), task })
+    }
+
+    fn bound(
+        namespace: &Namespace,
+        address: SocketAddr,
+        link: &(String, u32),
+        facts: &mpsc::Sender<Fact>,
+    ) -> io::Result<Self> {
+        let listener = kernel::sock::listen_on(namespace, address, Some(&link.0))?;
+        Self::start(listener, address, Some(link.clone()), facts)
+    }
+
+    fn set_keys(&mut self, wanted: BTreeMap<IpNet, Secret>, complaints: &mut BTreeSet<Complaint>) {
+        for prefix in self.keys.keys().filter(|prefix| !wanted.contains_key(prefix)) {
+            if let Err(error) = kernel::sock::set_md5_range(&self.listener, *prefix, None) {
+                let text = format!("the TCP-MD5 password of {} cannot be removed: {}", shown(prefix), words(&error));
+                complaints.insert((peer(prefix), text));
+            }
+        }
+        let mut set = BTreeMap::new();
+        for (prefix, key) in wanted {
+            let there = self.keys.get(&prefix) == Some(&key);
+            match if there { Ok(()) } else { kernel::sock::set_md5_range(&self.listener, prefix, Some(&key.0)) } {
+                Ok(()) => drop(set.insert(prefix, key)),
+                Err(error) => {
+                    let text = format!(
+                        "the kernel does not take the TCP-MD5 password of {}: {}. Connections from there cannot be accepted",
+                        shown(&prefix),
+                        words(&error)
+                    );
+                    complaints.insert((peer(&prefix), text));
+                }
+            }
+        }
+        self.keys = set;
+    }
+}
+
+/// The longest admission that a connection from `peer` over `link` matches; one for the link goes before one for all.
+fn admission<'a>(admissions: &'a [Admission], peer: IpAddr, link: Option<&str>) -> Option<&'a Admission> {
+    admissions
+        .iter()
+        .filter(|one| one.link.is_none() || one.link.as_deref() == link)
+        .filter(|one| one.prefix.contains(&peer))
+        .max_by_key(|one| (one.prefix.prefix_len(), one.link.is_some()))
+}
+
+/// The keys of a socket: those of the admissions whose connections it can get.
+fn keys(admissions: &[Admission], socket: &Socket) -> BTreeMap<IpNet, Secret> {
+    let link = socket.link.as_ref().map(|(name, _)| name.as_str());
+    let mut keys = BTreeMap::new();
+    let ours = |one: &&Admission| one.prefix.addr().is_ipv4() == socket.address.is_ipv4();
+    // Those of the link come later and replace.
+    let general = admissions.iter().filter(|one| one.link.is_none());
+    let special = admissions.iter().filter(|one| one.link.is_some() && one.link.as_deref() == link);
+    for admission in general.chain(special).filter(ours) {
+        let prefix = admission.prefix.trunc();
+        match &admission.password {
+            Some(key) => drop(keys.insert(prefix, key.clone())),
+            None => drop(keys.remove(&prefix)),
+        }
+    }
+    keys
+}
+
+/// The kernel knows no exceptions from a range's key.
+fn unsigned_in_signed(admissions: &[Admission]) -> BTreeSet<Complaint> {
+    let signed = |one: &&Admission| one.password.is_some();
+    let mut found = BTreeSet::new();
+    for inner in admissions.iter().filter(|one| !signed(one)) {
+        let around = |outer: &&Admission| {
+            let link = outer.link.is_none() || outer.link == inner.link;
+            link && outer.prefix != inner.prefix && outer.prefix.contains(&inner.prefix)
+        };
+        if let Some(outer) = admissions.iter().filter(signed).find(around) {
+            let text = format!(
+                "{} has no password but lies in the range {}, which has one: the kernel accepts its connections only with \
+                 that password. Give it the same one",
+                shown(&inner.prefix),
+                outer.prefix
+            );
+            found.insert((peer(&inner.prefix), text));
+        }
+    }
+    found
+}
+
+/// The address of a single peer, the prefix of a range.
+fn shown(prefix: &IpNet) -> String {
+    peer(prefix).map_or_else(|| prefix.to_string(), |peer| peer.to_string())
+}
+
+fn peer(prefix: &IpNet) -> Option<IpAddr> {
+    (prefix.prefix_len() == prefix.max_prefix_len()).then(|| prefix.addr())
 }
 
 /// Accepts from one socket until it is aborted. What is in the backlog then is reset by the kernel.
-async fn accept(listener: tokio::net::TcpListener, facts: mpsc::Sender<Fact>) {
+async fn accept(listener: tokio::net::TcpListener, link: Option<String>, facts: mpsc::Sender<Fact>) {
     loop {
         match incoming(&listener).await {
             Ok((stream, local, remote)) => {
-                if facts.send(Fact::Incoming { stream, local, remote }).await.is_err() {
+                if facts.send(Fact::Incoming { stream, local, remote, link: link.clone() }).await.is_err() {
                     return;
                 }
             }
@@ -120,10 +283,7 @@ fn peer_gone(error: &io::Error) -> bool {
 
 /// Opens listening sockets in `ns`. An IPv6 wildcard on a system without IPv6 is left out and named in the
 /// second value; everything else that fails is an error that names the address and the remedy.
-pub(crate) fn open(
-    ns: &kernel::netns::Namespace,
-    addresses: &[SocketAddr],
-) -> Result<(Vec<TcpListener>, Vec<String>), String> {
+pub(crate) fn open(ns: &Namespace, addresses: &[SocketAddr]) -> Result<(Vec<TcpListener>, Vec<String>), String> {
     let mut sockets = Vec::new();
     let mut warnings = Vec::new();
     for &address in addresses {

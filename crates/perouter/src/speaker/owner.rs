@@ -23,9 +23,11 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::connection::{self, COMMANDS, Command, Fact, IN_FLIGHT};
-use super::listener::Listeners;
+use super::listener::{Complaint, Listeners};
+use super::neighbors::Neighbors;
 use super::{Request, Setup, dial};
 use crate::fib::FibThread;
+use crate::host_routes::HostThread;
 use crate::status::Status;
 
 /// Facts from connections waiting for the owner. Readers wait beyond that, and TCP pushes back.
@@ -64,6 +66,9 @@ pub(super) struct Owner {
     listeners: Listeners,
     fib: FibThread,
     fib_idle: bool,
+    host: Option<HostThread>,
+    host_idle: bool,
+    neighbors: Neighbors,
     connections: BTreeMap<ConnId, Connection>,
     /// Connections for which the engine has bytes.
     ready: BTreeSet<ConnId>,
@@ -89,25 +94,27 @@ fn now() -> std::time::Instant {
 
 impl Owner {
     pub(super) fn new(setup: Setup, requests: mpsc::Receiver<Request>) -> io::Result<Self> {
-        let Setup { namespace, listeners, first, status } = setup;
+        let Setup { namespace, listeners, first, host, status } = setup;
         let (fact_sender, facts) = mpsc::channel(FACTS);
         let (written_sender, written) = mpsc::channel(WRITTEN);
         let (kernel_sender, kernel) = mpsc::channel(KERNEL_FACTS);
-        let listeners = Listeners::start(listeners, &fact_sender)?;
-        let fib = FibThread::start(namespace.clone(), status.clone(), kernel_sender)?;
+        let listeners = Listeners::start(namespace.clone(), listeners, &fact_sender)?;
+        let fib = FibThread::start(namespace.clone(), status.clone(), kernel_sender.clone())?;
+        let neighbors = Neighbors::new(namespace.clone(), status.clone(), kernel_sender.clone());
+        let host = host.map(|host| HostThread::start(host, status.clone(), kernel_sender)).transpose()?;
         // Seeded by the system and different in every process, which is all that jitter and hashing need.
         let seed = RandomState::new().build_hasher().finish();
-        let mut engine = Engine::new(seed, now());
-        for event in first {
-            engine.handle(now(), event);
-        }
-        Ok(Self {
+        let engine = Engine::new(seed, now());
+        let mut owner = Self {
             engine,
             namespace,
             status,
             listeners,
             fib,
             fib_idle: true,
+            host,
+            host_idle: true,
+            neighbors,
             connections: BTreeMap::new(),
             ready: BTreeSet::new(),
             accepted: 0,
@@ -119,7 +126,9 @@ impl Owner {
             written,
             written_sender,
             kernel,
-        })
+        };
+        first.into_iter().for_each(|event| owner.tell(event));
+        Ok(owner)
     }
 
     pub(super) async fn run(mut self) {
@@ -213,6 +222,12 @@ impl Owner {
                 drop(answer.send(self.engine.routes(&query)));
             }
             Request::Tell(event) => self.tell(*event),
+            Request::HostTable(table) => {
+                if let Some(host) = &self.host {
+                    host.set_table(table);
+                    self.engine.handle(now(), Event::HostLost);
+                }
+            }
             Request::Quiet(answer) => self.quiet.push(answer),
             Request::Stop { graceful, clear_fib } => self.stop(graceful, clear_fib),
         }
@@ -223,12 +238,31 @@ impl Owner {
             // What the FIB thread believes of the kernel is as stale as what the engine believes.
             self.fib.reopen();
         }
+        if let Event::Intent(intent) = &event
+            && let Err(error) = self.neighbors.set_links(intent.unnumbered.keys().cloned().collect())
+        {
+            let text = format!("cannot look for unnumbered neighbors: {}", connection::words(&error));
+            self.status.note(Level::Warn, None, text);
+        }
+        if let Event::Links(links) = &event {
+            let complaints = self.listeners.set_links(links);
+            self.complain(complaints);
+        }
         self.engine.handle(now(), event);
+    }
+
+    fn complain(&self, complaints: Vec<Complaint>) {
+        for (peer, text) in complaints {
+            self.status.note(Level::Warn, peer, text);
+        }
     }
 
     fn kernel_fact(&mut self, event: Event) {
         if let Event::FibAck { .. } = event {
             self.fib_idle = true;
+        }
+        if let Event::HostAck { .. } = event {
+            self.host_idle = true;
         }
         self.tell(event);
     }
@@ -255,7 +289,7 @@ impl Owner {
                     self.engine.handle(now(), Event::Connected { conn, local });
                 }
             }
-            Fact::Incoming { stream, local, remote } => self.incoming(stream, local, remote),
+            Fact::Incoming { stream, local, remote, link } => self.incoming(stream, local, remote, link),
             Fact::Data { conn, data } => {
                 if let Some(Connection::Open(_)) = self.connections.get(&conn) {
                     self.engine.handle(now(), Event::Bytes { conn, data });
@@ -273,16 +307,17 @@ impl Owner {
         }
     }
 
-    fn incoming(&mut self, stream: std::net::TcpStream, local: SocketAddr, remote: SocketAddr) {
+    fn incoming(&mut self, stream: std::net::TcpStream, local: SocketAddr, remote: SocketAddr, link: Option<String>) {
         if self.stopping.is_some() {
             return;
         }
-        let stream = self.listeners.tune(&stream, remote.ip()).and_then(|()| TcpStream::from_std(stream));
+        let stream =
+            self.listeners.tune(&stream, remote.ip(), link.as_deref()).and_then(|()| TcpStream::from_std(stream));
         match stream {
             Ok(stream) => {
                 let conn = self.next_accepted();
                 self.open(conn, stream);
-                self.engine.handle(now(), Event::Accepted { conn, local, remote });
+                self.engine.handle(now(), Event::Accepted { conn, local, remote, link });
             }
             Err(error) => {
                 tracing::warn!(peer = %remote, error = %connection::words(&error), "cannot use an accepted connection");
@@ -328,6 +363,14 @@ impl Owner {
             self.fib_idle = false;
             self.fib.apply(batch);
         }
+        if self.host_idle
+            && self.stopping.is_none()
+            && let Some(host) = &self.host
+            && let Some(batch) = self.engine.poll_host_routes()
+        {
+            self.host_idle = false;
+            host.apply(batch);
+        }
     }
 
     fn actions(&mut self) {
@@ -341,9 +384,8 @@ impl Owner {
                 Action::Transmit(conn) => drop(self.ready.insert(conn)),
                 Action::Close(conn) => self.close(conn),
                 Action::Admit(admissions) => {
-                    for (peer, text) in self.listeners.admit(admissions) {
-                        self.status.note(Level::Warn, Some(peer), text);
-                    }
+                    let complaints = self.listeners.admit(admissions);
+                    self.complain(complaints);
                 }
                 Action::Note(note) => self.status.note(note.level, note.peer, note.text),
             }

@@ -5,6 +5,7 @@
 
 mod out;
 pub(crate) mod peers;
+pub(crate) mod plan;
 pub(crate) mod routes;
 pub(crate) mod status;
 mod table;

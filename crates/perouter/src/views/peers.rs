@@ -62,7 +62,7 @@ pub(super) fn table(out: &mut Out<'_>, indent: usize, peers: &[Peer]) -> io::Res
         let error = peer.last_error.as_deref().filter(|_| !peer.is_up()).unwrap_or_default();
         let mut lead = [
             Cell::from(&peer.name),
-            Cell::from(peer.address.to_string()),
+            Cell::from(peer.place()),
             Cell::from(or_dash(peer.asn)),
             Cell::from(peer.role.name()),
             Cell::styled(style(peer), peer.state.name()),
@@ -104,13 +104,19 @@ fn style(peer: &Peer) -> Style {
 
 /// Everything about one peer.
 fn detail(out: &mut Out<'_>, peer: &Peer) -> io::Result<()> {
-    out.line(&clean(&peer.reference().to_string()))?;
+    out.line(&clean(&peer.title()))?;
     let state = format!("{} for {}", peer.state.name(), duration(peer.since_seconds));
     let mut facts = vec![
         ("state", Cell::styled(style(peer), state)),
         ("AS", Cell::from(or_dash(peer.asn))),
         ("role", Cell::from(peer.role.name())),
     ];
+    if let Some(link) = &peer.link {
+        facts.push(("link", Cell::from(link)));
+    }
+    if let Some(range) = peer.range {
+        facts.push(("range", Cell::from(range.to_string())));
+    }
     if let Some(id) = peer.router_id {
         facts.push(("router id", Cell::from(id.to_string())));
     }

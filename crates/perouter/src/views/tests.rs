@@ -23,6 +23,8 @@ pub(super) fn peer() -> Peer {
     Peer {
         name: "fabric".into(),
         address: "192.168.11.2".parse().unwrap(),
+        link: None,
+        range: None,
         asn: Some(64512),
         role: Role::Fabric,
         state: PeerState::Established,

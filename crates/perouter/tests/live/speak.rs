@@ -176,5 +176,6 @@ fn with_graceful_restart_a_stop_is_silent_and_leaves_the_routes() {
     left.stop();
     assert!(has(&pair.left.0, "10.2.0.0/24"), "{}", routes(&pair.left.0));
     wait_until("the peer notices", || right.log().contains("lost"));
-    assert!(!right.log().contains("received Cease"), "{}", right.log());
+    // A Cease of a collision before the session came up is another matter.
+    assert!(!right.log().contains("lost: received Cease"), "{}", right.log());
 }

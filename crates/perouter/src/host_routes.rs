@@ -1,0 +1,165 @@
+//! The thread that keeps the host's own table: carries the engine's batches there and brings the answers back.
+//!
+//! Owns: `kernel::host_table::HostRoutes`, opened at the first batch, and a note of the table in the state directory,
+//! so that a later process finds what this one made although nobody tells it of that table any more.
+//! Is told: [`Command`]s; the owner sends a batch only when the last one was answered. Emits: one [`Event::HostAck`]
+//! per batch, and [`Event::HostLost`] when the kernel could not be talked to.
+//! Does not: remember routes, or notice that the link was made anew (`run` does, and says `HostLost`).
+
+mod note;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use engine::fib::HostBatch;
+use engine::{Event, Level};
+use kernel::host_table::{HostRoutes, HostTable};
+use kernel::netns::Namespace;
+use tokio::sync::mpsc;
+
+use crate::speaker::connection::words;
+use crate::status::Status;
+
+/// One batch, and changes of the table.
+const COMMANDS: usize = 16;
+/// Waits after failures to talk to the kernel, doubling in between.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// The host, for the routes in it.
+#[derive(Clone, Debug)]
+pub(crate) struct HostSide {
+    /// The namespace of the table.
+    pub(crate) namespace: Namespace,
+    /// Folder of the note.
+    pub(crate) state_dir: PathBuf,
+}
+
+enum Command {
+    Apply(HostBatch),
+    Table(Option<HostTable>),
+}
+
+/// The owner's end.
+#[derive(Debug)]
+pub(crate) struct HostThread {
+    commands: SyncSender<Command>,
+}
+
+impl HostThread {
+    /// Starts the thread; answers go to `events`.
+    pub(crate) fn start(host: HostSide, status: Status, events: mpsc::Sender<Event>) -> io::Result<Self> {
+        let (commands, queue) = sync_channel(COMMANDS);
+        let mut worker = Worker { host, status, events, table: None, routes: None, wait: FIRST_WAIT, told: None };
+        thread::Builder::new().name("host-routes".into()).spawn(move || worker.run(&queue))?;
+        Ok(Self { commands })
+    }
+
+    /// Has a batch carried out. Only when the previous one was answered.
+    pub(crate) fn apply(&self, batch: HostBatch) {
+        self.send(Command::Apply(batch));
+    }
+
+    /// From here on this is the table; the routes in the one before it are removed. `None`: no routes at all.
+    pub(crate) fn set_table(&self, table: Option<HostTable>) {
+        self.send(Command::Table(table));
+    }
+
+    fn send(&self, command: Command) {
+        if self.commands.try_send(command).is_err() {
+            tracing::error!("the thread of the host's routes has ended or is stuck; they are not kept current");
+        }
+    }
+}
+
+struct Worker {
+    host: HostSide,
+    status: Status,
+    events: mpsc::Sender<Event>,
+    table: Option<HostTable>,
+    routes: Option<HostRoutes>,
+    wait: Duration,
+    /// The failure that was last told, so that a lasting one is told once.
+    told: Option<String>,
+}
+
+impl Worker {
+    fn run(&mut self, queue: &Receiver<Command>) {
+        while let Ok(command) = queue.recv() {
+            match command {
+                Command::Apply(batch) => {
+                    for event in self.apply(&batch) {
+                        if self.events.blocking_send(event).is_err() {
+                            return;
+                        }
+                    }
+                }
+                Command::Table(table) => self.set_table(table),
+            }
+        }
+    }
+
+    fn apply(&mut self, batch: &HostBatch) -> Vec<Event> {
+        let id = batch.id;
+        match self.carry_out(batch) {
+            Ok(failed) => {
+                self.wait = FIRST_WAIT;
+                self.told = None;
+                vec![Event::HostAck { id, failed }]
+            }
+            Err(error) => {
+                let reason = words(&error);
+                self.failed(&format!("cannot write to the host's routing table: {reason}"));
+                self.routes = None;
+                let wanted = batch.routes.iter().filter(|(_, present)| *present);
+                let failed = wanted.map(|(prefix, _)| (*prefix, reason.clone())).collect();
+                vec![Event::HostAck { id, failed }, Event::HostLost]
+            }
+        }
+    }
+
+    fn carry_out(&mut self, batch: &HostBatch) -> io::Result<Vec<(ipnet::IpNet, String)>> {
+        // Batches of a moment ago may still be on their way when the option was removed.
+        let Some(table) = &self.table else { return Ok(Vec::new()) };
+        let routes = match &mut self.routes {
+            Some(routes) => routes,
+            empty @ None => empty.insert(HostRoutes::open(&self.host.namespace, table.clone())?),
+        };
+        let failed = routes.apply(&batch.routes)?;
+        if batch.sweep {
+            routes.sweep()?;
+        }
+        Ok(failed)
+    }
+
+    fn set_table(&mut self, table: Option<HostTable>) {
+        let noted = self.table.take().or_else(|| note::read(&self.host.state_dir));
+        if let Some(old) = noted.filter(|old| table.as_ref() != Some(old)) {
+            let cleared = match self.routes.take() {
+                Some(mut routes) => routes.clear(),
+                None => HostRoutes::open(&self.host.namespace, old).and_then(|mut routes| routes.clear()),
+            };
+            if let Err(error) = cleared {
+                self.failed(&format!("cannot remove our routes from the host's table: {}", words(&error)));
+            }
+        }
+        if let Err(error) = note::write(&self.host.state_dir, table.as_ref()) {
+            let text = format!("cannot note the host's table in {}: {}", self.host.state_dir.display(), words(&error));
+            self.status.note(Level::Warn, None, text);
+        }
+        self.table = table;
+    }
+
+    /// Tells a failure once and waits, longer each time: the engine sends everything again at once.
+    fn failed(&mut self, text: &str) {
+        if self.told.as_deref() != Some(text) {
+            self.status.note(Level::Warn, None, text.to_owned());
+            self.told = Some(text.to_owned());
+        }
+        thread::sleep(self.wait);
+        self.wait = (self.wait * 2).min(LONGEST_WAIT);
+    }
+}

@@ -1,0 +1,212 @@
+//! What is in force on this node, and the way from one configuration to the next.
+//!
+//! Owns: the configuration in force, the host ([`Keeper`]), and what was told about the objects. Is told: to read again,
+//! and that the kernel changed. Emits: intents and the host's table to the speaker, the same to [`Planner`], verdicts to
+//! the status. Does not: decide what objects mean ([`crate::source::objects`]) nor when to look (`run`).
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use config::node::Node;
+use engine::{Event, Intent, Level};
+use kernel::monitor::Changes;
+use kernel::netns::Namespace;
+
+use super::verdicts::Told;
+use super::{RunOptions, read_node};
+use crate::daemon::blocking;
+use crate::host::Keeper;
+use crate::plan::Planner;
+use crate::source::objects::{self, Desired, Wish};
+use crate::speaker::SpeakerHandle;
+use crate::status::Status;
+use crate::watch;
+
+/// How long sessions may take to end before their NIC is given back.
+const QUIET_LIMIT: Duration = Duration::from_secs(3);
+
+pub(super) struct Router {
+    options: RunOptions,
+    node: Node,
+    namespace: Namespace,
+    /// The host's namespace.
+    own: Namespace,
+    status: Status,
+    speaker: SpeakerHandle,
+    planner: Planner,
+    keeper: Keeper,
+    in_force: Option<Desired>,
+    told: Told,
+    /// Files of session keys that the objects name.
+    secret_files: Vec<PathBuf>,
+    /// The host's end of the veth pair when it was last looked at: index, and whether it holds routes.
+    host_link: Option<(u32, bool)>,
+}
+
+impl Router {
+    /// Nothing is in force.
+    pub(super) fn new(
+        options: RunOptions,
+        node: Node,
+        namespace: Namespace,
+        own: Namespace,
+        speaker: SpeakerHandle,
+        planner: Planner,
+        status: Status,
+    ) -> Self {
+        Self {
+            keeper: Keeper::new(status.clone()),
+            options,
+            node,
+            namespace,
+            own,
+            status,
+            speaker,
+            planner,
+            in_force: None,
+            told: Told::default(),
+            secret_files: Vec::new(),
+            host_link: None,
+        }
+    }
+
+    /// Whether peers keep our routes while we are away.
+    pub(super) fn is_graceful(&self) -> bool {
+        self.in_force.as_ref().is_some_and(|desired| desired.intent.graceful_restart.is_some())
+    }
+
+    /// Files whose change is a change of the configuration, beside the objects' own.
+    pub(super) fn secret_files(&self) -> &[PathBuf] {
+        &self.secret_files
+    }
+
+    /// Reads and compiles everything, and puts it in force.
+    pub(super) async fn reload(&mut self) {
+        tracing::debug!("reading the configuration");
+        match read_node(&self.options.node_config).await {
+            Ok(node) => self.node = node,
+            Err(error) => self.status.note(Level::Warn, None, format!("{error}. The node stays as it was")),
+        }
+        let (folder, node) = (self.options.config_dir.clone(), self.node.clone());
+        let reading = match blocking(move || objects::read(&folder, &node)).await {
+            Ok(reading) => reading,
+            Err(error) => {
+                return self.status.note(Level::Warn, None, format!("cannot read the configuration: {error}"));
+            }
+        };
+        self.secret_files = reading.secret_files;
+        self.told.tell(&reading.verdicts, reading.none.as_deref(), &self.status);
+        self.status.update(|data| {
+            data.node = Some(self.node.clone());
+            data.no_config = reading.none;
+            data.verdicts = reading.verdicts;
+        });
+        match reading.wish {
+            Wish::Router(desired) => self.apply(*desired).await,
+            Wish::Keep(reason) => self.status.note(Level::Warn, None, reason),
+            Wish::Nothing => self.take_down().await,
+        }
+        self.planner.in_force(self.node.clone(), self.in_force.clone());
+    }
+
+    /// Host first: sessions over a NIC that arrives a moment later would only begin at the next retry.
+    async fn apply(&mut self, desired: Desired) {
+        self.keeper.set(self.options.place(desired.host.clone()));
+        self.converge().await;
+        let before = self.in_force.replace(desired.clone());
+        let before = before.as_ref();
+        if before.map(|before| &before.host_table) != Some(&desired.host_table) {
+            self.speaker.set_host_table(desired.host_table).await;
+        }
+        if before.map(|before| &before.intent) != Some(&desired.intent) {
+            // Also when the host has errors: the sessions that can work, work.
+            self.speaker.apply(desired.intent).await;
+        }
+    }
+
+    /// Speaker first: its peers are told while the NIC is still there.
+    async fn take_down(&mut self) {
+        if let Some(Desired { intent, .. }) = self.in_force.take() {
+            self.status.note(
+                Level::Info,
+                None,
+                "no Underlay any more: ending all sessions and giving the NICs back".into(),
+            );
+            self.speaker.apply(without_peers(intent)).await;
+            if tokio::time::timeout(QUIET_LIMIT, self.speaker.quiet()).await.is_err() {
+                tracing::debug!("some connections did not end in time");
+            }
+        }
+        self.speaker.set_host_table(None).await;
+        self.keeper.set(self.options.bare_host());
+        self.converge().await;
+    }
+
+    /// Something changed in one of the two namespaces.
+    pub(super) fn kernel_changed(&mut self) {
+        self.keeper.kernel_changed();
+    }
+
+    /// Something changed in the host's namespace: routes in its table may have gone, of which the kernel does not
+    /// always tell.
+    pub(super) async fn host_changed(&mut self, changes: Changes) {
+        let Some(table) = self.in_force.as_ref().and_then(|desired| desired.host_table.as_ref()) else {
+            return;
+        };
+        let (own, name) = (self.own.clone(), table.link.clone());
+        let links = match blocking(move || kernel::monitor::links(&own)).await {
+            Ok(Ok(links)) => links,
+            // The next change brings another look.
+            Ok(Err(_)) | Err(_) => return,
+        };
+        let link = links.iter().find(|link| link.name == name).map(|link| (link.index, link.up && link.carrier));
+        let before = std::mem::replace(&mut self.host_link, link);
+        if changes.resync || (before != link && link.is_some_and(|(_, holds_routes)| holds_routes)) {
+            self.speaker.tell(Event::HostLost).await;
+        }
+    }
+
+    /// Waits until the host is to be looked at without a cause. Safe to cancel.
+    pub(super) async fn due(&self) {
+        self.keeper.due().await;
+    }
+
+    /// Somebody removed the namespace's name, but not the namespace: we hold it, with NICs and routes in it.
+    async fn keep_name(&self) {
+        let (namespace, name) = (self.namespace.clone(), self.options.namespace().to_owned());
+        let text = match blocking(move || namespace.rebind(&name)).await {
+            Ok(Ok(true)) => format!("the name of namespace {} was removed; it has it again", self.options.namespace()),
+            Ok(Ok(false)) => return,
+            Ok(Err(error)) => {
+                format!("namespace {} has lost its name and cannot have it back: {error}", self.options.namespace())
+            }
+            Err(error) => error.to_string(),
+        };
+        self.status.note(Level::Warn, None, text);
+    }
+
+    /// Brings the host to where it should be.
+    pub(super) async fn converge(&mut self) {
+        self.keep_name().await;
+        if self.keeper.converge().await {
+            // Not left to the monitor: the next intent must find the new links.
+            let everything = kernel::monitor::Changes { links: true, routes: true, resync: false };
+            if let Err(error) = watch::update(&self.namespace, everything, &self.speaker, &self.status).await {
+                tracing::warn!(%error, "cannot read links and routes of the router");
+            }
+        }
+    }
+}
+
+/// The same router without anybody to talk to and anything to say.
+pub(crate) fn without_peers(intent: Intent) -> Intent {
+    Intent {
+        peers: BTreeMap::new(),
+        unnumbered: BTreeMap::new(),
+        ranges: Vec::new(),
+        networks: Vec::new(),
+        host_routes: None,
+        ..intent
+    }
+}

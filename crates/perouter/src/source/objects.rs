@@ -1,0 +1,129 @@
+//! The static objects as they are on disk at this moment, and what they ask for together.
+//!
+//! Is told: a folder and a node. Emits: one verdict per object, and a [`Wish`]. Blocks for files. Does not: put
+//! anything in force, or remember; `run` does the first, and `plan` needs neither.
+
+use std::path::{Path, PathBuf};
+
+use config::compile::Compiled;
+use config::node::Node;
+use config::verdict::{ObjectRef, Outcome, Source, Verdict};
+use engine::Intent;
+use kernel::host::DesiredHost;
+use kernel::host_table::HostTable;
+
+/// A router and the host around it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Desired {
+    /// The router.
+    pub(crate) intent: Intent,
+    /// The host.
+    pub(crate) host: DesiredHost,
+    /// Where the host's own routes go.
+    pub(crate) host_table: Option<HostTable>,
+}
+
+/// What the objects ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// This router.
+    Router(Box<Desired>),
+    /// Leave everything as it is, for this reason.
+    Keep(String),
+    /// Nobody asks for a router.
+    Nothing,
+}
+
+/// What was found.
+#[derive(Clone, Debug)]
+pub(crate) struct Reading {
+    /// What becomes of each object.
+    pub(crate) verdicts: Vec<Verdict>,
+    /// Why there is nothing at all to read.
+    pub(crate) none: Option<String>,
+    /// What they ask for.
+    pub(crate) wish: Wish,
+    /// Files of session keys that they name.
+    pub(crate) secret_files: Vec<PathBuf>,
+}
+
+/// Reads and compiles.
+pub(crate) fn read(folder: &Path, node: &Node) -> Reading {
+    let loaded = config::files::load(folder, node);
+    let mut compiled = config::compile::compile(&loaded.objects, node);
+    let mut verdicts = loaded.verdicts;
+    verdicts.append(&mut compiled.verdicts);
+    compiled.verdicts.clone_from(&verdicts);
+    let secret_files = std::mem::take(&mut compiled.secret_files);
+    Reading { verdicts, none: loaded.none, wish: wish(compiled, folder.is_dir()), secret_files }
+}
+
+fn wish(compiled: Compiled, folder_exists: bool) -> Wish {
+    if let (Some(intent), Some(host)) = (compiled.intent, compiled.host) {
+        return Wish::Router(Box::new(Desired { intent, host, host_table: compiled.host_table }));
+    }
+    if !folder_exists {
+        return Wish::Keep("the configuration folder is missing: the router stays as it is".into());
+    }
+    match compiled.verdicts.iter().find(|verdict| hides_an_underlay(verdict)) {
+        Some(verdict) => Wish::Keep(format!(
+            "no usable Underlay, because {} was rejected: the router stays as it is",
+            place(&verdict.object)
+        )),
+        None => Wish::Nothing,
+    }
+}
+
+/// An object that, had it been readable, might have been the Underlay in force.
+fn hides_an_underlay(verdict: &Verdict) -> bool {
+    match verdict.outcome {
+        Outcome::Applied { .. } => false,
+        Outcome::Rejected { .. } => matches!(verdict.object.kind.as_str(), "Underlay" | "File"),
+    }
+}
+
+/// "Underlay static-n-underlay-0 (/etc/.../openpe_a.yaml:3)".
+pub(crate) fn place(object: &ObjectRef) -> String {
+    let Source::File { path, line } = &object.source;
+    let line = if *line > 0 { format!(":{line}") } else { String::new() };
+    if object.kind == "File" {
+        return format!("{}{line}", path.display());
+    }
+    format!("{} {} ({}{line})", object.kind, object.name, path.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rejected(kind: &str, reason: &'static str) -> Verdict {
+        let source = Source::File { path: "/etc/openperouter/configs/openpe_a.yaml".into(), line: 3 };
+        let object = ObjectRef { kind: kind.into(), name: format!("static-n-{kind}"), source };
+        let message = "0 is no AS number".into();
+        Verdict { object, outcome: Outcome::Rejected { reason, field: Some("spec.asn".into()), message } }
+    }
+
+    fn compiled(verdicts: Vec<Verdict>) -> Compiled {
+        Compiled { intent: None, host_table: None, host: None, verdicts, secret_files: Vec::new() }
+    }
+
+    #[test]
+    fn an_error_in_the_files_keeps_the_router_as_it_is() {
+        for kind in ["Underlay", "File"] {
+            let wish = wish(compiled(vec![rejected(kind, "ValidationFailed")]), true);
+            let Wish::Keep(reason) = wish else { panic!("wanted to keep, got {wish:?}") };
+            assert!(reason.contains("openpe_a.yaml:3"), "{reason}");
+        }
+    }
+
+    #[test]
+    fn removing_the_underlay_takes_the_router_down_also_when_others_depended_on_it() {
+        assert_eq!(wish(compiled(Vec::new()), true), Wish::Nothing);
+        assert_eq!(wish(compiled(vec![rejected("L3Passthrough", "DependencyFailed")]), true), Wish::Nothing);
+    }
+
+    #[test]
+    fn a_missing_folder_says_nothing() {
+        assert!(matches!(wish(compiled(Vec::new()), false), Wish::Keep(_)));
+    }
+}
