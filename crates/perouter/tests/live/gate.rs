@@ -30,7 +30,8 @@ fn nothing_is_touched_until_the_script_allows_it() {
     fs::write(flag, "").unwrap();
     wait_until("the NIC is taken", || !site.link(&site.node, "eth1"));
     assert_eq!(run.log().matches("no flag yet").count(), 1, "{}", run.log());
-    assert!(!site.ask(&["status"]).text.contains("waiting to start"));
+    let problems = site.ask(&["-o", "json", "status"]).json()["problems"].to_string();
+    assert!(!problems.contains("waiting"), "{problems}");
     run.stop();
 }
 

@@ -16,7 +16,7 @@ fn two_speakers_that_know_only_their_link_find_each_other() {
         let state = folder.path().join(format!("{number}-state"));
         let text = format!(
             "asn: 6500{number}\nrouterID: 10.0.0.{number}\nconnectRetrySeconds: 1\nnetworks: [10.{number}.0.0/24, \
-             \"2001:db8:{number}::/48\"]\nneighbors:\n  - {{name: other, interface: veth0, type: External, role: peer}}\nstateDir: {}\n",
+             \"2001:db8:{number}::/48\"]\nneighbors:\n  - {{name: other, interface: veth0, type: External, role: peer, addressFamilies: [ipv4unicast, ipv6unicast]}}\nstateDir: {}\n",
             state.display()
         );
         fs::write(&file, text).unwrap();
