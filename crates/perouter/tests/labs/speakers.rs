@@ -22,7 +22,7 @@ fn start(leaf: Daemon, yaml: &Yaml) -> (Passthrough, Peer) {
     let leaf = net.start_leaf(leaf).unwrap();
     let node = net.node();
     let both = ["172.18.0.2/24", "2001:db8:18::2/64"].map(|a| a.parse().unwrap()).to_vec();
-    net.lab.dummy(&End { ns: &node.ns, name: "eth0", addresses: both }).unwrap();
+    net.lab.bridge(&End { ns: &node.ns, name: "eth0", addresses: both }, 1500).unwrap();
     node.write_config("openpe_lab.yaml", &yaml.to_string()).unwrap();
     node.start_router().unwrap();
     veth_is_up(node);
