@@ -43,7 +43,7 @@ static UNDERLAY: LazyLock<Json> = LazyLock::new(schema::plain_schema::<UnderlayS
 static PASSTHROUGH: LazyLock<Json> = LazyLock::new(schema::plain_schema::<L3PassthroughSpec>);
 
 /// What a node is to be.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Compiled {
     /// The router; `None` without a usable Underlay.
     pub intent: Option<Intent>,

@@ -60,7 +60,7 @@ pub struct Loaded {
 }
 
 /// Keys of the list form whose objects are not served, with their kinds.
-const NOT_SERVED: [(&str, &str); 4] =
+pub(crate) const NOT_SERVED: [(&str, &str); 4] =
     [("l3vnis", "L3VNI"), ("l2vnis", "L2VNI"), ("l3vpns", "L3VPN"), ("rawfrrconfigs", "RawFRRConfig")];
 
 const KEYS: [&str; 6] = ["underlays", "bgppassthrough", "l3vnis", "l2vnis", "l3vpns", "rawfrrconfigs"];
@@ -345,11 +345,16 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn why_not_served(kind: &str) -> String {
-    let why = match kind {
+/// Why objects of this kind are not served.
+pub(crate) fn why(kind: &str) -> &'static str {
+    match kind {
         "RawFRRConfig" => "there is no FRR here that could read it",
-        _ => "it serves L3 passthrough, not overlays",
-    };
+        _ => "perouter serves L3 passthrough, not overlays",
+    }
+}
+
+fn why_not_served(kind: &str) -> String {
+    let why = why(kind);
     format!("not served by perouter: {why}; the other objects are not concerned")
 }
 

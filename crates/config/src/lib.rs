@@ -12,6 +12,7 @@ pub mod compile;
 pub mod files;
 mod idle;
 pub mod node;
+pub mod reference;
 mod schema;
 mod secret;
 mod session;

@@ -47,19 +47,28 @@ impl Node {
 /// `node-config.yaml` as it is written.
 #[derive(Deserialize, JsonSchema, Default)]
 #[serde(rename_all = "camelCase")]
-struct NodeFile {
+pub(crate) struct NodeFile {
+    /// The node's index, from which its addresses and its router id follow. Every node of a fabric has its own.
     #[serde(default)]
     node_index: NodeIndex,
+    /// The node's name.
+    #[schemars(extend("x-perouter-default" = "the host's name"))]
     node_name: Option<String>,
+    /// What is logged: `error`, `warn`, `info`, `debug` or `trace`.
+    #[schemars(extend("x-perouter-default" = "info"))]
     log_level: Option<String>,
 }
 
 #[derive(Deserialize, JsonSchema, Default)]
 #[serde(rename_all = "camelCase")]
 struct NodeIndex {
-    #[schemars(range(min = 0, max = 4_294_967_295_i64))]
+    /// The index itself. Not together with `interfaceName`.
+    #[schemars(range(min = 0, max = 4_294_967_295_i64), extend("x-perouter-default" = "0"))]
     index: Option<i64>,
+    /// Takes the host part of this interface's address as index: `192.168.1.80/24` gives 80. IPv4 is preferred,
+    /// link-local IPv6 addresses do not count.
     interface_name: Option<String>,
+    /// Which of the interface's addresses: the one inside of this CIDR. Needs `interfaceName`.
     cidr: Option<String>,
 }
 

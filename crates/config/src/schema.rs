@@ -353,3 +353,12 @@ pub(crate) fn plain_schema<T: JsonSchema>() -> Json {
         .into_generator();
     serde_json::to_value(generator.into_root_schema_for::<T>()).unwrap_or_default()
 }
+
+/// The schema of a type with everything that was written beside its fields, for readers.
+pub(crate) fn annotated_schema<T: JsonSchema>() -> Json {
+    let settings = SchemaSettings::openapi3().with(|settings| {
+        settings.inline_subschemas = true;
+        settings.meta_schema = None;
+    });
+    serde_json::to_value(settings.into_generator().into_root_schema_for::<T>()).unwrap_or_default()
+}

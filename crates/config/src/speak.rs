@@ -54,10 +54,10 @@ struct File {
     /// Where connections are accepted: a list of address:port.
     #[schemars(extend("x-perouter-default" = "`[\"0.0.0.0:179\", \"[::]:179\"]`"))]
     listen: Option<Vec<String>>,
-    /// Upper bound of every neighbor's `connectTimeSeconds`, in seconds.
+    /// Upper bound of every neighbour's `connectTimeSeconds`, in seconds.
     #[schemars(range(min = 1, max = 65535))]
     connect_retry_seconds: Option<u16>,
-    /// The neighbors. Every option of an Underlay's neighbors is understood, and a few more.
+    /// The neighbours: every option of an Underlay's, and those below.
     #[serde(default)]
     #[schemars(with = "Vec<Neighbor>")]
     neighbors: Vec<Json>,
@@ -68,13 +68,13 @@ struct File {
     #[schemars(extend("x-perouter-default" = "off",
         "x-perouter-idle" = "graceful restart is not active in this version: a restart of the speaker withdraws its routes"))]
     graceful_restart: Option<types::GracefulRestart>,
-    /// Route reflection (RFC 4456) between neighbors of role `fabric`: on when present, also when empty.
+    /// Route reflection (RFC 4456) between neighbours of role `fabric`: on when present, also when empty.
     #[schemars(extend("x-perouter-default" = "off"))]
     route_reflector: Option<types::RouteReflector>,
     /// Use of several equally good paths at once.
     #[schemars(extend("x-perouter-default" = "64 paths, relaxed"))]
     multipath: Option<types::Multipath>,
-    /// How many neighbors may exist because of `listenRange` at a time, all ranges together.
+    /// How many neighbours may exist because of `listenRange` at a time, all ranges together.
     #[schemars(range(min = 1, max = 65535), extend("x-perouter-default" = "65535"))]
     listen_limit: Option<i64>,
     /// Whether routes are given to the kernel. Without, every next hop counts as usable.
@@ -89,11 +89,10 @@ struct File {
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Extra {
-    /// How the neighbor is called in views and logs; unique.
+    /// How the neighbour is called in views and logs; unique.
     #[schemars(extend("x-perouter-default" = "its address, interface or range"))]
     name: Option<String>,
-    /// Which routes pass. `fabric`: gets the hosts' and our own, never another fabric neighbor's. `host`: gets the
-    /// fabric's and our own. `peer`: everything to and from everybody.
+    /// What the neighbour is, which decides which routes pass.
     #[schemars(extend("x-perouter-default" = "peer"))]
     role: Option<FileRole>,
     /// Offer IPv4 routes with IPv6 next hops (RFC 8950).
@@ -107,17 +106,23 @@ struct Extra {
 #[derive(Deserialize, JsonSchema, Clone, Copy)]
 #[serde(rename_all = "lowercase")]
 enum FileRole {
-    /// The fabric.
+    /// It gets the routes of hosts and our own, never those of another fabric neighbour.
     Fabric,
-    /// A speaker on this node.
+    /// It is a speaker on this machine and gets the routes of the fabric and our own.
     Host,
-    /// An ordinary neighbor.
+    /// Everything passes, to and from everybody.
     Peer,
 }
 
-static SCHEMA: LazyLock<Json> = LazyLock::new(|| {
-    let mut schema = schema::plain_schema::<File>();
-    let extra = schema::plain_schema::<Extra>();
+static SCHEMA: LazyLock<Json> =
+    LazyLock::new(|| assembled(schema::plain_schema::<File>(), &schema::plain_schema::<Extra>()));
+
+/// The schema of the file with everything that was written beside its fields.
+pub(crate) fn annotated_schema() -> Json {
+    assembled(schema::annotated_schema::<File>(), &schema::annotated_schema::<Extra>())
+}
+
+fn assembled(mut schema: Json, extra: &Json) -> Json {
     if let Some(neighbor) = schema.pointer_mut("/properties/neighbors/items") {
         secret::allow(neighbor);
         let own = neighbor.get_mut("properties").and_then(Json::as_object_mut);
@@ -134,7 +139,7 @@ static SCHEMA: LazyLock<Json> = LazyLock::new(|| {
         family[schema::SHORT_FOR] = json!("type");
     }
     schema
-});
+}
 
 /// Reads the file.
 pub fn load(path: &Path) -> Result<Speak, ConfigError> {

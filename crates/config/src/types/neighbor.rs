@@ -47,7 +47,7 @@ pub struct Neighbor {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 4_294_967_295_i64))]
     pub asn: Option<i64>,
-    /// The neighbour's AS by relation. `External`: any AS but ours; `Internal`: ours.
+    /// The neighbour's AS by its relation to ours.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub peer_type: Option<PeerType>,
     /// The neighbour's address, IPv4 or IPv6, not link-local. Exactly one of `address`, `interface` and `listenRange`
@@ -87,8 +87,8 @@ pub struct Neighbor {
     /// Name of the Secret that holds the TCP-MD5 key under `password`. In files: `passwordFile`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password_secret: Option<String>,
-    /// The hold time that we propose, in seconds: 0 (never expires), or at least 3. Set together with
-    /// `keepaliveTimeSeconds`.
+    /// The hold time that we propose, in seconds: 0 (never expires), or 3 to 65535. Set together
+    /// with `keepaliveTimeSeconds`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-perouter-default" = "180"))]
     pub hold_time_seconds: Option<i64>,
@@ -101,7 +101,7 @@ pub struct Neighbor {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535), extend("x-perouter-default" = "120; 5 with graceful restart"))]
     pub connect_time_seconds: Option<i64>,
-    /// More about the session: `ebgpMultiHop` for an external neighbour that is not directly connected.
+    /// More about the session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub properties: Option<Vec<NeighborProperty>>,
@@ -151,9 +151,9 @@ pub struct Neighbor {
 /// A peer's AS by relation.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeerType {
-    /// Any AS but ours.
+    /// Any AS but the router's.
     External,
-    /// Our AS.
+    /// The router's AS.
     Internal,
 }
 
@@ -166,7 +166,7 @@ pub struct NeighborProperty {
     /// Which property.
     #[serde(rename = "type")]
     pub kind: NeighborPropertyKind,
-    /// Parameters of `ebgpMultiHop`.
+    /// How far away the neighbour is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ebgp_multi_hop: Option<EbgpMultiHop>,
 }
@@ -175,16 +175,16 @@ pub struct NeighborProperty {
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub enum NeighborPropertyKind {
-    /// The neighbour is not directly connected.
+    /// The external neighbour is not directly connected.
     EbgpMultiHop,
 }
 
 /// Parameters of `ebgpMultiHop`.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
 pub struct EbgpMultiHop {
-    /// Hops away at most; 255 when unset.
+    /// How many hops away the neighbour is at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 255))]
+    #[schemars(range(min = 1, max = 255), extend("x-perouter-default" = "255"))]
     pub ttl: Option<i32>,
 }
 
@@ -194,18 +194,19 @@ pub struct EbgpMultiHop {
 pub struct Bfd {
     /// Shortest interval in which we can receive, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 10, max = 60000))]
+    #[schemars(range(min = 10, max = 60000), extend("x-perouter-default" = "300"))]
     pub receive_interval: Option<i32>,
     /// Interval in which we want to send, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 10, max = 60000))]
+    #[schemars(range(min = 10, max = 60000), extend("x-perouter-default" = "300"))]
     pub transmit_interval: Option<i32>,
     /// Packets lost in a row that mean down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 2, max = 255))]
+    #[schemars(range(min = 2, max = 255), extend("x-perouter-default" = "3"))]
     pub detect_multiplier: Option<i32>,
-    /// Who begins; `Active` when unset.
+    /// Who begins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-perouter-default" = "Active"))]
     pub session_mode: Option<BfdMode>,
     /// Least TTL of received packets, for neighbours several hops away.
     #[serde(default, rename = "minimumTTL", skip_serializing_if = "Option::is_none")]
@@ -228,7 +229,7 @@ pub struct AddressFamily {
     /// Which family.
     #[serde(rename = "type")]
     pub kind: AddressFamilyKind,
-    /// More about it.
+    /// More about the family.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub properties: Option<Vec<AddressFamilyProperty>>,
@@ -275,6 +276,7 @@ pub struct AddressFamilyProperty {
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub enum AddressFamilyPropertyKind {
-    /// The neighbour is a route-reflector client (RFC 4456).
+    /// The neighbour is a route-reflector client (RFC 4456) in this family. Only for neighbours of type `Internal`,
+    /// together with `routeReflector`.
     RouteReflectorClient,
 }

@@ -53,7 +53,7 @@ pub struct HostSession {
     #[serde(default, rename = "hostASN", skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 4_294_967_295_i64))]
     pub host_asn: Option<i64>,
-    /// The AS of the node's speaker by relation. `External`: any AS but the router's; `Internal`: the router's.
+    /// The AS of the node's speaker by its relation to the router's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_type: Option<PeerType>,
     /// Where the addresses of both ends of the veth pair come from, and with them the families that are exchanged.
@@ -61,8 +61,8 @@ pub struct HostSession {
     #[serde(rename = "localCIDR")]
     #[x_kube(validation = Rule::new("self == oldSelf").message("LocalCIDR can't be changed"))]
     pub local_cidr: LocalCidr,
-    /// The hold time that the router proposes, in seconds: 0 (never expires), or at least 3. Set together with
-    /// `keepaliveTimeSeconds`.
+    /// The hold time that the router proposes, in seconds: 0 (never expires), or 3 to 65535. Set together
+    /// with `keepaliveTimeSeconds`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 65535), extend("x-perouter-ours" = true, "x-perouter-default" = "180"))]
     pub hold_time_seconds: Option<i64>,

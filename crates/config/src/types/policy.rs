@@ -46,11 +46,10 @@ pub struct MaxPrefixes {
     /// The most prefixes that the peer may announce, those that are refused for another reason included.
     #[schemars(range(min = 1, max = 4_294_967_295_i64))]
     pub limit: i64,
-    /// What happens beyond the limit: `Warn` says so and keeps the session, `Teardown` ends it with the reason
-    /// "maximum number of prefixes reached".
+    /// What happens beyond the limit.
     #[serde(default)]
     pub action: LimitAction,
-    /// Connect again this many seconds after a teardown. Unset: not before `perouter reset` of that peer.
+    /// Connect again this many seconds after a teardown. Unset: not before the peer is reset by hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub restart_seconds: Option<i64>,
@@ -69,10 +68,10 @@ pub enum UnicastFamily {
 /// What happens beyond a limit.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LimitAction {
-    /// Say so, and keep the session.
+    /// Say so in status and log, and keep the session.
     #[default]
     Warn,
-    /// End the session.
+    /// End the session and tell the peer why (Cease, maximum number of prefixes reached).
     Teardown,
 }
 

@@ -49,7 +49,7 @@ pub struct UnderlaySpec {
     /// Addresses of tunnel ends, for overlays. Their families are offered to neighbours that list none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-perouter-idle" =
-        "is for overlays, which perouter does not serve: no address is set up, only its families are offered to neighbors"))]
+        "it is for overlays, which perouter does not serve: no address is set up, only its families are offered to neighbors"))]
     pub tunnel_endpoint: Option<TunnelEndpoint>,
     /// Graceful restart (RFC 4724): on when present, also when empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -64,11 +64,11 @@ pub struct UnderlaySpec {
     /// IS-IS, for L3VPN.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "any_object", extend("x-perouter-idle" =
-        "is for overlays, which perouter does not serve: it has no effect"))]
+        "it is for overlays, which perouter does not serve: it has no effect"))]
     pub isis: Option<serde_json::Value>,
     /// SRv6, for L3VPN.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("x-perouter-idle" = "is for overlays, which perouter does not serve: it has no effect"))]
+    #[schemars(extend("x-perouter-idle" = "it is for overlays, which perouter does not serve: it has no effect"))]
     pub srv6: Option<Srv6>,
     /// Use of several equally good paths at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -97,10 +97,10 @@ pub struct UnderlayInterface {
     /// What kind it is.
     #[serde(rename = "type")]
     pub kind: InterfaceKind,
-    /// A link of the node.
+    /// Which link of the node, for type `NetworkDevice`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network_device: Option<NetworkDevice>,
-    /// A link that a CNI plugin makes.
+    /// Which CNI plugin makes the link, for type `CNIDevice`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-perouter-idle" =
         "CNI devices are not served by this version: the link is not made; use a NetworkDevice"))]
@@ -121,7 +121,7 @@ pub enum InterfaceKind {
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct NetworkDevice {
-    /// Its name.
+    /// Name of the link, such as `eth1` or `eno2.161`.
     #[schemars(length(min = 1, max = 15), regex(pattern = r"^[a-zA-Z][a-zA-Z0-9._-]*$"))]
     pub interface_name: String,
 }
@@ -223,7 +223,7 @@ fn default_stale_path_time() -> i64 {
 /// Route reflection.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub struct RouteReflector {
-    /// The cluster id.
+    /// The cluster id (RFC 4456) of all routers that reflect for the same clients. Outside of `routerIDCIDR`.
     #[serde(default = "default_cluster_id", rename = "clusterID")]
     #[schemars(length(min = 7, max = 15))]
     #[x_kube(validation = Rule::new("isIP(self) && ip(self).family() == 4").message("clusterID must be a valid IPv4 address"))]
