@@ -22,7 +22,9 @@ fn start(leaf: Daemon, yaml: &Yaml) -> (Passthrough, Peer) {
     let leaf = net.start_leaf(leaf).unwrap();
     let node = net.node();
     let both = ["172.18.0.2/24", "2001:db8:18::2/64"].map(|a| a.parse().unwrap()).to_vec();
-    net.lab.bridge(&End { ns: &node.ns, name: "eth0", addresses: both }, 1500).unwrap();
+    let lan = net.lab.namespace("lan").unwrap();
+    let switch = End { ns: &lan, name: "port0", addresses: Vec::new() };
+    net.lab.link(&switch, &End { ns: &node.ns, name: "eth0", addresses: both }, 1500).unwrap();
     node.write_config("openpe_lab.yaml", &yaml.to_string()).unwrap();
     node.start_router().unwrap();
     veth_is_up(node);
@@ -284,7 +286,10 @@ fn an_agent_that_restarts_comes_back(net: &Passthrough, leaf: &Peer, host: Peer)
 fn cilium() -> String {
     let mut out = format!(
         "[global.config]\nas = {HOST_ASN}\nrouter-id = \"172.18.0.2\"\nport = -1\n\
-         [global.apply-policy.config]\ndefault-import-policy = \"reject-route\"\n"
+         [global.apply-policy.config]\nimport-policy-list = [\"allow-local\"]\ndefault-import-policy = \"reject-route\"\n\
+         [[policy-definitions]]\nname = \"allow-local\"\n[[policy-definitions.statements]]\nname = \"allow-local\"\n\
+         [policy-definitions.statements.conditions.bgp-conditions]\nroute-type = \"local\"\n\
+         [policy-definitions.statements.actions]\nroute-disposition = \"accept-route\"\n"
     );
     for a in Family::ALL.map(addresses) {
         let word = if a.family == Family::Ipv4 { "ipv4-unicast" } else { "ipv6-unicast" };
