@@ -100,7 +100,7 @@ impl HostRoutes {
         let Some(Life { index, .. }) = self.life else {
             return Ok(HashMap::new());
         };
-        let filter = Filter { table: self.table.table, protocol: PROTOCOL, link: Some(index) };
+        let filter = Filter { table: self.table.table, protocol: PROTOCOL, link: Some(index), ..Filter::default() };
         let mut found = route::routes(&mut self.socket, filter)?;
         found.retain(|route| route.metric == self.table.metric);
         let gateway = |exits: Vec<Exit>| exits.into_iter().find(|exit| exit.link == index)?.gateway;
@@ -288,7 +288,8 @@ pub fn remove_others(host: &Namespace, link: &str, keep: Option<&HostTable>) -> 
     let Some(index) = link::find(&mut socket, link)?.map(|link| link.index) else {
         return Ok(());
     };
-    let routes = route::routes(&mut socket, Filter { table: 0, protocol: PROTOCOL, link: Some(index) })?;
+    let routes =
+        route::routes(&mut socket, Filter { table: 0, protocol: PROTOCOL, link: Some(index), ..Filter::default() })?;
     let mut batch = socket.batch();
     for route in routes {
         let kept = keep.is_some_and(|keep| (keep.table, keep.metric) == (route.table, route.metric));

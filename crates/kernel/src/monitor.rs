@@ -91,8 +91,7 @@ pub fn links(ns: &Namespace) -> io::Result<Vec<LinkInfo>> {
 /// several next hops appears once for each.
 pub fn foreign_routes(ns: &Namespace) -> io::Result<Vec<RouteInfo>> {
     let mut socket = ns.socket()?;
-    let mut routes = route::routes(&mut socket, Filter::MAIN)?;
-    routes.retain(|route| route.protocol != PROTOCOL);
+    let routes = route::routes(&mut socket, Filter { foreign: true, ..Filter::MAIN })?;
     let unresolved = routes.iter().any(|route| route.exits.is_empty() && route.object.is_some());
     let objects = if unresolved { Objects::new(route::next_hops(&mut socket)?) } else { Objects::default() };
     let mut found = Vec::with_capacity(routes.len());

@@ -13,6 +13,9 @@ use crate::netlink::{Attributes, Fields, Refusal, Socket, attributes, family, pr
 /// and in iproute2's `rt_protos`, whose daemons end at 192 with gaps; `ip route show proto 168` lists ours.
 pub const PROTOCOL: u8 = 168;
 
+/// Where `struct rtmsg` has the protocol.
+const PROTOCOL_AT: usize = 5;
+
 /// A way out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Exit {
@@ -58,7 +61,7 @@ pub(crate) fn parse(body: &[u8]) -> Option<Route> {
     let (family, length) = (body.u8_at(0)?, body.u8_at(1)?);
     let mut route = Route {
         prefix: prefix(family, None, 0)?,
-        protocol: body.u8_at(5)?,
+        protocol: body.u8_at(PROTOCOL_AT)?,
         table: body.u8_at(4)?.into(),
         kind: body.u8_at(7)?,
         flags: body.u32_at(8)?,
@@ -136,11 +139,15 @@ pub(crate) struct Filter {
     pub(crate) protocol: u8,
     /// Only routes over this link.
     pub(crate) link: Option<u32>,
+    /// Leave ours out. The kernel cannot filter by what a route is not, and walks the whole table for each filter
+    /// that it can (100,000 routes: 20 ms for IPv4, 40 ms for IPv6, four times that with all of them told), so
+    /// asking protocol by protocol is no faster; but ours need not be decoded.
+    pub(crate) foreign: bool,
 }
 
 impl Filter {
     /// Routes of the main table.
-    pub(crate) const MAIN: Self = Self { table: RT_TABLE_MAIN as u32, protocol: 0, link: None };
+    pub(crate) const MAIN: Self = Self { table: RT_TABLE_MAIN as u32, protocol: 0, link: None, foreign: false };
 }
 
 /// Unicast routes that pass a filter.
@@ -157,10 +164,13 @@ pub(crate) fn every_kind(socket: &mut Socket, filter: Filter) -> Result<Vec<Rout
         let mut header = [0; 12];
         header[0] = family;
         header[4] = small_table(filter.table);
-        header[5] = filter.protocol;
+        header[PROTOCOL_AT] = filter.protocol;
         // The kernel filters by the header because the socket asks for strict checking; what it lets through
         // (cached exceptions) is sorted out here.
         let wanted = |body: &[u8]| {
+            if filter.foreign && body.u8_at(PROTOCOL_AT) == Some(PROTOCOL) {
+                return None;
+            }
             parse(body).filter(|route| {
                 (filter.table == 0 || route.table == filter.table)
                     && route.flags & RTM_F_CLONED == 0

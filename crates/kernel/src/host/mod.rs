@@ -24,7 +24,8 @@
 //!
 //! **Sysctls** only inside the namespace: forwarding, `arp_accept`, `accept_untracked_na`, loose source checks,
 //! multipath hashing by ports, `nexthop_compat_mode=0` (see [`crate::fib`]), IPv6 on and its addresses kept when a
-//! link goes down. Links made or moved later inherit `default`.
+//! link goes down, router advertisements left to [`crate::advertise`]. Links made or moved later inherit `default`;
+//! a NIC that is given back inherits the host's.
 
 mod apply;
 mod observe;
@@ -36,6 +37,7 @@ mod saved;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
@@ -97,9 +99,26 @@ pub struct Observed {
     pub saved: BTreeMap<String, Vec<IpNet>>,
     /// Desired NICs, still on the host, over which a default route of the host goes: taking one cuts the node off.
     pub default_route: Vec<String>,
+    /// Addresses that both the host and the router have, counting the desired NICs as the router's. What the host
+    /// sends from such an address is dropped: the router takes it for its own (a martian).
+    pub martians: Vec<IpAddr>,
 }
 
 impl Observed {
+    /// Names of the NICs that were taken into the router's namespace and are still there.
+    pub fn taken(&self) -> impl Iterator<Item = &str> {
+        let ours = self.router.iter().filter(|link| plan::is_ours(self, link));
+        ours.map(|link| link.name.as_str())
+    }
+
+    /// Whether this NIC was taken before and is on the host all the same: the namespace ended, or somebody (a network
+    /// manager) took it back.
+    #[must_use]
+    pub fn came_back(&self, nic: &str) -> bool {
+        let named = |link: &SeenLink| link.name == nic;
+        self.saved.contains_key(nic) && self.host.iter().any(named) && !self.router.iter().any(named)
+    }
+
     /// Whether taking this NIC takes a default route from the host.
     #[must_use]
     pub fn carries_default_route(&self, nic: &str) -> bool {

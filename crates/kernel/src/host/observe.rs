@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 
@@ -27,6 +28,13 @@ impl Side {
         let addresses = link::addresses(socket)?;
         let other = other.map(|other| link::namespace_number(socket, other)).transpose()?.flatten();
         Ok(Self { links, addresses, other })
+    }
+
+    /// The lasting addresses of some links.
+    fn on(&self, links: impl Fn(&Link) -> bool) -> impl Iterator<Item = IpAddr> {
+        let indexes: BTreeSet<u32> = self.links.iter().filter(|link| links(link)).map(|link| link.index).collect();
+        let here = self.addresses.iter().filter(move |address| indexes.contains(&address.link));
+        here.filter(|address| lasting(address)).map(|address| address.net.addr())
     }
 
     /// `across`: the links of the other namespace.
@@ -81,7 +89,16 @@ pub(super) fn observe(host: &Namespace, desired: &DesiredHost) -> io::Result<Obs
         sysctls,
         saved,
         default_route: default_route(&mut host_socket, &on_host, desired)?,
+        martians: martians(&on_host, &inside, desired),
     })
+}
+
+/// Addresses that the host keeps although the router has them too, or will have once the desired NICs are moved.
+fn martians(host: &Side, inside: &Side, desired: &DesiredHost) -> Vec<IpAddr> {
+    let taken = |link: &Link| desired.nics.contains(&link.name);
+    let routers: BTreeSet<IpAddr> = inside.on(|link| link.name != "lo").chain(host.on(|link| taken(link))).collect();
+    let hosts: BTreeSet<IpAddr> = host.on(|link| !taken(link)).collect();
+    hosts.intersection(&routers).copied().collect()
 }
 
 fn default_route(socket: &mut Socket, host: &Side, desired: &DesiredHost) -> io::Result<Vec<String>> {

@@ -14,7 +14,7 @@ pub(super) struct Setting {
 }
 
 /// Settings of the namespace: path, value, whether kernels without it do without.
-const SETTINGS: [(&str, &str, bool); 15] = [
+const SETTINGS: [(&str, &str, bool); 16] = [
     ("net/ipv6/conf/all/disable_ipv6", "0", false),
     ("net/ipv6/conf/default/disable_ipv6", "0", false),
     ("net/ipv4/conf/all/forwarding", "1", false),
@@ -30,14 +30,22 @@ const SETTINGS: [(&str, &str, bool); 15] = [
     ("net/ipv4/nexthop_compat_mode", "0", false),
     ("net/ipv6/conf/all/keep_addr_on_down", "1", true),
     ("net/ipv6/conf/default/keep_addr_on_down", "1", true),
+    ("net/ipv6/conf/default/accept_ra", "0", true),
 ];
 
 /// Settings of the namespace and of the links in it.
 pub(super) fn settings<'a>(links: impl Iterator<Item = &'a str>) -> Vec<Setting> {
     let fixed =
         SETTINGS.iter().map(|(key, value, optional)| Setting { key: (*key).to_owned(), value, optional: *optional });
-    // The stricter of `all` and the link's own counts. Links made later inherit `default`.
-    let own = links.map(|link| Setting { key: format!("net/ipv4/conf/{link}/rp_filter"), value: "0", optional: false });
+    // Links made later inherit `default`, those that are there do not.
+    let own = links.flat_map(|link| {
+        [
+            // The stricter of `all` and the link's own counts.
+            Setting { key: format!("net/ipv4/conf/{link}/rp_filter"), value: "0", optional: false },
+            // What routers say is ours to read (crate::advertise), not for the kernel to make routes of.
+            Setting { key: format!("net/ipv6/conf/{link}/accept_ra"), value: "0", optional: true },
+        ]
+    });
     fixed.chain(own).collect()
 }
 
@@ -125,7 +133,7 @@ fn inside(link: &SeenLink, observed: &Observed, ops: &mut Vec<Op>) {
 }
 
 /// Whether we brought it in.
-fn is_ours(observed: &Observed, link: &SeenLink) -> bool {
+pub(super) fn is_ours(observed: &Observed, link: &SeenLink) -> bool {
     link.group == NIC_GROUP || observed.saved.contains_key(&link.name)
 }
 

@@ -82,7 +82,7 @@ fn from_nothing_everything_is_made_in_order() {
     };
     let mut all = sentences(&desired, &observed);
     let sysctls: Vec<String> = all.extract_if(.., |text| text.starts_with("set sysctl")).collect();
-    assert_eq!(sysctls.len(), 15);
+    assert_eq!(sysctls.len(), 16);
     assert!(sysctls.contains(&"set sysctl net/ipv4/conf/all/forwarding to 1 in the router's namespace".to_owned()));
     assert_eq!(
         all,
@@ -165,6 +165,16 @@ fn one_fault_is_repaired_and_nothing_else_is_touched() {
             "a sysctl",
             |o| drop(o.sysctls.insert("net/ipv4/conf/eth1/rp_filter".to_owned(), "2".to_owned())),
             &["set sysctl net/ipv4/conf/eth1/rp_filter to 0 in the router's namespace"],
+        ),
+        (
+            "a NIC whose router advertisements the kernel reads",
+            |o| drop(o.sysctls.insert("net/ipv6/conf/eth1/accept_ra".to_owned(), "2".to_owned())),
+            &["set sysctl net/ipv6/conf/eth1/accept_ra to 0 in the router's namespace"],
+        ),
+        (
+            "an address that the user gave a NIC is the user's",
+            |o| in_router(o, "eth1").addresses.push("10.4.4.4/24".parse().unwrap()),
+            &[],
         ),
         (
             "an optional sysctl that the kernel does not have",
@@ -282,4 +292,61 @@ fn without_a_passthrough_the_pair_goes_once() {
     observed.host.clear();
     observed.router.retain(|link| link.name != PT_NS);
     assert_eq!(sentences(&desired, &observed), [""; 0]);
+}
+
+/// Upstream's table of interfaces to remove: what is inside, what is wanted, what goes back.
+#[test]
+fn case_107_the_nics_that_go_back_are_those_inside_that_nobody_wants() {
+    let table: &[(&[&str], &[&str], &[&str])] = &[
+        (&[], &[], &[]),
+        (&["nic1"], &["nic1"], &[]),
+        (&["nic1", "nic2"], &["nic1", "nic2"], &[]),
+        (&["nic1"], &["nic1", "nic2"], &[]),
+        (&["nic1", "nic2"], &["nic1"], &["nic2"]),
+        (&["nic1"], &["nic2"], &["nic1"]),
+        (&["nic1", "nic2"], &["nic3", "nic4"], &["nic1", "nic2"]),
+    ];
+    for (inside, wanted, back) in table {
+        // What a NIC is, hardware or of another kind, does not matter.
+        for kind in ["", "dummy", "vlan"] {
+            let router = inside.iter().map(|name| SeenLink { kind: kind.to_owned(), ..ours(name, &[]) }).collect();
+            let observed = Observed { namespace: true, router, ..Observed::default() };
+            let ops = plan(&desired(wanted), &observed);
+            let returned: Vec<&str> = ops.iter().filter_map(Op::returned_nic).collect();
+            assert_eq!(returned, *back, "{inside:?} inside, {wanted:?} wanted");
+        }
+    }
+}
+
+#[test]
+fn case_108_the_taken_nics_are_listed() {
+    assert_eq!(Observed::default().taken().count(), 0);
+    let mut observed = settled();
+    // Neither lo nor the veth nor what somebody else put there.
+    observed.router.push(nic("eth7", &[]));
+    // Moved, but not marked yet.
+    observed.router.push(nic("eth2", &[]));
+    observed.saved.insert("eth2".to_owned(), Vec::new());
+    assert_eq!(observed.taken().collect::<Vec<_>>(), ["eth1", "eth2"]);
+}
+
+#[test]
+fn case_111_without_an_underlay_nothing_is_planned_on_the_host() {
+    let nothing = DesiredHost { veth: None, ..desired(&[]) };
+    let observed = Observed { host: vec![nic("eth1", &["192.168.11.3/24"])], ..Observed::default() };
+    for sentence in sentences(&nothing, &observed) {
+        let inside = sentence.ends_with("in the router's namespace") || sentence == "create namespace perouter";
+        assert!(inside, "{sentence}");
+    }
+}
+
+#[test]
+fn a_nic_that_came_back_is_told() {
+    let mut observed = settled();
+    assert!(!observed.came_back("eth1"), "it is inside");
+    observed.router.retain(|link| link.name != "eth1");
+    assert!(!observed.came_back("eth1"), "it is nowhere");
+    observed.host.push(nic("eth1", &[]));
+    observed.host.push(nic("eth2", &[]));
+    assert!(observed.came_back("eth1") && !observed.came_back("eth2"));
 }

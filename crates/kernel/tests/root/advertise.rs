@@ -15,14 +15,14 @@ use kernel::sock;
 use crate::lab::{Name, Pair, eventually, index, ip, run};
 
 /// An advertiser on a thread of its own, which ends with it.
-struct Running {
+pub(crate) struct Running {
     handle: Handle,
     heard: Receiver<Heard>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Running {
-    fn new(ns: &Namespace, links: &[&str]) -> Self {
+    pub(crate) fn new(ns: &Namespace, links: &[&str]) -> Self {
         let links: Vec<String> = links.iter().map(|link| (*link).to_owned()).collect();
         let mut advertiser = Advertiser::open(ns, &links).unwrap();
         let handle = advertiser.handle();
@@ -39,7 +39,7 @@ impl Running {
         Self { handle, heard, thread: Some(thread) }
     }
 
-    fn next(&self) -> Heard {
+    pub(crate) fn next(&self) -> Heard {
         self.heard.recv_timeout(Duration::from_secs(60)).expect("something is heard")
     }
 }

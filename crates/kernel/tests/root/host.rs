@@ -6,6 +6,7 @@ use kernel::host::{DesiredHost, DesiredVeth, HostError, NIC_GROUP, Op, PT_HOST, 
 use kernel::monitor;
 use kernel::netns::Namespace;
 
+use crate::advertise::Running;
 use crate::lab::{Name, index, ip, move_link, namespace, run};
 
 /// A host of its own, with NICs whose other ends are in a third namespace (the fabric), and a name for the router's
@@ -191,6 +192,7 @@ fn case_109_sysctls_are_set_whatever_they_were_and_nothing_changes_on_the_host()
         ("ipv6/fib_multipath_hash_policy", "1", "0"),
         ("ipv4/nexthop_compat_mode", "0", "1"),
         ("ipv6/conf/all/disable_ipv6", "0", "1"),
+        ("ipv6/conf/eth1/accept_ra", "0", "2"),
     ];
     let router = lab.inside();
     for (key, right, wrong) in table {
@@ -326,4 +328,154 @@ fn a_nic_with_a_default_route_is_told() {
     let desired = lab.desired(&["eth1", "eth2"], None);
     let observed = lab.site.observe(&desired).unwrap();
     assert!(observed.carries_default_route("eth2") && !observed.carries_default_route("eth1"));
+}
+
+#[test]
+fn several_nics_come_and_go_and_the_smallest_mtu_counts() {
+    let lab = Lab::new(&[("eth1", "192.168.11.3/24"), ("eth2", "192.168.12.3/24"), ("eth3", "192.168.13.3/24")]);
+    ip(&lab.host, "link set eth1 mtu 9000");
+    ip(&lab.host, "link set eth2 mtu 1400");
+    ip(&lab.host, "link set eth3 mtu 2000");
+    let mtu = || {
+        let of = |ns: &Namespace, name: &str| {
+            monitor::links(ns).unwrap().into_iter().find(|link| link.name == name).unwrap().mtu
+        };
+        (of(&lab.host, PT_HOST), of(&lab.inside(), PT_NS))
+    };
+    lab.settle(&lab.desired(&["eth1", "eth2"], Some(V4)));
+    assert_eq!(mtu(), (1400, 1400));
+    let pair = index(&lab.host, PT_HOST);
+    // The smallest goes, another comes.
+    lab.settle(&lab.desired(&["eth1", "eth3"], Some(V4)));
+    assert_eq!(mtu(), (2000, 2000));
+    ip(&lab.inside(), "link set eth3 mtu 9000");
+    lab.settle(&lab.desired(&["eth1", "eth3"], Some(V4)));
+    assert_eq!(mtu(), (9000, 9000));
+    assert_eq!(index(&lab.host, PT_HOST), pair, "not made anew");
+    assert_eq!(addresses(&lab.host, "eth2").unwrap(), ["192.168.12.3/24"]);
+    assert_eq!(addresses(&lab.inside(), "eth1").unwrap(), ["192.168.11.3/24"]);
+}
+
+#[test]
+fn case_104_the_address_of_one_nic_moves_to_the_other() {
+    let lab = Lab::new(&[("eth1", "192.168.11.3/24"), ("eth2", "192.168.11.3/24")]);
+    lab.settle(&lab.desired(&["eth1"], Some(V4)));
+    lab.settle(&lab.desired(&["eth2"], Some(V4)));
+    assert_eq!(addresses(&lab.inside(), "eth2").unwrap(), ["192.168.11.3/24"]);
+    assert_eq!(addresses(&lab.host, "eth1").unwrap(), ["192.168.11.3/24"]);
+}
+
+/// No tunnel endpoint exists here, so lo never gets an address.
+#[test]
+fn case_105_lo_has_no_further_address() {
+    let lab = Lab::new(&[("eth1", "192.168.11.3/24")]);
+    lab.settle(&lab.desired(&["eth1"], Some(DUAL)));
+    assert_eq!(addresses(&lab.inside(), "lo").unwrap(), ["127.0.0.1/8", "::1/128"]);
+}
+
+#[test]
+fn case_106_without_the_underlay_its_nics_are_back_on_the_host() {
+    let lab = Lab::new(&[("eth1", "192.168.11.3/24"), ("eth2", "192.168.12.3/24")]);
+    lab.settle(&lab.desired(&["eth1", "eth2"], Some(V4)));
+    lab.settle(&lab.desired(&[], None));
+    for (nic, address) in [("eth1", "192.168.11.3/24"), ("eth2", "192.168.12.3/24")] {
+        assert_eq!(addresses(&lab.host, nic).unwrap(), [address]);
+        assert_eq!(addresses(&lab.inside(), nic), None);
+        assert!(is_up(&lab.host, nic));
+    }
+    assert_eq!(fs::read_dir(lab.state.join("nics")).unwrap().count(), 0);
+}
+
+/// Upstream answers an error for a namespace that does not exist; here it has no NICs.
+#[test]
+fn case_108_the_taken_nics_are_listed() {
+    let lab = Lab::new(&[("eth1", "192.168.11.3/24"), ("eth2", "192.168.12.3/24")]);
+    let desired = lab.desired(&["eth1", "eth2"], Some(V4));
+    let taken = |desired: &DesiredHost| {
+        let observed = lab.site.observe(desired).unwrap();
+        let mut taken: Vec<String> = observed.taken().map(str::to_owned).collect();
+        taken.sort();
+        (observed.namespace, taken)
+    };
+    assert_eq!(taken(&desired), (false, Vec::new()));
+    lab.settle(&lab.desired(&[], Some(V4)));
+    assert_eq!(taken(&desired), (true, Vec::new()));
+    lab.settle(&desired);
+    assert_eq!(taken(&desired), (true, vec!["eth1".to_owned(), "eth2".to_owned()]));
+}
+
+#[test]
+fn case_110_teardown_removes_what_others_left_in_the_namespace_and_is_fine_twice() {
+    let lab = Lab::new(&[]);
+    assert_eq!(lab.teardown(), []);
+    lab.settle(&lab.desired(&[], Some(V4)));
+    ip(&lab.inside(), "link add other type bridge");
+    ip(&lab.inside(), "link add one type veth peer name two");
+    assert_eq!(lab.teardown(), []);
+    assert!(Namespace::open(&lab.router.0).unwrap().is_none());
+    assert_eq!(lab.teardown(), []);
+}
+
+#[test]
+fn another_node_index_replaces_the_addresses_of_the_pair() {
+    let lab = Lab::new(&[]);
+    lab.settle(&lab.desired(&[], Some(DUAL)));
+    let pair = index(&lab.host, PT_HOST);
+    let other: (&[&str], &[&str]) = (&["192.168.2.9/24", "2001:db8::9/64"], DUAL.1);
+    lab.settle(&lab.desired(&[], Some(other)));
+    assert_eq!(addresses(&lab.host, PT_HOST).unwrap(), other.0);
+    assert_eq!(index(&lab.host, PT_HOST), pair, "not made anew");
+    run(&lab.host, "ping", "-c1 -W5 192.168.2.1");
+    run(&lab.host, "ping", "-c1 -W5 2001:db8::1");
+}
+
+#[test]
+fn an_address_that_host_and_router_share_is_told_before_and_after_the_move() {
+    let lab = Lab::new(&[("eth1", "192.168.11.3/24")]);
+    ip(&lab.host, "address add 2001:db8:11::3/64 dev eth1 nodad");
+    let desired = lab.desired(&["eth1"], Some(DUAL));
+    let martians = || lab.site.observe(&desired).unwrap().martians;
+    assert!(martians().is_empty());
+    // A node address that a cluster network keeps on a link of its own.
+    ip(&lab.host, "address add 192.168.11.3/32 dev lo");
+    assert_eq!(martians(), ["192.168.11.3".parse::<std::net::IpAddr>().unwrap()]);
+    lab.settle(&desired);
+    ip(&lab.host, "address add 2001:db8:11::3/128 dev lo");
+    let both: [std::net::IpAddr; 2] = ["192.168.11.3".parse().unwrap(), "2001:db8:11::3".parse().unwrap()];
+    assert_eq!(martians(), both);
+    ip(&lab.host, "address flush dev lo scope global");
+    assert_eq!(martians().len(), 0);
+}
+
+#[test]
+fn the_kernel_makes_nothing_of_what_routers_say() {
+    let lab = Lab::new(&[("eth1", "192.168.11.3/24")]);
+    let desired = lab.desired(&["eth1"], Some(DUAL));
+    lab.settle(&desired);
+    let far = index(&lab.fabric, "far-eth1");
+    ip(&lab.fabric, "address add fe80::1/64 dev far-eth1 nodad");
+    let router = lab.inside();
+    ip(&router, "address add fe80::2/64 dev eth1 nodad");
+    // A router of ours forwards, so only 2 makes the kernel read them; the plan repairs that.
+    router.run(|| fs::write("/proc/sys/net/ipv6/conf/eth1/accept_ra", "2").unwrap()).unwrap();
+    lab.settle(&desired);
+    let reader = Running::new(&router, &["eth1"]);
+    lab.fabric
+        .run(move || {
+            let socket =
+                socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::RAW, Some(socket2::Protocol::ICMPV6))
+                    .unwrap();
+            socket.set_multicast_hops_v6(255).unwrap();
+            // A lifetime of 30 minutes, and 2001:db8:99::/64 to make addresses in.
+            let mut packet = vec![134, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0, 3, 4, 64, 0xc0];
+            packet.extend([0, 0, 14, 16, 0, 0, 14, 16, 0, 0, 0, 0, 0x20, 1, 0x0d, 0xb8, 0, 0x99]);
+            packet.resize(48, 0);
+            let target = std::net::SocketAddrV6::new("ff02::1".parse().unwrap(), 0, 0, far);
+            socket.send_to(&packet, &target.into()).unwrap();
+        })
+        .unwrap();
+    // Once we have heard it, the kernel has as well.
+    assert!(reader.next().router.is_some());
+    assert!(!ip(&router, "-6 route").contains("default"));
+    assert!(!ip(&router, "-6 address").contains("2001:db8:99"));
 }
