@@ -25,6 +25,8 @@ pub enum Action {
     /// Sockets must know these peers' options before a connection arrives (TCP-MD5 keys are checked on SYN).
     /// Sent whenever the set changes; replaces the previous one.
     Admit(Vec<Admission>),
+    /// The FIB was switched off: remove every route of ours from the kernel.
+    ClearFib,
     /// Something that an operator wants to read.
     Note(Note),
 }

@@ -6,12 +6,12 @@ use std::time::Instant;
 use ipnet::{IpNet, Ipv6Net};
 use wire::code;
 
-use crate::Engine;
 use crate::action::{Action, Admission, Level};
 use crate::intent::{Intent, Network, PeerIntent};
 use crate::peer::{Dialler, Origin, Peer, PeerAddress};
 use crate::policy::Own;
 use crate::rib::table::PeerId;
+use crate::{CONVERGENCE, Engine};
 
 impl Engine {
     /// A new configuration: only the sessions whose own parameters changed are reset.
@@ -25,7 +25,13 @@ impl Engine {
         let identity_changed =
             self.intent.as_ref().is_some_and(|old| (old.asn, old.router_id) != (new.asn, new.router_id));
         self.remove_unwanted(now, &new);
+        if self.rib.fib.enabled && !new.fib {
+            self.actions.push_back(Action::ClearFib);
+        }
         self.rib.set_fib(new.fib);
+        if new.fib && !self.converged && self.converging.is_none() {
+            self.converging = Some(now + CONVERGENCE);
+        }
         self.rib.set_host_routes(new.host_routes.clone());
         self.intent = Some(new.clone());
         if identity_changed {

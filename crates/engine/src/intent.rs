@@ -219,6 +219,8 @@ pub struct PeerIntent {
     pub as_override: bool,
     /// Accept only packets that came over at most this many hops (RFC 5082).
     pub ttl_security: Option<u8>,
+    /// eBGP: what we are to this neighbour (RFC 9234); unset: no role is offered and none is looked for.
+    pub bgp_role: Option<wire::Role>,
 }
 
 impl PeerIntent {
@@ -251,6 +253,7 @@ impl PeerIntent {
             max_prefixes: BTreeMap::new(),
             as_override: false,
             ttl_security: None,
+            bgp_role: None,
         }
     }
 
@@ -279,6 +282,7 @@ impl PeerIntent {
             max_prefixes: _,
             as_override: _,
             ttl_security,
+            bgp_role,
         } = self;
         *remote_as != new.remote_as
             || *families != new.families
@@ -292,6 +296,7 @@ impl PeerIntent {
             || *local_address != new.local_address
             || *link != new.link
             || *ttl_security != new.ttl_security
+            || *bgp_role != new.bgp_role
     }
 
     /// Where to dial this peer, known as `address`.

@@ -39,7 +39,7 @@ pub use intent::Intent;
 pub use snapshot::{RouteQuery, RouteView, Select, Snapshot};
 
 /// Families are part of the configuration, which others make.
-pub use wire::{Family, FamilySet};
+pub use wire::{Family, FamilySet, Role as BgpRole};
 
 use intent::{PeerIntent, Role};
 use peer::{Peer, PeerAddress};
@@ -48,9 +48,9 @@ use rib::Rib;
 use rib::table::PeerId;
 use wire::code;
 
-/// How long after the start the tables count as converged although not every peer has said so: what an earlier
+/// How long after the first configuration the tables count as converged although not every peer has said so: what an earlier
 /// process left in the kernel is swept then.
-const CONVERGENCE: Duration = Duration::from_secs(60);
+const CONVERGENCE: Duration = Duration::from_secs(120);
 /// How often routes are tried again that the kernel refused.
 const FIB_RETRY: Duration = Duration::from_secs(5);
 
@@ -70,8 +70,10 @@ pub struct Engine {
     actions: VecDeque<Action>,
     next_conn: u32,
     random: u64,
-    /// Until when a sweep of the FIB waits for peers; `None` once it was asked for.
+    /// Until when a sweep of the FIB waits for peers.
     converging: Option<Instant>,
+    /// It was asked for.
+    converged: bool,
     fib_retry: Option<Instant>,
     host_retry: Option<Instant>,
     admitted: Vec<Admission>,
@@ -79,7 +81,7 @@ pub struct Engine {
 
 impl Engine {
     /// A router without configuration. `seed` feeds jitter; any value will do.
-    pub fn new(seed: u64, now: Instant) -> Self {
+    pub fn new(seed: u64, _now: Instant) -> Self {
         let unset = Ipv4Addr::UNSPECIFIED;
         Self {
             intent: None,
@@ -92,7 +94,8 @@ impl Engine {
             actions: VecDeque::new(),
             next_conn: 0,
             random: seed ^ 0x9E37_79B9_7F4A_7C15,
-            converging: Some(now + CONVERGENCE),
+            converging: None,
+            converged: false,
             fib_retry: None,
             host_retry: None,
             admitted: Vec::new(),
@@ -132,7 +135,6 @@ impl Engine {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.session_timeouts(now);
         if self.converging.is_some_and(|at| at <= now) {
-            self.converging = None;
             self.sweep();
         }
         if self.fib_retry.is_some_and(|at| at <= now) {
@@ -181,6 +183,8 @@ impl Engine {
 
     /// The tables have converged: what an earlier process left and nobody wants can go.
     fn sweep(&mut self) {
+        self.converging = None;
+        self.converged = true;
         self.rib.fib.request_sweep();
         self.rib.host_sweep();
     }
@@ -218,7 +222,7 @@ impl Engine {
             let more = if total > 1 { format!(" (and {} more)", total - 1) } else { String::new() };
             self.note(None, Level::Warn, format!("{first}{more}; trying again"));
         }
-        self.rib.fib_acknowledged(id, failed);
+        self.rib.fib_acknowledged(id, failed, failed_groups);
         if self.rib.fib.has_failures() && self.fib_retry.is_none() {
             self.fib_retry = Some(now + FIB_RETRY);
         }

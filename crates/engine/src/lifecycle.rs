@@ -14,7 +14,7 @@ use crate::action::{Action, Dial, Level};
 use crate::event::ConnId;
 use crate::intent::RangeIntent;
 use crate::peer::fsm::{Input, Phase};
-use crate::peer::{Connection, Dialler, HeldDown, Origin, Peer, PeerAddress};
+use crate::peer::{Connection, Dialler, FIRST_RETRY, HeldDown, Origin, Peer, PeerAddress};
 use crate::rib::table::PeerId;
 use crate::sessions::count;
 
@@ -134,10 +134,12 @@ impl Engine {
         let Some(id) = self.connections.get(&conn).copied() else { return };
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let reason = error.unwrap_or_else(|| "the peer closed the connection".into());
-        if peer.dialler == Dialler::Dialling(conn) {
+        if matches!(peer.dialler, Dialler::Dialling(dial, _) if dial == conn) {
             self.connections.remove(&conn);
             peer.last_error = Some(reason);
             peer.failures += 1;
+            peer.dialler = Dialler::Resting;
+            self.tell_failure(id);
             self.redial(now, id);
             return;
         }
@@ -178,11 +180,7 @@ impl Engine {
             self.note(Some(address), Level::Warn, text);
         } else if peer.connections.is_empty() {
             peer.failures += 1;
-            // Told once, not once per attempt.
-            if peer.failures == 1 {
-                let text = format!("no session with {} yet: {reason}; trying again", peer.intent.name);
-                self.note(Some(address), Level::Warn, text);
-            }
+            self.tell_failure(id);
         }
         let Some(peer) = self.peers.get(&id) else { return };
         if peer.connections.is_empty() && matches!(peer.origin, Origin::Range(..)) {
@@ -191,6 +189,19 @@ impl Engine {
             return;
         }
         self.redial(now, id);
+    }
+
+    /// Says why there is no session: once per reason, not once per attempt.
+    fn tell_failure(&mut self, id: PeerId) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let reason = peer.last_error.clone().unwrap_or_default();
+        if peer.told.as_ref() == Some(&reason) {
+            return;
+        }
+        let text = format!("no session with {} yet: {reason}; trying again", peer.intent.name);
+        let address = peer.address.ip;
+        peer.told = Some(reason);
+        self.note(Some(address), Level::Warn, text);
     }
 
     /// Plans the next attempt, unless a connection exists or the peer is to dial us.
@@ -244,7 +255,7 @@ impl Engine {
     /// A dial that is still under way would only collide with what we have.
     pub(crate) fn abandon_dial(&mut self, id: PeerId) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
-        if let Dialler::Dialling(dial) = std::mem::replace(&mut peer.dialler, Dialler::Resting) {
+        if let Dialler::Dialling(dial, _) = std::mem::replace(&mut peer.dialler, Dialler::Resting) {
             self.connections.remove(&dial);
             self.actions.push_back(Action::Close(dial));
         }
@@ -255,6 +266,7 @@ impl Engine {
         self.stop(now, id, Some(&Notification::cease(subcode)));
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.failures = 0;
+        peer.told = None;
         peer.held_down = None;
         peer.dialler = if peer.dials() { Dialler::Waiting(now) } else { Dialler::Resting };
     }
@@ -326,8 +338,15 @@ impl Engine {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         match peer.dialler {
             Dialler::Waiting(at) if at <= now => {}
-            Dialler::Waiting(_) | Dialler::Resting | Dialler::Dialling(_) => return,
+            Dialler::Dialling(_, until) if until <= now => {
+                peer.last_error = Some(format!("no answer within {} s", peer.intent.connect_retry.as_secs()));
+                peer.failures += 1;
+                self.abandon_dial(id);
+                self.tell_failure(id);
+            }
+            Dialler::Waiting(_) | Dialler::Resting | Dialler::Dialling(..) => return,
         }
+        let Some(peer) = self.peers.get_mut(&id) else { return };
         if !peer.connections.is_empty() {
             peer.dialler = Dialler::Resting;
             return;
@@ -335,7 +354,7 @@ impl Engine {
         peer.held_down = None;
         let conn = ConnId::Dialled(self.next_conn);
         self.next_conn += 1;
-        peer.dialler = Dialler::Dialling(conn);
+        peer.dialler = Dialler::Dialling(conn, now + peer.intent.connect_retry.max(FIRST_RETRY));
         let dial = Dial {
             remote: peer.address.target(peer.intent.port),
             local: peer.intent.local_address,

@@ -17,7 +17,7 @@ use crate::event::ConnId;
 use crate::peer::collision::{self, Resolution};
 use crate::peer::fsm::{Input, Phase, Verdict, step};
 use crate::peer::negotiate::{Agreed, negotiate};
-use crate::peer::{Connection, Peer, Session, State};
+use crate::peer::{Connection, OPEN_HOLD, Peer, Session, State};
 use crate::policy::PeerFacts;
 use crate::rib::table::PeerId;
 
@@ -121,7 +121,7 @@ impl Engine {
         let direction = new.direction();
         let others = peer.connections.iter().filter(|other| other.id != conn);
         let resolutions: Vec<(ConnId, Resolution)> =
-            others.map(|other| (other.id, collision::resolve(direction, other.state.phase(), ours, theirs))).collect();
+            others.map(|other| (other.id, collision::resolve(direction, other.weight(now), ours, theirs))).collect();
         let collided = || Input::Stop(Notification::cease(code::cease::COLLISION_RESOLUTION));
         if resolutions.iter().any(|(_, resolution)| *resolution == Resolution::CloseNew) {
             return self.input(now, id, conn, collided());
@@ -147,7 +147,8 @@ impl Engine {
             return;
         }
         let timed = !agreed.hold_time.is_zero();
-        let hold = timed.then(|| now + agreed.hold_time);
+        // Without a hold time the peer must still answer our OPEN.
+        let hold = Some(now + if timed { agreed.hold_time } else { OPEN_HOLD });
         let keepalive = timed.then_some(keepalive);
         connection.state = State::OpenConfirm(Session { agreed, hold, keepalive });
         wire::encode_keepalive(&mut connection.out);
@@ -256,11 +257,14 @@ impl Engine {
         let State::OpenConfirm(session) = &connection.state else {
             return;
         };
-        connection.state = State::Established(session.clone());
+        let mut session = session.clone();
+        session.hold = session.hold.filter(|_| !session.agreed.hold_time.is_zero());
+        connection.state = State::Established(session);
         connection.restart_hold(now);
         peer.since = now;
         peer.failures = 0;
         peer.last_error = None;
+        peer.told = None;
         let Some((facts, families, text)) = self.peers.get(&id).and_then(|peer| {
             let (connection, session) = peer.established()?;
             let facts = self.facts(peer, connection, &session.agreed);
@@ -324,6 +328,7 @@ impl Engine {
             own_link_local,
             allowed_prefixes: peer.intent.allowed_prefixes.clone(),
             as_override: agreed.external && peer.intent.as_override,
+            bgp_role: peer.intent.bgp_role.filter(|_| agreed.external),
         }
     }
 
@@ -357,7 +362,6 @@ impl Engine {
     /// All peers have sent everything: what nobody announced again can go from the kernel.
     fn check_convergence(&mut self) {
         if self.converging.is_some() && self.peers.keys().all(|id| self.rib.synchronised(*id)) {
-            self.converging = None;
             self.sweep();
         }
     }

@@ -124,6 +124,8 @@ pub struct FamilySnapshot {
     pub accepted: usize,
     /// Routes advertised to the peer.
     pub advertised: usize,
+    /// Of these, those with the peer's own AS in the path: it refuses them unless it allows its own AS.
+    pub looping: usize,
     /// The peer's End-of-RIB marker has arrived.
     pub end_of_rib: bool,
 }

@@ -44,6 +44,7 @@ impl Engine {
             received: 0,
             accepted: 0,
             advertised: 0,
+            looping: 0,
             end_of_rib: false,
         };
         PeerSnapshot {

@@ -26,6 +26,8 @@ pub enum Capability {
     ExtendedNextHop(Vec<(AfiSafi, u16)>),
     /// 64, RFC 4724.
     GracefulRestart(GracefulRestart),
+    /// 9, RFC 9234: what the sender is to the receiver.
+    Role(Role),
     /// One we do not know, or whose value makes no sense.
     Unknown {
         /// Capability code.
@@ -33,6 +35,53 @@ pub enum Capability {
         /// Its value, at most 255 octets.
         value: Vec<u8>,
     },
+}
+
+/// The value of capability 9 (RFC 9234 4.1): what a speaker is to its neighbour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// 0: sells transit.
+    Provider,
+    /// 1: a route server.
+    RouteServer,
+    /// 2: a client of a route server.
+    RouteServerClient,
+    /// 3: buys transit.
+    Customer,
+    /// 4: exchanges own and customers' routes.
+    Peer,
+}
+
+impl Role {
+    /// By code point.
+    const ALL: [Self; 5] = [Self::Provider, Self::RouteServer, Self::RouteServerClient, Self::Customer, Self::Peer];
+
+    /// What the neighbour must be.
+    pub fn counterpart(self) -> Self {
+        match self {
+            Self::Provider => Self::Customer,
+            Self::Customer => Self::Provider,
+            Self::RouteServer => Self::RouteServerClient,
+            Self::RouteServerClient => Self::RouteServer,
+            Self::Peer => Self::Peer,
+        }
+    }
+
+    fn code(self) -> u8 {
+        Self::ALL.iter().position(|role| *role == self).map_or(0, |code| code as u8)
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Provider => "provider",
+            Self::RouteServer => "route server",
+            Self::RouteServerClient => "route server client",
+            Self::Customer => "customer",
+            Self::Peer => "peer",
+        })
+    }
 }
 
 /// The value of capability 64 (RFC 4724 3, RFC 8538 2).
@@ -54,6 +103,7 @@ mod cap {
     pub(super) const ROUTE_REFRESH: u8 = 2;
     pub(super) const EXTENDED_NEXT_HOP: u8 = 5;
     pub(super) const EXTENDED_MESSAGE: u8 = 6;
+    pub(super) const ROLE: u8 = 9;
     pub(super) const GRACEFUL_RESTART: u8 = 64;
     pub(super) const FOUR_OCTET_AS: u8 = 65;
     pub(super) const ENHANCED_ROUTE_REFRESH: u8 = 70;
@@ -78,6 +128,7 @@ impl Capability {
             Self::FourOctetAs(_) => cap::FOUR_OCTET_AS,
             Self::ExtendedNextHop(_) => cap::EXTENDED_NEXT_HOP,
             Self::GracefulRestart(_) => cap::GRACEFUL_RESTART,
+            Self::Role(_) => cap::ROLE,
             Self::Unknown { code, .. } => *code,
         }
     }
@@ -98,6 +149,7 @@ impl Capability {
             cap::ENHANCED_ROUTE_REFRESH => Self::EnhancedRouteRefresh,
             cap::EXTENDED_MESSAGE => Self::ExtendedMessage,
             cap::FOUR_OCTET_AS => Self::FourOctetAs(read.u32()?),
+            cap::ROLE => Self::Role(*Role::ALL.get(usize::from(read.u8()?))?),
             cap::EXTENDED_NEXT_HOP => {
                 let mut families = Vec::with_capacity(value.len() / 6);
                 while !read.is_empty() {
@@ -144,6 +196,7 @@ impl Capability {
             }
             Self::RouteRefresh | Self::EnhancedRouteRefresh | Self::ExtendedMessage => {}
             Self::FourOctetAs(asn) => out.extend_from_slice(&asn.to_be_bytes()),
+            Self::Role(role) => out.push(role.code()),
             Self::ExtendedNextHop(families) => {
                 for (AfiSafi { afi, safi }, next_hop) in families {
                     out.extend_from_slice(&afi.to_be_bytes());
@@ -178,6 +231,7 @@ impl fmt::Display for Capability {
             Self::EnhancedRouteRefresh => f.write_str("enhanced route refresh"),
             Self::ExtendedMessage => f.write_str("extended messages"),
             Self::FourOctetAs(asn) => write!(f, "four-octet AS {asn}"),
+            Self::Role(role) => write!(f, "role {role}"),
             Self::ExtendedNextHop(families) => {
                 f.write_str("extended next hop (")?;
                 for (i, (family, next_hop)) in families.iter().enumerate() {

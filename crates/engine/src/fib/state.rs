@@ -5,6 +5,7 @@
 //! acknowledged.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use smallvec::SmallVec;
@@ -12,15 +13,19 @@ use wire::Family;
 
 use super::{FibBatch, GroupChange, GroupId, Hop, RouteChange};
 use crate::rib::bits::Pending;
+use crate::rib::key::Key;
 use crate::rib::nexthop::{NextHopId, NextHops, Resolution};
 use crate::rib::slab::Slab;
 use crate::rib::table::{Dest, Table};
 
-/// Most routes in a batch: large enough to keep the kernel busy, small enough to answer to changes.
-const BATCH: usize = 16_384;
+/// Most routes of a family in a batch: large enough to keep the kernel busy, small enough to answer to changes.
+const BATCH: usize = 8192;
 
 /// In [`Dest::fib`]: the kernel has not yet acknowledged it.
 pub(crate) const UNACKED: u32 = 1 << 31;
+
+/// In [`Dest::fib`]: the kernel refused a change, and may have the route as it was before.
+const UNCERTAIN: u32 = UNACKED - 1;
 
 type GroupKey = SmallVec<[NextHopId; 2]>;
 
@@ -51,10 +56,12 @@ pub(crate) struct FibState {
     dirty: BTreeSet<u32>,
     /// Groups that lost their last route since the last batch, perhaps to get another one.
     unused: Vec<u32>,
-    failed: BTreeMap<IpNet, String>,
+    failed: BTreeMap<IpNet, Arc<str>>,
     /// Destinations with a group.
     held: usize,
     sweep: bool,
+    /// A sweep was asked for once: what is in the kernel and not in our tables is nobody's any more.
+    converged: bool,
 }
 
 impl FibState {
@@ -68,6 +75,7 @@ impl FibState {
     /// Asks for a sweep with the batch after which nothing waits any more.
     pub(crate) fn request_sweep(&mut self) {
         self.sweep = self.enabled;
+        self.converged |= self.enabled;
     }
 
     pub(crate) fn snapshot(&self) -> crate::snapshot::FibSnapshot {
@@ -81,7 +89,7 @@ impl FibState {
     }
 
     pub(crate) fn failure(&self, prefix: &IpNet) -> Option<&str> {
-        self.failed.get(prefix).map(String::as_str)
+        self.failed.get(prefix).map(|error| &**error)
     }
 
     pub(crate) fn has_failures(&self) -> bool {
@@ -110,14 +118,16 @@ impl FibState {
         next_hops: &mut NextHops,
         desired: impl Fn(&Dest, &NextHops) -> GroupKey,
     ) -> Option<FibBatch> {
-        if self.flight.is_some() {
+        if self.flight.is_some() || !self.enabled {
             return None;
         }
         let mut batch = FibBatch::default();
         let mut slots = Vec::new();
         for family in Family::ALL {
             let table = &mut tables[family.index()];
-            while batch.routes.len() < BATCH {
+            let before = batch.routes.len();
+            // Each family has its share: neither waits behind the other's churn.
+            while batch.routes.len() - before < BATCH {
                 let Some(slot) = self.pending[family.index()].pop() else {
                     break;
                 };
@@ -130,11 +140,12 @@ impl FibState {
                     table.release_if_unused(slot);
                     continue;
                 }
-                self.held = self.held + usize::from(group != 0) - usize::from(old != 0);
+                let held = old != 0 && old != UNCERTAIN;
+                self.held = self.held + usize::from(group != 0) - usize::from(held);
                 if group != 0 {
                     self.groups[group - 1].routes += 1;
                 }
-                if old != 0 {
+                if held {
                     self.drop_route(old - 1);
                 }
                 dest.fib = if group == 0 { UNACKED } else { group | UNACKED };
@@ -166,27 +177,30 @@ impl FibState {
         Some(batch)
     }
 
-    /// Takes an acknowledgement. Routes that failed count as absent; see [`Self::retry_failed`].
-    pub(crate) fn acknowledge(&mut self, tables: &mut [Table; 2], id: u64, failed: Vec<(IpNet, String)>) {
+    /// Takes an acknowledgement. What failed is in doubt until it is tried again ([`Self::retry_failed`]): a refused
+    /// change may have left the route as it was. The routes of a refused group went with it.
+    pub(crate) fn acknowledge(
+        &mut self,
+        tables: &mut [Table; 2],
+        id: u64,
+        failed: Vec<(IpNet, String)>,
+        groups: Vec<(GroupId, String)>,
+    ) {
         if self.flight.as_ref().is_none_or(|flight| flight.id != id) {
             return;
         }
-        let Some(flight) = self.flight.take() else {
-            return;
-        };
+        let Some(flight) = self.flight.take() else { return };
+        // Once it is switched off there is nothing to be in doubt of.
+        let (failed, groups) = if self.enabled { (failed, groups) } else { (Vec::new(), Vec::new()) };
         for (prefix, error) in failed {
             let family = Family::of(&prefix);
-            let table = &mut tables[family.index()];
-            if let Some(slot) = table.find(&crate::rib::key::Key::new(&prefix)) {
-                let dest = &mut table.dests[slot];
-                let group = dest.fib & !UNACKED;
-                if group != 0 {
-                    dest.fib = UNACKED;
-                    self.held -= 1;
-                    self.drop_route(group - 1);
-                }
-                self.failed.insert(prefix, error);
+            if let Some(slot) = tables[family.index()].find(&Key::new(&prefix)) {
+                self.doubt(&mut tables[family.index()].dests[slot]);
+                self.failed.insert(prefix, error.into());
             }
+        }
+        for (GroupId(group), error) in groups {
+            self.lose_group(tables, group, &error.into());
         }
         for (family, slot) in flight.slots {
             let table = &mut tables[family.index()];
@@ -200,34 +214,89 @@ impl FibState {
         }
     }
 
+    /// The kernel refused a group, and dropped whatever pointed at it.
+    fn lose_group(&mut self, tables: &mut [Table; 2], group: u32, error: &Arc<str>) {
+        self.dirty.insert(group);
+        for family in Family::ALL {
+            let table = &mut tables[family.index()];
+            let on_it = |slot: &u32| table.dests[*slot].fib & !UNACKED == group + 1;
+            let slots: Vec<u32> = table.slots().filter(on_it).collect();
+            for slot in slots {
+                let dest = &mut table.dests[slot];
+                self.doubt(dest);
+                self.failed.insert(dest.key.prefix(family), Arc::clone(error));
+            }
+        }
+    }
+
+    /// What the kernel has of a destination is not known any more.
+    fn doubt(&mut self, dest: &mut Dest) {
+        let group = dest.fib & !UNACKED;
+        if group != 0 && group != UNCERTAIN {
+            self.held -= 1;
+            self.drop_route(group - 1);
+        }
+        dest.fib = (dest.fib & UNACKED) | UNCERTAIN;
+    }
+
     /// Tries the routes again that the kernel refused.
     pub(crate) fn retry_failed(&mut self, tables: &mut [Table; 2]) {
         for prefix in std::mem::take(&mut self.failed).into_keys() {
             let family = Family::of(&prefix);
             let table = &mut tables[family.index()];
-            if let Some(slot) = table.find(&crate::rib::key::Key::new(&prefix)) {
+            if let Some(slot) = table.find(&Key::new(&prefix)) {
                 self.touch(family, slot, &mut table.dests[slot]);
             }
         }
     }
 
-    /// The kernel lost what it was told: everything is to be told again.
+    /// The kernel lost what it was told: everything is to be told again. What waited to be deleted, or was in a batch
+    /// that failed, is not in the tables any more and may still be in the kernel, so that a sweep comes last.
     pub(crate) fn forget(&mut self, tables: &mut [Table; 2]) {
+        self.sweep |= self.converged;
+        for (family, slot) in self.unset(tables) {
+            self.touch(family, slot, &mut tables[family.index()].dests[slot]);
+        }
+    }
+
+    /// The FIB is switched off: nothing is installed, nothing waits.
+    pub(crate) fn abandon(&mut self, tables: &mut [Table; 2], next_hops: &mut NextHops) {
+        for family in Family::ALL {
+            let table = &mut tables[family.index()];
+            while let Some(slot) = self.pending[family.index()].pop() {
+                table.dests[slot].pending -= 1;
+            }
+        }
+        for (family, slot) in self.unset(tables) {
+            tables[family.index()].release_if_unused(slot);
+        }
+        self.failed.clear();
+        self.dirty.clear();
+        self.sweep = false;
+        for id in self.collect_unused(next_hops, &mut FibBatch::default()) {
+            self.groups.release(id);
+        }
+    }
+
+    /// Takes every destination's group away; returns all slots.
+    fn unset(&mut self, tables: &mut [Table; 2]) -> Vec<(Family, u32)> {
+        let mut all = Vec::new();
         for family in Family::ALL {
             let table = &mut tables[family.index()];
             let slots: Vec<u32> = table.slots().collect();
             for slot in slots {
                 let dest = &mut table.dests[slot];
                 let group = dest.fib & !UNACKED;
-                if group != 0 {
-                    dest.fib &= UNACKED;
+                dest.fib &= UNACKED;
+                if group != 0 && group != UNCERTAIN {
                     self.held -= 1;
                     self.drop_route(group - 1);
                     self.dirty.insert(group - 1);
                 }
-                self.touch(family, slot, &mut table.dests[slot]);
+                all.push((family, slot));
             }
         }
+        all
     }
 
     /// The number of the group with this key, made if there is none.

@@ -30,8 +30,10 @@ pub(crate) enum Resolution {
 /// One end of a session, as collisions compare them: identifier, then AS.
 pub(crate) type Identity = (Ipv4Addr, u32);
 
-/// Decides. `new` is the direction of the connection that the OPEN arrived on.
-pub(crate) fn resolve(new: Direction, other: Phase, ours: Identity, theirs: Identity) -> Resolution {
+/// Decides. `new` is the direction of the connection that the OPEN arrived on; `other` is `None` when the other one has
+/// been silent for too long.
+pub(crate) fn resolve(new: Direction, other: Option<Phase>, ours: Identity, theirs: Identity) -> Resolution {
+    let Some(other) = other else { return Resolution::CloseOther };
     match other {
         Phase::Established => Resolution::CloseNew,
         Phase::OpenSent | Phase::OpenConfirm => {

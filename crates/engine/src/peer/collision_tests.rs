@@ -11,10 +11,10 @@ const HIGH: (Ipv4Addr, u32) = (Ipv4Addr::new(2, 2, 2, 2), 65000);
 #[test]
 fn the_higher_identifier_keeps_the_connection_that_it_opened() {
     for other in [Phase::OpenSent, Phase::OpenConfirm] {
-        assert_eq!(resolve(Dialled, other, HIGH, LOW), Resolution::CloseOther);
-        assert_eq!(resolve(Accepted, other, HIGH, LOW), Resolution::CloseNew);
-        assert_eq!(resolve(Dialled, other, LOW, HIGH), Resolution::CloseNew);
-        assert_eq!(resolve(Accepted, other, LOW, HIGH), Resolution::CloseOther);
+        assert_eq!(resolve(Dialled, Some(other), HIGH, LOW), Resolution::CloseOther);
+        assert_eq!(resolve(Accepted, Some(other), HIGH, LOW), Resolution::CloseNew);
+        assert_eq!(resolve(Dialled, Some(other), LOW, HIGH), Resolution::CloseNew);
+        assert_eq!(resolve(Accepted, Some(other), LOW, HIGH), Resolution::CloseOther);
     }
 }
 
@@ -23,15 +23,15 @@ fn the_higher_identifier_keeps_the_connection_that_it_opened() {
 fn equal_identifiers_are_settled_by_as() {
     let ours = (LOW.0, 65001);
     let theirs = (LOW.0, 65002);
-    assert_eq!(resolve(Accepted, Phase::OpenConfirm, ours, theirs), Resolution::CloseOther);
-    assert_eq!(resolve(Accepted, Phase::OpenConfirm, theirs, ours), Resolution::CloseNew);
+    assert_eq!(resolve(Accepted, Some(Phase::OpenConfirm), ours, theirs), Resolution::CloseOther);
+    assert_eq!(resolve(Accepted, Some(Phase::OpenConfirm), theirs, ours), Resolution::CloseNew);
 }
 
 #[test]
 fn an_established_session_is_not_given_up_for_a_new_connection() {
     for direction in [Dialled, Accepted] {
-        assert_eq!(resolve(direction, Phase::Established, LOW, HIGH), Resolution::CloseNew);
-        assert_eq!(resolve(direction, Phase::Established, HIGH, LOW), Resolution::CloseNew);
+        assert_eq!(resolve(direction, Some(Phase::Established), LOW, HIGH), Resolution::CloseNew);
+        assert_eq!(resolve(direction, Some(Phase::Established), HIGH, LOW), Resolution::CloseNew);
     }
 }
 
@@ -39,9 +39,15 @@ fn an_established_session_is_not_given_up_for_a_new_connection() {
 #[test]
 fn both_sides_agree() {
     for (ours, theirs) in [(LOW, HIGH), (HIGH, LOW)] {
-        let here = resolve(Dialled, Phase::OpenConfirm, ours, theirs);
+        let here = resolve(Dialled, Some(Phase::OpenConfirm), ours, theirs);
         // What we dialled the peer accepted.
-        let there = resolve(Accepted, Phase::OpenConfirm, theirs, ours);
+        let there = resolve(Accepted, Some(Phase::OpenConfirm), theirs, ours);
         assert_eq!(here, there);
     }
+}
+
+#[test]
+fn a_connection_that_stays_silent_keeps_nobody_out() {
+    assert_eq!(resolve(Accepted, None, HIGH, LOW), Resolution::CloseOther);
+    assert_eq!(resolve(Dialled, None, LOW, HIGH), Resolution::CloseOther);
 }

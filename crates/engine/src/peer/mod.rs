@@ -23,9 +23,12 @@ use fsm::Phase;
 use negotiate::Agreed;
 
 /// RFC 4271 8.2.2: how long to wait for an OPEN.
-const OPEN_HOLD: Duration = Duration::from_secs(240);
+pub(crate) const OPEN_HOLD: Duration = Duration::from_secs(240);
+/// How long a connection on which no OPEN has come yet counts in a collision: one that stays silent must not keep others
+/// out.
+const SILENT: Duration = Duration::from_secs(5);
 /// First wait after a failure; doubled up to the configured connect retry time.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
+pub(crate) const FIRST_RETRY: Duration = Duration::from_secs(1);
 
 /// What we do about reaching the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +37,8 @@ pub(crate) enum Dialler {
     Resting,
     /// Waiting to dial.
     Waiting(Instant),
-    /// A TCP connection is being opened.
-    Dialling(ConnId),
+    /// A TCP connection is being opened, until the connect retry time is over (RFC 4271 8.2.2, event 9).
+    Dialling(ConnId, Instant),
 }
 
 /// What a peer is known by on the wire. `scope` is the link's index for a link-local address, else zero.
@@ -99,7 +102,7 @@ pub(crate) struct Session {
 /// State of a connection, with what belongs to it.
 #[derive(Clone, Debug)]
 pub(crate) enum State {
-    OpenSent { hold: Instant },
+    OpenSent { hold: Instant, since: Instant },
     OpenConfirm(Session),
     Established(Session),
 }
@@ -145,8 +148,16 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) fn new(id: ConnId, local: SocketAddr, remote: SocketAddr, now: Instant) -> Self {
-        let state = State::OpenSent { hold: now + OPEN_HOLD };
+        let state = State::OpenSent { hold: now + OPEN_HOLD, since: now };
         Self { id, local, remote, state, partial: Vec::new(), out: Vec::new(), announced: false }
+    }
+
+    /// What this connection is worth in a collision; `None`: nothing, it has been silent for too long.
+    pub(crate) fn weight(&self, now: Instant) -> Option<Phase> {
+        match &self.state {
+            State::OpenSent { since, .. } if now.saturating_duration_since(*since) > SILENT => None,
+            State::OpenSent { .. } | State::OpenConfirm(_) | State::Established(_) => Some(self.state.phase()),
+        }
     }
 
     pub(crate) fn direction(&self) -> Direction {
@@ -173,7 +184,7 @@ impl Connection {
 
     pub(crate) fn hold_deadline(&self) -> Option<Instant> {
         match &self.state {
-            State::OpenSent { hold } => Some(*hold),
+            State::OpenSent { hold, .. } => Some(*hold),
             State::OpenConfirm(session) | State::Established(session) => session.hold,
         }
     }
@@ -200,6 +211,8 @@ pub(crate) struct Peer {
     pub(crate) received: [u64; 6],
     pub(crate) sent: [u64; 6],
     pub(crate) last_error: Option<String>,
+    /// The reason that was told last for there being no session.
+    pub(crate) told: Option<String>,
     pub(crate) malformed: u64,
     pub(crate) held_down: Option<HeldDown>,
     /// Per family: it was said that it announces too much.
@@ -223,6 +236,7 @@ impl Peer {
             received: [0; 6],
             sent: [0; 6],
             last_error: None,
+            told: None,
             malformed: 0,
             held_down: None,
             warned: [false; 2],
@@ -266,7 +280,7 @@ impl Peer {
             (Some(Phase::Established), _) => PeerState::Established,
             (Some(Phase::OpenConfirm), _) => PeerState::OpenConfirm,
             (Some(Phase::OpenSent), _) => PeerState::OpenSent,
-            (None, Dialler::Dialling(_)) => PeerState::Connect,
+            (None, Dialler::Dialling(..)) => PeerState::Connect,
             (None, Dialler::Waiting(_)) if self.failures > 0 => PeerState::Idle,
             (None, Dialler::Waiting(_) | Dialler::Resting) => PeerState::Active,
         }
@@ -283,7 +297,8 @@ impl Peer {
     pub(crate) fn deadline(&self) -> Option<(Instant, &'static str)> {
         let dial = match self.dialler {
             Dialler::Waiting(at) => Some((at, "dial")),
-            Dialler::Resting | Dialler::Dialling(_) => None,
+            Dialler::Dialling(_, until) => Some((until, "connect retry")),
+            Dialler::Resting => None,
         };
         let timers = self.connections.iter().flat_map(|connection| {
             let hold = connection.hold_deadline().map(|at| (at, "hold"));

@@ -61,6 +61,9 @@ pub(crate) fn offer(intent: &Intent, peer: &PeerIntent) -> Open {
         capabilities.push(Capability::ExtendedNextHop(vec![(Family::Ipv4Unicast.code(), AFI_IPV6)]));
     }
     let hold_time = peer.hold_time.as_secs().min(u64::from(u16::MAX)) as u16;
+    // RFC 9234 4.1: on eBGP sessions only.
+    let internal = matches!(peer.remote_as, RemoteAs::Internal) || peer.remote_as == RemoteAs::Number(intent.asn);
+    capabilities.extend(peer.bgp_role.filter(|_| !internal).map(Capability::Role));
     Open { asn: intent.asn, hold_time, router_id: intent.router_id, capabilities }
 }
 
@@ -81,6 +84,15 @@ pub(crate) fn negotiate(intent: &Intent, peer: &PeerIntent, open: &Open) -> Resu
     // RFC 6286 2.1: identifiers must differ inside an AS only.
     if !external && open.router_id == intent.router_id {
         return Err(Notification::new(code::OPEN, code::open::BAD_BGP_IDENTIFIER));
+    }
+    // RFC 9234 4.2: roles must match where both sides say theirs.
+    let mismatch = |ours: wire::Role| {
+        let says =
+            |capability: &Capability| matches!(capability, Capability::Role(role) if *role != ours.counterpart());
+        open.capabilities.iter().any(says)
+    };
+    if peer.bgp_role.filter(|_| external).is_some_and(mismatch) {
+        return Err(Notification::new(code::OPEN, code::open::ROLE_MISMATCH));
     }
     let has = |wanted: &Capability| open.capabilities.contains(wanted);
     let multi_protocol = open.capabilities.iter().any(|capability| matches!(capability, Capability::MultiProtocol(_)));

@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use wire::{AsPath, Family, NextHop, attr_code, attributes, flag, write_attribute};
+use wire::{AsPath, Family, NextHop, Role as Role9234, attr_code, attributes, flag, write_attribute};
 
 use super::{Own, PeerFacts};
 use crate::intent::Role;
@@ -55,21 +55,32 @@ pub(crate) fn may_pass(own: &Own, from: Origination, family: Family, to: &PeerFa
     }
 }
 
-/// Whether communities keep a path from this peer (RFC 1997).
+/// Whether communities (RFC 1997) or ONLY_TO_CUSTOMER (RFC 9234 section 5) keep a path from this peer.
 pub(crate) fn in_scope(scope: Scope, to: &PeerFacts) -> bool {
+    if scope.only_to_customer && to.bgp_role.is_some_and(|ours| !sells(ours)) {
+        return false;
+    }
     !(scope.no_advertise || scope.no_export && to.external)
+}
+
+/// Whether a neighbour to which we have this role gets everything: customers and clients of a route server.
+fn sells(ours: Role9234) -> bool {
+    match ours {
+        Role9234::Provider | Role9234::RouteServer => true,
+        Role9234::Customer | Role9234::RouteServerClient | Role9234::Peer => false,
+    }
 }
 
 /// The next hop to send, `None` when there is none that the peer could use: then the route cannot be sent.
 pub(crate) fn next_hop(from: Origination, received: NextHop, family: Family, to: &PeerFacts) -> Option<NextHop> {
     let unchanged = !to.external && !to.next_hop_self && from != Origination::Local;
-    if unchanged {
-        let fits = match (family, received) {
+    if let Some(elsewhere) = beyond_the_link(received).filter(|_| unchanged) {
+        let fits = match (family, elsewhere) {
             (Family::Ipv4Unicast, NextHop::V4(_)) | (Family::Ipv6Unicast, NextHop::V6 { .. }) => true,
             (Family::Ipv4Unicast, NextHop::V6 { .. }) => to.extended_next_hop,
             (Family::Ipv6Unicast, NextHop::V4(_)) => false,
         };
-        return fits.then_some(received);
+        return fits.then_some(elsewhere);
     }
     let v6 = to.own_v6.map(|global| NextHop::V6 { global, link_local: to.own_link_local });
     match family {
@@ -80,6 +91,16 @@ pub(crate) fn next_hop(from: Origination, received: NextHop, family: Family, to:
             if prefer_v6 { v6.or(v4) } else { v4.or(v6.filter(|_| to.extended_next_hop)) }
         }
         Family::Ipv6Unicast => v6,
+    }
+}
+
+/// What of a next hop means something to a peer that need not share its link: RFC 2545 section 3 keeps link-local
+/// addresses there.
+fn beyond_the_link(next_hop: NextHop) -> Option<NextHop> {
+    match next_hop {
+        NextHop::V4(_) => Some(next_hop),
+        NextHop::V6 { global, .. } if global.is_unicast_link_local() => None,
+        NextHop::V6 { global, .. } => Some(NextHop::V6 { global, link_local: None }),
     }
 }
 
@@ -123,7 +144,8 @@ fn write_canonical(out: &mut Vec<u8>, own: &Own, set: &AttrSet, from: Originatio
             | attr_code::ORIGINATOR_ID
             | attr_code::CLUSTER_LIST
             | attr_code::EXTENDED_COMMUNITIES
-            | attr_code::LARGE_COMMUNITIES => write_attribute(out, attribute.flags, attribute.code, attribute.value),
+            | attr_code::LARGE_COMMUNITIES
+            | attr_code::OTC => write_attribute(out, attribute.flags, attribute.code, attribute.value),
             // RFC 4271 section 5: passed on with the Partial bit, because we do not know it.
             _ => write_attribute(out, attribute.flags | flag::PARTIAL, attribute.code, attribute.value),
         }
@@ -155,6 +177,14 @@ impl Added {
             let mut bytes = Vec::new();
             write_attribute(&mut bytes, flag::OPTIONAL, attr_code::CLUSTER_LIST, &list);
             pending.push((attr_code::CLUSTER_LIST, bytes));
+        }
+        // RFC 9234 section 5: what goes to a customer, a peer or a client is marked with our AS.
+        let marks = |role| sells(role) || role == Role9234::Peer;
+        if to.bgp_role.is_some_and(marks) && !set.scope.only_to_customer {
+            let mut bytes = Vec::new();
+            let flags = flag::OPTIONAL | flag::TRANSITIVE;
+            write_attribute(&mut bytes, flags, attr_code::OTC, &own.asn.to_be_bytes());
+            pending.push((attr_code::OTC, bytes));
         }
         Self { pending }
     }

@@ -33,6 +33,7 @@ fn peer(role: Role, external: bool) -> PeerFacts {
         own_link_local: None,
         allowed_prefixes: Vec::new(),
         as_override: false,
+        bgp_role: None,
     }
 }
 

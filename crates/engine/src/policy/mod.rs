@@ -42,6 +42,8 @@ pub(crate) struct PeerFacts {
     pub(crate) allowed_prefixes: Vec<PrefixRule>,
     /// Its AS is replaced by ours in what it is sent.
     pub(crate) as_override: bool,
+    /// What we are to it (RFC 9234); external peers only.
+    pub(crate) bgp_role: Option<wire::Role>,
 }
 
 /// What both directions must know of ourselves.

@@ -22,6 +22,8 @@ pub(crate) struct AttrId(pub(crate) u32);
 pub(crate) struct Scope {
     pub(crate) no_export: bool,
     pub(crate) no_advertise: bool,
+    /// ONLY_TO_CUSTOMER is there (RFC 9234 section 5): not to providers, peers and route servers.
+    pub(crate) only_to_customer: bool,
 }
 
 /// An interned set.
@@ -43,6 +45,9 @@ pub(crate) struct AttrSet {
     pub(crate) scope: Scope,
 }
 
+/// RFC 8326 section 6.
+const GRACEFUL_SHUTDOWN: u32 = 0xFFFF_0000;
+
 /// LOCAL_PREF of a path that has none.
 const DEFAULT_LOCAL_PREF: u32 = 100;
 
@@ -62,6 +67,8 @@ impl AttrSet {
             cluster_list_length: 0,
             scope: Scope::default(),
         };
+        let mut shutting_down = false;
+        let mut preferred = false;
         for attribute in attributes(bytes) {
             let value = attribute.value;
             match attribute.code {
@@ -75,12 +82,23 @@ impl AttrSet {
                     set.neighbor_as = path.first().unwrap_or(0);
                 }
                 attr_code::MED => set.med = word(value).unwrap_or(0),
-                attr_code::LOCAL_PREF => set.local_pref = word(value).unwrap_or(DEFAULT_LOCAL_PREF),
+                attr_code::LOCAL_PREF => {
+                    preferred = true;
+                    set.local_pref = word(value).unwrap_or(DEFAULT_LOCAL_PREF);
+                }
                 attr_code::ORIGINATOR_ID => set.originator = word(value).map(Ipv4Addr::from),
                 attr_code::CLUSTER_LIST => set.cluster_list_length = (value.len() / 4) as u16,
-                attr_code::COMMUNITIES => set.scope = scope(value),
+                attr_code::COMMUNITIES => {
+                    set.scope = Scope { only_to_customer: set.scope.only_to_customer, ..scope(value) };
+                    shutting_down = wire::communities(value).any(|community| community == GRACEFUL_SHUTDOWN);
+                }
+                attr_code::OTC => set.scope.only_to_customer = true,
                 _ => {}
             }
+        }
+        // RFC 8326 section 4: a route that is about to go loses to every other. Inside the AS the preference is explicit.
+        if shutting_down && !preferred {
+            set.local_pref = 0;
         }
         set
     }
@@ -194,3 +212,7 @@ fn hash(hasher: &DefaultHashBuilder, bytes: &[u8], next_hop: NextHopId) -> u64 {
 fn hash_of(hasher: &DefaultHashBuilder, set: &AttrSet) -> u64 {
     hash(hasher, &set.bytes, set.next_hop)
 }
+
+#[cfg(test)]
+#[path = "attrs_tests.rs"]
+mod tests;

@@ -25,8 +25,8 @@ use ipnet::IpNet;
 use smallvec::SmallVec;
 use wire::{Family, FamilySet, NextHop, Update, attr_code, flag, write_attribute};
 
-use crate::fib::FibBatch;
 use crate::fib::state::FibState;
+use crate::fib::{FibBatch, GroupId};
 use crate::intent::Multipath;
 use crate::policy::export::{Origination, may_pass};
 use crate::policy::{Own, PeerFacts, import};
@@ -45,6 +45,8 @@ pub(crate) struct PeerRib {
     received: BitSet,
     refused: usize,
     advertised: BitSet,
+    /// Of those advertised: the path contains the peer's own AS, so that it may take them for loops.
+    looping: BitSet,
     pending: Pending,
     /// Our End-of-RIB is owed once `pending` is drained (RFC 4724 section 2).
     owes_end_of_rib: bool,
@@ -168,13 +170,18 @@ impl Rib {
         if peer.facts == facts {
             return;
         }
-        let (old, families) = (peer.group, peer.families);
+        let (group, families) = (peer.group, peer.families);
         peer.group = self.groups.join(&facts);
-        peer.facts = facts;
-        self.groups.leave(old);
+        let old = std::mem::replace(&mut peer.facts, facts);
+        let facts = peer.facts.clone();
+        self.groups.leave(group);
+        let own = self.own;
         for family in families.iter() {
             self.judge_again(id, family);
-            self.advertise_all(id, family);
+            self.readvertise(id, family, &own, &old);
+            if Origination::of(&old, family) != Origination::of(&facts, family) {
+                self.advertise_from(id, family);
+            }
         }
     }
 
@@ -183,20 +190,28 @@ impl Rib {
         if self.own == own && self.multipath == multipath {
             return;
         }
-        self.own = own;
+        let old = std::mem::replace(&mut self.own, own);
         self.multipath = multipath;
         self.decide_all(|_, _| true);
+        if old == own {
+            return;
+        }
         for id in self.ids() {
             for family in self.families(id).iter() {
                 self.judge_again(id, family);
-                self.advertise_all(id, family);
+                if let Some(facts) = self.peer(id).map(|peer| peer.facts.clone()) {
+                    self.readvertise(id, family, &old, &facts);
+                }
             }
         }
     }
 
-    /// Switches the FIB on or off. Off does not remove what is installed: that is the driver's to decide.
+    /// Switches the FIB on or off. Off forgets what is installed: the driver removes it ([`crate::Action::ClearFib`]).
     pub(crate) fn set_fib(&mut self, enabled: bool) {
         let was = std::mem::replace(&mut self.fib.enabled, enabled);
+        if was && !enabled {
+            self.fib.abandon(&mut self.tables, &mut self.next_hops);
+        }
         let moved = self.next_hops.set_checked(enabled);
         self.next_hops_moved(&moved);
         if enabled && !was {
@@ -223,6 +238,9 @@ impl Rib {
             if !std::mem::replace(&mut written, true) {
                 canonical.clear();
                 update.write_canonical(&mut canonical);
+                if let Some(peer) = self.peer(id).filter(|peer| peer.facts.bgp_role.is_some()) {
+                    import::mark_only_to_customer(&peer.facts, &mut canonical);
+                }
             }
             self.announce(id, nlri, next_hop, &canonical);
         }
@@ -281,6 +299,8 @@ impl Rib {
             return;
         };
         let rib = &mut peer.ribs[family.index()];
+        // RFC 7313 section 4: no BoRR before our End-of-RIB, which then answers as well.
+        let enhanced = enhanced && !rib.owes_end_of_rib;
         rib.owes_begin_of_refresh |= enhanced;
         rib.owes_end_of_refresh |= enhanced;
         self.advertise_all(id, family);
@@ -366,8 +386,8 @@ impl Rib {
         })
     }
 
-    pub(crate) fn fib_acknowledged(&mut self, id: u64, failed: Vec<(IpNet, String)>) {
-        self.fib.acknowledge(&mut self.tables, id, failed);
+    pub(crate) fn fib_acknowledged(&mut self, id: u64, failed: Vec<(IpNet, String)>, groups: Vec<(GroupId, String)>) {
+        self.fib.acknowledge(&mut self.tables, id, failed, groups);
     }
 
     pub(crate) fn fib_retry(&mut self) {
@@ -540,6 +560,24 @@ impl Rib {
         }
     }
 
+    /// Marks what is used of a peer's routes as to be told to the others: whom they may pass to has changed.
+    fn advertise_from(&mut self, id: PeerId, family: Family) {
+        let Some(from) = self.peer(id) else { return };
+        let table = &self.tables[family.index()];
+        let best = |slot: &u32| table.dests[*slot].best().is_some_and(|best| best.peer == id);
+        let slots: Vec<u32> = from.ribs[family.index()].received.iter().filter(best).collect();
+        let dests = &mut self.tables[family.index()].dests;
+        let to = self.peers.iter_mut().flatten().filter(|peer| peer.families.contains(family));
+        for peer in to {
+            for &slot in &slots {
+                // Whether it goes out, and whether it went out before, is looked at when it is taken.
+                if peer.ribs[family.index()].pending.push(slot) {
+                    dests[slot].pending += 1;
+                }
+            }
+        }
+    }
+
     /// Marks everything that concerns a peer as to be told.
     fn advertise_all(&mut self, id: PeerId, family: Family) {
         let Some(peer) = self.peers.get(usize::from(id.0)).and_then(Option::as_ref) else {
@@ -554,15 +592,7 @@ impl Rib {
             wanted || peer.ribs[family.index()].advertised.contains(*slot)
         };
         let slots: Vec<u32> = table.slots().filter(concerned).collect();
-        let Some(peer) = self.peers.get_mut(usize::from(id.0)).and_then(Option::as_mut) else {
-            return;
-        };
-        let dests = &mut self.tables[family.index()].dests;
-        for slot in slots {
-            if peer.ribs[family.index()].pending.push(slot) {
-                dests[slot].pending += 1;
-            }
-        }
+        self.mark(id, family, slots);
     }
 }
 

@@ -185,7 +185,8 @@ impl NextHops {
         self.v6 = PrefixMap::new();
         let up: Vec<u32> = self.links.iter().filter(|link| link.up).map(|link| link.index).collect();
         let routes = self.underlying.iter().filter(|route| up.contains(&route.link));
-        for route in routes {
+        // The kernel lists routes to the same prefix by metric, and uses the first.
+        for route in routes.rev() {
             insert(&mut self.v4, &mut self.v6, route.prefix, Way { gateway: route.gateway, link: route.link });
         }
         // Last, so that a connected prefix wins over a route to the same prefix.

@@ -11,18 +11,21 @@ use bytes::Bytes;
 use ipnet::IpNet;
 use wire::{Family, NextHop, Refresh, RouteRefresh};
 
-use super::attrs::{AttrId, AttrStore};
+use super::attrs::{AttrId, AttrSet, AttrStore};
 use super::table::{Dest, PeerId};
 use super::{PeerRib, Rib, RibPeer, origination};
 use crate::policy::export::{self, Origination};
 use crate::policy::{Own, PeerFacts};
 
-/// Stop collecting for one pull at about this many bytes: enough to fill a socket buffer, little enough that
+/// Stop collecting of a family for one pull at about this many bytes: enough to fill a socket buffer, little enough that
 /// a change does not wait behind it.
-const PULL_BYTES: usize = 128 * 1024;
-/// What a set and a prefix count towards that.
-const SET_BYTES: usize = 96;
+const PULL_BYTES: usize = 64 * 1024;
+/// What a message and a prefix count towards that, its attributes apart.
+const MESSAGE_BYTES: usize = 32;
 const PREFIX_BYTES: usize = 8;
+
+/// A set is remembered up to this size: a peer must not fill our memory with a few large ones.
+const CACHED_BYTES: usize = 1024;
 
 /// Encoded sets remembered per group. Peers of a group drain the same changes at about the same time.
 const CACHE: usize = 4096;
@@ -40,6 +43,7 @@ struct GroupKey {
     own_link_local: Option<Ipv6Addr>,
     /// The AS that is replaced by ours.
     overridden: Option<u32>,
+    bgp_role: Option<wire::Role>,
 }
 
 impl GroupKey {
@@ -53,6 +57,7 @@ impl GroupKey {
             own_v4: facts.own_v4,
             own_v6: facts.own_v6,
             own_link_local: facts.own_link_local,
+            bgp_role: facts.bgp_role,
             overridden: facts.as_override.then_some(facts.asn),
         }
     }
@@ -150,7 +155,9 @@ impl UpdateGroups {
         export::write_attributes(&mut bytes, own, set, from, to);
         let bytes = Bytes::from(bytes);
         let from = Source::of(from);
-        *entry = Some(Encoded { attr, stamp: set.stamp, from, own: *own, bytes: bytes.clone() });
+        if bytes.len() <= CACHED_BYTES {
+            *entry = Some(Encoded { attr, stamp: set.stamp, from, own: *own, bytes: bytes.clone() });
+        }
         bytes
     }
 }
@@ -161,6 +168,12 @@ struct Batch {
     next_hop: NextHop,
     slots: Vec<u32>,
     prefixes: Vec<IpNet>,
+    looping: bool,
+}
+
+/// Whether an external peer finds its own AS in what it is sent: RFC 4271 9.1.2 lets it take that for a loop.
+pub(super) fn loops(set: &AttrSet, to: &PeerFacts) -> bool {
+    to.external && !to.as_override && set.as_path().count(to.asn) > 0
 }
 
 /// What of a destination's best path a peer is to see.
@@ -205,7 +218,7 @@ impl Rib {
             };
             let rib = &mut peer.ribs[family.index()];
             if !rib.pending.is_empty() {
-                break;
+                continue;
             }
             if std::mem::take(&mut rib.owes_end_of_rib) {
                 wire::encode_end_of_rib(out, family);
@@ -217,6 +230,41 @@ impl Rib {
             }
         }
         (updates, refreshes)
+    }
+
+    /// Policy changed from `old_own` and `old` to what is in force: marks what the peer would be told otherwise, and
+    /// nothing else.
+    pub(super) fn readvertise(&mut self, id: PeerId, family: Family, old_own: &Own, old: &PeerFacts) {
+        let Some(peer) = self.peer(id) else { return };
+        let (advertised, facts) = (&peer.ribs[family.index()].advertised, &peer.facts);
+        let table = &self.tables[family.index()];
+        let mut same: BTreeMap<(AttrId, Source), bool> = BTreeMap::new();
+        let mut changed = |slot: &u32| {
+            let route = exported(&self.own, &self.peers, &self.attrs, &table.dests[*slot], family, id);
+            let Some((attr, from)) = route else { return advertised.contains(*slot) };
+            let set = self.attrs.get(attr);
+            let received = self.next_hops.next_hop(set.next_hop);
+            let image = |own: &Own, facts: &PeerFacts| {
+                let mut bytes = Vec::new();
+                export::write_attributes(&mut bytes, own, set, from, facts);
+                (export::next_hop(from, received, family, facts), bytes)
+            };
+            let equal = || image(old_own, old) == image(&self.own, facts);
+            !advertised.contains(*slot) || !*same.entry((attr, Source::of(from))).or_insert_with(equal)
+        };
+        let slots: Vec<u32> = table.slots().filter(|slot| changed(slot)).collect();
+        self.mark(id, family, slots);
+    }
+
+    /// Adds destinations to what a peer must be told.
+    pub(super) fn mark(&mut self, id: PeerId, family: Family, slots: Vec<u32>) {
+        let Some(peer) = self.peers.get_mut(usize::from(id.0)).and_then(Option::as_mut) else { return };
+        let dests = &mut self.tables[family.index()].dests;
+        for slot in slots {
+            if peer.ribs[family.index()].pending.push(slot) {
+                dests[slot].pending += 1;
+            }
+        }
     }
 
     fn pull_family(&mut self, id: PeerId, family: Family, out: &mut Vec<u8>) -> usize {
@@ -238,7 +286,7 @@ impl Rib {
                     return Some(batch);
                 }
                 let batch = self.batch(id, family, attr, from)?;
-                bytes += SET_BYTES;
+                bytes += MESSAGE_BYTES + batch.attributes.len();
                 batches.push(batch);
                 index.insert(place, batches.len() - 1);
                 Some(batches.len() - 1)
@@ -249,10 +297,18 @@ impl Rib {
             match placed {
                 Some(batch) => {
                     rib.advertised.insert(slot);
+                    if batches[batch].looping {
+                        rib.looping.insert(slot);
+                    } else {
+                        rib.looping.remove(slot);
+                    }
                     batches[batch].slots.push(slot);
                     batches[batch].prefixes.push(prefix);
                 }
-                None if rib.advertised.remove(slot) => withdrawn.push(prefix),
+                None if rib.advertised.remove(slot) => {
+                    rib.looping.remove(slot);
+                    withdrawn.push(prefix);
+                }
                 None => {}
             }
             self.tables[family.index()].release_if_unused(slot);
@@ -272,7 +328,8 @@ impl Rib {
         let received = self.next_hops.next_hop(self.attrs.get(attr).next_hop);
         let next_hop = export::next_hop(from, received, family, &peer.facts)?;
         let attributes = self.groups.encoded(peer.group, &self.own, &self.attrs, attr, from, &peer.facts);
-        Some(Batch { attributes, next_hop, slots: Vec::new(), prefixes: Vec::new() })
+        let looping = loops(self.attrs.get(attr), &peer.facts);
+        Some(Batch { attributes, next_hop, slots: Vec::new(), prefixes: Vec::new(), looping })
     }
 
     fn write(
@@ -290,12 +347,13 @@ impl Rib {
         let mut reach = Vec::new();
         let mut messages = 0;
         for batch in batches {
-            let Batch { attributes, next_hop, slots, prefixes } = batch;
+            let Batch { attributes, next_hop, slots, prefixes, looping: _ } = batch;
             let written = wire::encode_reach(&mut reach, max, &attributes, &next_hop, family, prefixes.iter().copied());
             if written == 0 {
                 // The attributes do not fit into a message: the peer must not keep an older version.
                 for slot in slots {
                     peer.ribs[family.index()].advertised.remove(slot);
+                    peer.ribs[family.index()].looping.remove(slot);
                 }
                 withdrawn.extend(prefixes);
             }

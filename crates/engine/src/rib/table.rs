@@ -30,6 +30,7 @@ pub(crate) enum Refusal {
     OwnCluster,
     OwnNextHop,
     NotAllowed,
+    Leak,
 }
 
 /// One path: eight bytes.

@@ -9,7 +9,7 @@ use wire::{Family, attr_code};
 use super::attrs::AttrSet;
 use super::key::Key;
 use super::nexthop::Resolution;
-use super::out::exported;
+use super::out::{exported, loops};
 use super::table::{Dest, Path, PeerId};
 use super::{Rib, candidates, decision, usable};
 use crate::fib::state::UNACKED;
@@ -29,6 +29,7 @@ impl Rib {
                 received: rib.received.len(),
                 accepted: rib.received.len() - rib.refused,
                 advertised: rib.advertised.len(),
+                looping: rib.looping.len(),
                 end_of_rib: rib.end_of_rib_received,
             }
         };
@@ -190,6 +191,7 @@ impl Rib {
             peer: self.peer(best.peer).map(|peer| peer.facts.address),
             usable: true,
             best: true,
+            reason: if loops(set, facts) { refused_as_loop(facts.asn) } else { String::new() },
             next_hop: Some(next_hop.address()),
             ..PathView::default()
         };
@@ -219,4 +221,10 @@ fn attributes_view(set: &AttrSet, view: PathView) -> PathView {
         communities,
         ..view
     }
+}
+
+fn refused_as_loop(asn: u32) -> String {
+    format!(
+        "the peer's own AS {asn} is in the path: it refuses this as a loop unless it allows its own AS, or asOverride is set"
+    )
 }

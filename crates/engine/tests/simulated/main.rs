@@ -1,5 +1,6 @@
 //! Whole routers in virtual time: see [`sim`].
 
+mod fib;
 mod policies;
 mod routing;
 mod sim;

@@ -3,7 +3,7 @@
 use crate::sim::{SECOND, Sim, With, intent};
 use engine::intent::{HostRoutes, Intent, MaxPrefixes, PeerIntent, PrefixRule, RangeIntent, RemoteAs, Role, diff};
 use engine::snapshot::PeerState;
-use engine::{Event, Family, FamilySet, Select};
+use engine::{BgpRole, Event, Family, FamilySet, Select};
 
 const LEAF: u32 = 64512;
 const ROUTER: u32 = 64514;
@@ -250,4 +250,126 @@ fn a_plan_names_what_would_reset_and_nothing_else() {
     ];
     assert_eq!(said, expected);
     assert!(diff(Some(&new), &old).iter().any(|change| change.what == "neighbor 192.168.13.2"));
+}
+
+/// RFC 9234: our role towards each neighbour, and theirs towards us.
+fn with_role(role: BgpRole) -> impl FnOnce(&mut PeerIntent) {
+    move |peer| peer.bgp_role = Some(role)
+}
+
+/// RFC 9234 section 5.
+#[test]
+fn routes_of_a_provider_go_to_customers_and_not_to_peers() {
+    let mut sim = Sim::new(10);
+    let own = intent(ROUTER, "10.0.0.1")
+        .peer_with("192.168.11.2", 65002, Role::Peer, with_role(BgpRole::Customer))
+        .peer_with("192.168.11.3", 65003, Role::Peer, with_role(BgpRole::Provider))
+        .peer_with("192.168.11.4", 65004, Role::Peer, with_role(BgpRole::Peer));
+    sim.add(&[("eth1", &["192.168.11.1/24"])], own);
+    let mut node = |number: u32, role| {
+        let own = intent(65000 + number, &format!("10.1.0.{number}"))
+            .peer_with("192.168.11.1", ROUTER, Role::Peer, with_role(role))
+            .network(&format!("10.200.{number}.0/24"));
+        let address = format!("192.168.11.{number}/24");
+        sim.add(&[("eth0", &[address.as_str()])], own)
+    };
+    let (provider, customer, peer) = (node(2, BgpRole::Provider), node(3, BgpRole::Customer), node(4, BgpRole::Peer));
+    sim.run(SECOND * 20);
+    let sees = |node, number| sim.route(node, &format!("10.200.{number}.0/24")).is_some();
+    assert!(sees(customer, 2) && sees(customer, 4), "a customer gets everything");
+    assert!(sees(provider, 3) && sees(peer, 3), "a customer's routes go everywhere");
+    assert!(!sees(peer, 2) && !sees(provider, 4), "neither transit for a peer nor for a provider");
+}
+
+/// RFC 9234 section 4.2.
+#[test]
+fn roles_that_do_not_match_end_in_a_notification_and_none_is_fine() {
+    for (theirs, up) in [(Some(BgpRole::Peer), false), (Some(BgpRole::Customer), true), (None, true)] {
+        let mut sim = Sim::new(11);
+        let (router, _) = {
+            let own =
+                intent(ROUTER, "10.0.0.1").peer_with("192.168.11.2", LEAF, Role::Peer, with_role(BgpRole::Provider));
+            let router = sim.add(&[("eth1", &["192.168.11.1/24"])], own);
+            let other =
+                intent(LEAF, "10.1.0.1").peer_with("192.168.11.1", ROUTER, Role::Peer, |peer| peer.bgp_role = theirs);
+            (router, sim.add(&[("eth0", &["192.168.11.2/24"])], other))
+        };
+        sim.run(SECOND * 20);
+        assert_eq!(sim.established(router, "192.168.11.2"), up, "{theirs:?}");
+        if !up {
+            let error = sim.peer(router, "192.168.11.2").last_error.unwrap_or_default();
+            assert!(error.contains("Role Mismatch"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_change_of_policy_says_only_what_differs() {
+    let mut sim = Sim::new(12);
+    let own = |change: fn(&mut PeerIntent)| {
+        intent(ROUTER, "10.0.0.1").peer("192.168.11.2", LEAF, Role::Fabric).peer_with(
+            "192.169.10.2",
+            HOST,
+            Role::Host,
+            change,
+        )
+    };
+    let links: &[(&str, &[&str])] = &[("eth1", &["192.168.11.1/24"]), ("pt-ns", &["192.169.10.1/24"])];
+    let router = sim.add(links, own(|_| {}));
+    let mut leaf = intent(LEAF, "10.1.0.1").peer("192.168.11.1", ROUTER, Role::Peer);
+    for number in 0..100 {
+        leaf = leaf.network(&format!("10.200.{number}.0/24"));
+    }
+    sim.add(&[("eth0", &["192.168.11.2/24"])], leaf);
+    let host = intent(HOST, "10.2.0.1").peer("192.169.10.1", ROUTER, Role::Peer);
+    let host = sim.add(&[("pt-host", &["192.169.10.2/24"])], host);
+    sim.run(SECOND * 20);
+    let since = sim.peer(router, "192.169.10.2").since;
+    let said = sim.nodes[router].sent;
+    // What it may send us says nothing about what it is told.
+    sim.configure(router, own(|peer| peer.allow_own_as = 2));
+    sim.run(SECOND);
+    assert_eq!(sim.nodes[router].sent, said, "nothing differs");
+    // Its AS is in no path: overriding it changes nothing either.
+    sim.configure(router, own(|peer| peer.as_override = true));
+    sim.run(SECOND);
+    assert_eq!(sim.nodes[router].sent, said, "nothing differs");
+    // Another role does.
+    sim.configure(router, own(|peer| peer.role = Role::Fabric));
+    sim.run(SECOND);
+    assert!(sim.route(host, "10.200.7.0/24").is_none(), "no transit");
+    assert_eq!(sim.peer(router, "192.169.10.2").since, since, "and no new session");
+}
+
+/// Nodes share the host's AS: without asOverride the host refuses what comes from another node's host.
+#[test]
+fn views_say_why_a_host_does_not_use_routes_of_its_own_as() {
+    let mut sim = Sim::new(13);
+    let own = |change: fn(&mut PeerIntent)| {
+        intent(ROUTER, "10.0.0.1").peer("192.168.11.2", LEAF, Role::Fabric).peer_with(
+            "192.169.10.2",
+            HOST,
+            Role::Host,
+            change,
+        )
+    };
+    let links: &[(&str, &[&str])] = &[("eth1", &["192.168.11.1/24"]), ("pt-ns", &["192.169.10.1/24"])];
+    let router = sim.add(links, own(|_| {}));
+    let leaf = intent(LEAF, "10.1.0.1").peer("192.168.11.1", ROUTER, Role::Peer).peer("192.168.12.2", HOST, Role::Peer);
+    sim.add(&[("eth0", &["192.168.11.2/24"]), ("eth1", &["192.168.12.1/24"])], leaf);
+    let other = intent(HOST, "10.3.0.1").peer("192.168.12.1", LEAF, Role::Peer).network("10.244.2.0/24");
+    sim.add(&[("eth0", &["192.168.12.2/24"])], other);
+    let host = intent(HOST, "10.2.0.1").peer("192.169.10.1", ROUTER, Role::Peer);
+    let host = sim.add(&[("pt-host", &["192.169.10.2/24"])], host);
+    sim.run(SECOND * 20);
+    assert_eq!(sim.peer(router, "192.169.10.2").families[0].looping, 1);
+    let told = sim.routes(router, Select::Advertised("192.169.10.2".parse().expect("an address")));
+    assert!(told[0].paths[0].reason.contains("own AS 64515"), "{}", told[0].paths[0].reason);
+    assert!(!sim.route(host, "10.244.2.0/24").expect("kept in RIB-In").paths[0].best);
+
+    sim.configure(router, own(|peer| peer.as_override = true));
+    sim.run(SECOND);
+    assert_eq!(sim.peer(router, "192.169.10.2").families[0].looping, 0);
+    let at_host = sim.route(host, "10.244.2.0/24").expect("a route");
+    assert_eq!((at_host.paths[0].best, at_host.paths[0].as_path.as_str()), (true, "64514 64512 64514"));
 }

@@ -227,6 +227,7 @@ impl Sim {
                 }
             }
             Action::Admit(_) => {}
+            Action::ClearFib => self.nodes[node].fib = Fib::default(),
             Action::Note(note) => self.nodes[node].notes.push(note.text),
         }
     }

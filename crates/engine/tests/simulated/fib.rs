@@ -1,0 +1,176 @@
+//! What the kernel is told when it refuses, loses or lags.
+
+use engine::intent::Role;
+use engine::{Action, Engine, Event, FibBatch, GroupChange, UnderlyingRoute};
+
+use crate::sim::{SECOND, Sim, With, intent};
+
+const LEAF: u32 = 64512;
+const ROUTER: u32 = 64514;
+
+fn leaf_and_router(sim: &mut Sim) -> usize {
+    let leaf = intent(LEAF, "10.1.0.1").peer("192.168.11.3", ROUTER, Role::Peer).network("192.170.20.0/24");
+    sim.add(&[("eth0", &["192.168.11.2/24"])], leaf);
+    let own = intent(ROUTER, "10.0.0.1").peer("192.168.11.2", LEAF, Role::Fabric);
+    sim.add(&[("eth1", &["192.168.11.3/24"])], own)
+}
+
+#[test]
+fn a_route_withdrawn_while_the_fib_is_lost_leaves_the_kernel() {
+    let mut sim = Sim::new(101);
+    let router = leaf_and_router(&mut sim);
+    sim.run(SECOND * 20);
+    sim.nodes[router].fib.swept = false;
+    // A batch is in flight from here on, and the withdrawal waits behind it.
+    sim.tell(router, Event::FibLost);
+    sim.configure(router, intent(ROUTER, "10.0.0.1"));
+    sim.nodes[router].fib.groups.clear();
+    sim.tell(router, Event::FibLost);
+    let kept = std::mem::take(&mut sim.nodes[router].fib.routes);
+    sim.run(SECOND * 5);
+    assert!(sim.nodes[router].fib.swept, "nobody ever removes {kept:?}");
+}
+
+/// Takes the next batch and answers it.
+fn answer(engine: &mut Engine, now: std::time::Instant, failed: impl FnOnce(&FibBatch, &mut Event)) -> FibBatch {
+    let batch = engine.poll_fib().expect("something to do");
+    let mut ack = Event::FibAck { id: batch.id, failed: Vec::new(), failed_groups: Vec::new() };
+    failed(&batch, &mut ack);
+    engine.handle(now, ack);
+    batch
+}
+
+#[test]
+fn a_group_that_the_kernel_refused_is_tried_again_with_all_its_routes() {
+    let mut sim = Sim::new(102);
+    let far = intent(ROUTER, "10.9.0.1")
+        .peer_with("192.168.11.3", ROUTER, Role::Peer, |peer| peer.next_hop_self = false)
+        .peer("192.168.50.2", 65001, Role::Peer);
+    let origin = intent(65001, "10.9.0.2").peer("192.168.50.1", ROUTER, Role::Peer).network("203.0.113.0/24");
+    sim.add(&[("eth0", &["192.168.11.2/24"]), ("eth1", &["192.168.50.1/24"])], far);
+    sim.add(&[("eth0", &["192.168.50.2/24"])], origin);
+    let own = intent(ROUTER, "10.0.0.1").peer("192.168.11.2", ROUTER, Role::Fabric);
+    let router = sim.add(&[("eth1", &["192.168.11.3/24"])], own);
+    let via = |gateway: &str| {
+        let prefix = "192.168.50.0/24".parse().expect("a prefix");
+        Event::Underlying(vec![UnderlyingRoute { prefix, gateway: gateway.parse().ok(), link: 1 }])
+    };
+    sim.tell(router, via("192.168.11.2"));
+    sim.run(SECOND * 20);
+    let now = sim.now;
+    let engine = &mut sim.nodes[router].engine;
+    engine.handle(now, via("192.168.11.9"));
+    let batch = answer(engine, now, |batch, ack| {
+        let [GroupChange::Set(group, _)] = batch.groups[..] else { panic!("{batch:?}") };
+        let Event::FibAck { failed_groups, .. } = ack else { return };
+        failed_groups.push((group, "refused".into()));
+    });
+    assert!(batch.routes.is_empty(), "one message moves the route");
+    engine.handle_timeout(now + SECOND * 10);
+    let batch = answer(engine, now, |_, _| {});
+    let set = batch.groups.iter().any(|change| matches!(change, GroupChange::Set(..)));
+    assert!(batch.routes.len() == 1 && set, "{batch:?}");
+}
+
+#[test]
+fn a_deletion_that_the_kernel_refused_is_tried_again() {
+    let mut sim = Sim::new(103);
+    let router = leaf_and_router(&mut sim);
+    sim.run(SECOND * 20);
+    let now = sim.now;
+    let engine = &mut sim.nodes[router].engine;
+    engine.handle(now, Event::Intent(Box::new(intent(ROUTER, "10.0.0.1"))));
+    let batch = answer(engine, now, |batch, ack| {
+        let Event::FibAck { failed, .. } = ack else { return };
+        failed.push((batch.routes[0].prefix, "refused".into()));
+    });
+    assert_eq!(batch.routes[0].group, None);
+    assert_eq!(engine.snapshot(now).fib.failed, 1);
+    engine.handle_timeout(now + SECOND * 10);
+    let again = answer(engine, now, |_, _| {});
+    assert_eq!(again.routes, batch.routes);
+    assert_eq!(engine.snapshot(now).destinations[0].1, 0, "and then it is forgotten");
+}
+
+#[test]
+fn what_an_earlier_process_left_is_swept_also_when_the_configuration_comes_late() {
+    let now = Sim::new(104).now;
+    let mut engine = Engine::new(1, now);
+    engine.handle_timeout(now + SECOND * 300);
+    engine.handle(now + SECOND * 301, Event::Intent(Box::new(intent(ROUTER, "10.0.0.1"))));
+    let (at, why) = engine.poll_timeout().expect("a deadline");
+    assert_eq!(why, "convergence");
+    engine.handle_timeout(at);
+    assert!(engine.poll_fib().expect("a batch").sweep);
+}
+
+#[test]
+fn switching_the_fib_off_clears_it_and_on_again_fills_it() {
+    let mut sim = Sim::new(105);
+    let router = leaf_and_router(&mut sim);
+    sim.run(SECOND * 20);
+    let mut own = intent(ROUTER, "10.0.0.1").peer("192.168.11.2", LEAF, Role::Fabric);
+    own.fib = false;
+    let now = sim.now;
+    let engine = &mut sim.nodes[router].engine;
+    engine.handle(now, Event::Intent(Box::new(own.clone())));
+    let actions: Vec<Action> = std::iter::from_fn(|| engine.poll_action()).collect();
+    assert!(actions.contains(&Action::ClearFib), "{actions:?}");
+    assert_eq!(engine.poll_fib(), None);
+    assert_eq!(engine.snapshot(now).fib.groups, 0);
+    sim.nodes[router].fib = Default::default();
+    own.fib = true;
+    sim.configure(router, own);
+    sim.run(SECOND);
+    assert_eq!(sim.gateways(router, "192.170.20.0/24"), ["192.168.11.2"]);
+}
+
+/// RFC 4271 8.2.2, Connect, event 9.
+#[test]
+fn a_dial_without_answer_is_given_up_after_the_connect_retry_time() {
+    let now = Sim::new(107).now;
+    let mut engine = Engine::new(1, now);
+    let own = intent(ROUTER, "10.0.0.1").peer("192.168.11.2", LEAF, Role::Fabric);
+    engine.handle(now, Event::Intent(Box::new(own)));
+    let dials = |engine: &mut Engine| {
+        let actions = std::iter::from_fn(|| engine.poll_action());
+        actions.filter(|action| matches!(action, Action::Dial { .. })).count()
+    };
+    engine.handle_timeout(now);
+    assert_eq!(dials(&mut engine), 1);
+    assert_eq!(engine.poll_timeout(), Some((now + SECOND * 5, "connect retry")));
+    engine.handle_timeout(now + SECOND * 5);
+    assert_eq!(dials(&mut engine), 1, "and tried again at once");
+}
+
+#[test]
+fn a_wrong_as_is_told_also_when_the_peer_was_unreachable_before() {
+    let mut sim = Sim::new(106);
+    let own = intent(ROUTER, "10.0.0.1").peer("192.168.11.2", LEAF, Role::Fabric);
+    let router = sim.add(&[("eth1", &["192.168.11.3/24"])], own);
+    sim.run(SECOND * 20);
+    let other = intent(64599, "10.1.0.1").peer("192.168.11.3", ROUTER, Role::Peer);
+    sim.add(&[("eth0", &["192.168.11.2/24"])], other);
+    sim.run(SECOND * 60);
+    let notes = &sim.nodes[router].notes;
+    assert!(notes.iter().any(|note| note.contains("Bad Peer AS") && note.contains("64599")), "{notes:?}");
+    assert!(notes.len() < 8, "once per reason: {notes:?}");
+}
+
+#[test]
+fn a_peer_that_becomes_fabric_is_no_transit_any_more() {
+    let leaves =
+        |first| intent(ROUTER, "10.0.0.1").peer("192.168.11.2", LEAF, first).peer("192.168.12.2", 64513, Role::Fabric);
+    let mut sim = Sim::new(108);
+    let first = intent(LEAF, "10.1.0.1").peer("192.168.11.3", ROUTER, Role::Peer).network("192.170.20.0/24");
+    sim.add(&[("eth0", &["192.168.11.2/24"])], first);
+    let second = intent(64513, "10.1.0.2").peer("192.168.12.3", ROUTER, Role::Peer);
+    let second = sim.add(&[("eth0", &["192.168.12.2/24"])], second);
+    let links: &[(&str, &[&str])] = &[("eth1", &["192.168.11.3/24"]), ("eth2", &["192.168.12.3/24"])];
+    let router = sim.add(links, leaves(Role::Peer));
+    sim.run(SECOND * 20);
+    assert!(sim.route(second, "192.170.20.0/24").is_some());
+    sim.configure(router, leaves(Role::Fabric));
+    sim.run(SECOND * 5);
+    assert!(sim.route(second, "192.170.20.0/24").is_none());
+}

@@ -1,0 +1,190 @@
+//! What the documentation shows is valid: each YAML block whose first line names one of our files is read as that file.
+//!
+//! `# /etc/openperouter/configs/openpe_NAME.yaml` goes through `perouter validate`, `# node-config.yaml` does so beside an
+//! object, and `# speak.yaml` through the reader of `perouter speak`, which has no check of its own. Remarks count as
+//! errors: nobody should copy a field that has no effect.
+#![allow(clippy::unwrap_used)] // a failing unwrap is a failing test
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// A node that every page's objects fit.
+const OBJECTS: &str = "\
+underlays:
+  - asn: 64514
+    interfaces: [{type: NetworkDevice, networkDevice: {interfaceName: eth1}}]
+    neighbors: [{asn: 64512, address: 192.168.11.2}]
+";
+
+/// Which of our files a block is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Objects,
+    Node,
+    Speak,
+}
+
+struct Block {
+    /// Page and line.
+    place: String,
+    kind: Kind,
+    text: String,
+}
+
+#[test]
+fn every_configuration_in_the_documentation_is_valid() {
+    let blocks = blocks();
+    for kind in [Kind::Objects, Kind::Node, Kind::Speak] {
+        assert!(blocks.iter().any(|block| block.kind == kind), "no {kind:?} block was found: are they still marked?");
+    }
+    let complaints: Vec<String> = blocks.iter().flat_map(complaints).collect();
+    assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
+}
+
+/// Every page that promises a configuration keeps the mark that lets this test find it.
+#[test]
+fn every_page_for_a_host_speaker_shows_the_routers_side() {
+    let blocks = blocks();
+    let pages = pages(&root().join("docs/hosts"));
+    assert!(!pages.is_empty(), "there are no pages in docs/hosts");
+    for page in pages {
+        let name = page.file_name().unwrap().to_string_lossy().into_owned();
+        let found = blocks.iter().any(|block| block.kind == Kind::Objects && block.place.contains(&name));
+        assert!(found, "{name} has no block that begins with `# /etc/openperouter/configs/openpe_NAME.yaml`");
+    }
+}
+
+#[test]
+fn links_between_pages_lead_somewhere() {
+    for page in all_pages() {
+        let text = fs::read_to_string(&page).unwrap();
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next()) {
+            if target.is_empty() || target.contains("://") {
+                continue;
+            }
+            let path = page.parent().unwrap().join(target);
+            assert!(path.exists(), "{}: the link to {target} leads nowhere", page.display());
+        }
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+fn all_pages() -> Vec<PathBuf> {
+    let mut all = pages(&root().join("docs"));
+    all.push(root().join("README.md"));
+    all
+}
+
+/// Markdown below a folder.
+fn pages(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(pages(&path));
+        } else if path.extension().is_some_and(|extension| extension == "md") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+fn blocks() -> Vec<Block> {
+    all_pages().iter().flat_map(|page| blocks_of(page)).collect()
+}
+
+/// The marked YAML blocks of a page.
+fn blocks_of(page: &Path) -> Vec<Block> {
+    let text = fs::read_to_string(page).unwrap();
+    let page = page.strip_prefix(root()).unwrap().display().to_string();
+    let mut found = Vec::new();
+    let mut open: Option<(usize, bool, String)> = None;
+    for (index, line) in text.lines().enumerate() {
+        match &mut open {
+            None if line.starts_with("```") => open = Some((index + 1, line == "```yaml", String::new())),
+            None => {}
+            Some((start, yaml, text)) if line == "```" => {
+                if let Some(kind) = kind_of(text).filter(|_| *yaml) {
+                    found.push(Block { place: format!("{page}:{start}"), kind, text: text.clone() });
+                }
+                open = None;
+            }
+            Some((_, _, text)) => {
+                text.push_str(line);
+                text.push('\n');
+            }
+        }
+    }
+    assert!(open.is_none(), "{page}: a block is not closed");
+    found
+}
+
+fn kind_of(text: &str) -> Option<Kind> {
+    let name = text.lines().next()?.strip_prefix("# ")?;
+    match name {
+        "node-config.yaml" => Some(Kind::Node),
+        "speak.yaml" => Some(Kind::Speak),
+        _ => name.strip_prefix("/etc/openperouter/configs/openpe_")?.strip_suffix(".yaml").map(|_| Kind::Objects),
+    }
+}
+
+/// What is said against a block, a sentence each with its place.
+fn complaints(block: &Block) -> Vec<String> {
+    let dir = tempfile::tempdir().unwrap();
+    let configs = dir.path().join("configs");
+    fs::create_dir(&configs).unwrap();
+    for name in key_files(&block.text) {
+        fs::write(configs.join(name), "a-key").unwrap();
+    }
+    let (objects, node) = match block.kind {
+        Kind::Objects => (block.text.as_str(), "nodeName: n\n"),
+        Kind::Node => (OBJECTS, block.text.as_str()),
+        Kind::Speak => {
+            let file = configs.join("speak.yaml");
+            fs::write(&file, &block.text).unwrap();
+            return match config::speak::load(&file) {
+                Ok(speak) => speak.warnings.iter().map(|warning| format!("{}: {warning}", block.place)).collect(),
+                Err(error) => vec![format!("{}: {error}", block.place)],
+            };
+        }
+    };
+    fs::write(configs.join("openpe_docs.yaml"), objects).unwrap();
+    let node_config = dir.path().join("node-config.yaml");
+    fs::write(&node_config, node).unwrap();
+    let answer = Command::new(env!("CARGO_BIN_EXE_perouter"))
+        .args(["-o", "json", "validate", "--config-dir"])
+        .arg(&configs)
+        .arg("--node-config")
+        .arg(&node_config)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&answer.stderr).into_owned();
+    let verdicts: Vec<Value> = serde_json::from_slice(&answer.stdout).unwrap_or_default();
+    if verdicts.is_empty() {
+        return vec![format!("{}: no verdict: {said}", block.place)];
+    }
+    verdicts.iter().flat_map(|verdict| against(&block.place, verdict)).collect()
+}
+
+/// Rejections and remarks of one verdict.
+fn against(place: &str, verdict: &Value) -> Vec<String> {
+    let name = format!("{place}: {}", verdict["kind"].as_str().unwrap_or_default());
+    let remarks = verdict["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let mut found: Vec<_> = remarks.map(|remark| format!("{name}: {remark}")).collect();
+    if verdict["outcome"] != "applied" {
+        found.push(format!("{name}: rejected: {} {}", verdict["field"], verdict["message"]));
+    }
+    found
+}
+
+/// Keys lie in files of their own, which the reader of a page has.
+fn key_files(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter_map(|line| line.split("passwordFile:").nth(1)?.split_whitespace().next())
+}
