@@ -59,7 +59,15 @@ fn an_option_that_goes_while_nobody_runs_leaves_no_routes() {
     site.write("b", PASSTHROUGH);
     let run = site.run("again.log");
     wait_until("the route goes", || !routes().contains("203.0.113.0/24"));
+
+    // Back again, for teardown.
+    site.write("b", &format!("{PASSTHROUGH}  hostRoutes: {{table: 1234}}\n"));
+    wait_until("the route is there again", || routes().contains("203.0.113.0/24"));
     run.stop();
+    let answer = site.ask(&["teardown", "--namespace", &site.router.0]);
+    assert_eq!(answer.code, Some(0), "{answer:?}");
+    assert!(answer.text.contains("removed our routes from the host's table"), "{answer:?}");
+    assert!(!routes().contains("203.0.113.0/24") && site.link(&site.node, "eth1"));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `perouter plan`: what would change, and that nothing does.
 
 use std::fs;
+use std::time::Duration;
 
 use crate::site::{PASSTHROUGH, Site, UNDERLAY};
 use crate::support::{ip, wait_until};
@@ -71,7 +72,7 @@ fn a_burst_of_writes_is_read_once_and_the_same_again_tells_nothing() {
     // Case 128: five writes, 40 ms apart.
     for _ in 0..5 {
         site.write("a", UNDERLAY);
-        std::thread::sleep(std::time::Duration::from_millis(40));
+        std::thread::sleep(Duration::from_millis(40));
     }
     wait_until("they are read", || reads() >= 2);
     let events = || site.ask(&["-o", "json", "status"]).json()["events"].as_array().unwrap().len();

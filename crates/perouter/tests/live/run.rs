@@ -91,6 +91,46 @@ fn what_strangers_remove_is_repaired() {
 }
 
 #[test]
+fn another_namespace_under_our_name_is_reported_and_left_alone() {
+    let site = Site::new();
+    site.write("a", &format!("{UNDERLAY}{PASSTHROUGH}"));
+    let (_leaf, _host, run) = (site.leaf(), site.host(), site.run("run.log"));
+    wait_until("a packet goes there and back", || site.ping());
+    // Held back by a process of the old one's, the daemon; both at once, so that it cannot be quicker.
+    run.signal("-STOP");
+    ip(&format!("netns delete {}", site.router));
+    ip(&format!("netns add {}", site.router));
+    run.signal("-CONT");
+    wait_until("it is reported", || site.ask(&["status"]).text.contains("to another network namespace"));
+    assert!(site.ping(), "the router goes on");
+    assert!(!site.link(&site.router, "pt-ns"), "nothing is made in the other one");
+    ip(&format!("netns delete {}", site.router));
+    wait_until("the name is ours again", || site.link(&site.router, "pt-ns") && site.link(&site.router, "eth1"));
+    assert!(site.ping());
+    run.stop();
+}
+
+#[test]
+fn another_node_index_replaces_the_addresses_and_leaves_the_nic() {
+    let site = Site::new();
+    site.write("a", &format!("{UNDERLAY}{PASSTHROUGH}"));
+    let (_leaf, run) = (site.leaf(), site.run("run.log"));
+    let addresses = || ip(&format!("-n {} address show dev pt-host", site.node));
+    wait_until("the veth is there", || site.link(&site.node, "pt-host") && addresses().contains("192.169.10.2/24"));
+    fs::write(site.path("node-config.yaml"), "nodeIndex:\n  index: 1\nnodeName: worker-1\n").unwrap();
+    wait_until("the address is another one", || {
+        addresses().contains("192.169.10.3/24") && !addresses().contains("192.169.10.2/24")
+    });
+    wait_until("the host session is another one", || {
+        let peers = site.ask(&["peers"]).text;
+        peers.contains("192.169.10.3") && !peers.contains("192.169.10.2 ")
+    });
+    wait_until("the leaf is back under the other router id", || has(&site.router.0, "203.0.113.0/24"));
+    assert_eq!(run.log().matches("move NIC").count(), 1, "{}", run.log());
+    run.stop();
+}
+
+#[test]
 fn a_nic_that_does_not_exist_is_named_and_taken_when_it_comes() {
     let site = Site::new();
     ip(&format!("-n {} link set eth1 down", site.node));
