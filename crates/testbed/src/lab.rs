@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::process;
 use crate::record::{self, Record, Started};
-use crate::{LabError, Result};
+use crate::{LabError, Result, traffic};
 
 /// One end of a link.
 #[derive(Clone, Debug)]
@@ -131,16 +131,19 @@ impl Lab {
         raise(b)
     }
 
-    /// Makes a bridge in a namespace, up and with addresses.
+    /// Makes a bridge in a namespace, up and with addresses. Without ports it is a link that leads nowhere.
     pub fn bridge(&self, end: &End<'_>, mtu: u32) -> Result<()> {
         process::ip(&["-n", end.ns, "link", "add", end.name, "mtu", &mtu.to_string(), "type", "bridge"])?;
         raise(end)
     }
 
-    /// Makes a link that leads nowhere, up and with addresses: a node's other NIC.
-    pub fn dummy(&self, end: &End<'_>) -> Result<()> {
-        process::ip(&["-n", end.ns, "link", "add", end.name, "type", "dummy"])?;
-        raise(end)
+    /// Makes a namespace forward packets of others, as routers do.
+    pub fn forwards(&self, ns: &str) -> Result<()> {
+        let explain = |e: std::io::Error| LabError::new(format!("{ns} cannot be made to forward: {e}"));
+        let switches = ["/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"];
+        // The files are those of the thread's namespace.
+        let write = move || switches.iter().try_for_each(|file| fs::write(file, "1"));
+        traffic::open(ns)?.run(write).and_then(|written| written).map_err(explain)
     }
 
     /// Gives `lo` of a namespace an address, standing for a network that is reached through it.

@@ -154,6 +154,7 @@ impl Passthrough {
         let leaves = (0..layout.leaves).map(|leaf| lab.namespace(&leaf_name(leaf))).collect::<Result<Vec<_>>>()?;
         let nodes = (0..layout.nodes).map(|index| Node::build(&lab, index)).collect::<Result<Vec<_>>>()?;
         for (leaf, leaf_ns) in (0..).zip(&leaves) {
+            lab.forwards(leaf_ns)?;
             connect(&lab, leaf, leaf_ns, &nodes, layout)?;
             for a in Family::ALL.map(|f| addresses_of(f, leaf, 0)) {
                 lab.loopback_address(leaf_ns, IpNet::from(a.leaf_server))?;

@@ -21,10 +21,12 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// Dials and tells the owner how it went.
 pub(crate) async fn run(conn: ConnId, namespace: Namespace, dial: Dial, facts: mpsc::Sender<Fact>) {
+    // Packets without the right key are dropped by whoever gets them (RFC 2385 section 2): there is only silence.
+    let hint = if dial.password.is_some() { ": has it the same password?" } else { "" };
     let fact = match tokio::time::timeout(LIMIT, connect(namespace, dial)).await {
         Ok(Ok((stream, local))) => Fact::Connected { conn, stream, local },
         Ok(Err(error)) => Fact::Ended { conn, error: Some(words(&error)) },
-        Err(_) => Fact::Ended { conn, error: Some(format!("no answer within {} s", LIMIT.as_secs())) },
+        Err(_) => Fact::Ended { conn, error: Some(format!("no answer within {} s{hint}", LIMIT.as_secs())) },
     };
     // An owner that is gone needs no facts.
     let _ = facts.send(fact).await;

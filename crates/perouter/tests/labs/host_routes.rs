@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 use testbed::passthrough::Addresses;
-use testbed::{Daemon, Family, LabError, ip, traffic};
+use testbed::{Daemon, Family, LabError, ip};
 
 use crate::fabric::{Fabric, PATIENCE, kernel_route};
 use crate::yaml::Yaml;
@@ -111,7 +111,7 @@ fn routes_of_the_host_survive_a_restart_of_the_router() {
     }
     fabric.node().stop_router(router).unwrap();
     for a in fabric.plans() {
-        traffic::ping(&fabric.node().ns, a.host_server, a.leaf_server).unwrap();
+        host_has(&fabric, "main", a.leaf_network, Some((&a, 20)));
     }
     let router = fabric.node().start_router().unwrap();
     fabric.sessions_up();

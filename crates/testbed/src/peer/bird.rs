@@ -102,7 +102,8 @@ fn config(peer: &Peer) -> String {
             out.push_str("  direct;\n");
         }
         for family in &n.families {
-            let _ = writeln!(out, "  {} {{ import all; export where source = RTS_STATIC; }};", word(*family));
+            let _ =
+                writeln!(out, "  {} {{ import all; export where source ~ [ RTS_STATIC, RTS_BGP ]; }};", word(*family));
         }
         let _ = writeln!(out, "}}");
     }
