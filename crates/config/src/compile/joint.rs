@@ -11,6 +11,7 @@ use crate::node::Node;
 use crate::session::host::Host;
 use crate::session::{self, options};
 use crate::types::{self, HostSession, L3PassthroughSpec};
+use crate::validate;
 
 const SESSION: &str = "spec.hostSession";
 
@@ -35,6 +36,9 @@ pub(super) fn join(
             session.asn, router.asn
         );
         return Err(invalid(&format!("{SESSION}.asn"), message));
+    }
+    if let Some(key) = &session.password {
+        validate::password(key).map_err(|message| invalid(&format!("{SESSION}.password"), message))?;
     }
     let remote_as = remote_as(session)?;
     let plans = plans(&passthrough.reference.name, session, node)?;

@@ -10,6 +10,8 @@ use crate::types::{L3PassthroughSpec, LabelSelector, UnderlaySpec};
 use crate::verdict::{ObjectRef, Outcome, Source};
 
 mod choice;
+mod host;
+mod neighbors;
 mod sessions;
 
 /// An object of a cluster: no file, no lines.

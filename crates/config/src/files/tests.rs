@@ -5,6 +5,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::compile::{Compiled, compile};
 
+mod keys;
+mod rules;
+
 struct Dir(tempfile::TempDir);
 
 impl Dir {
@@ -249,166 +252,78 @@ fn values_of_the_wrong_type_name_field_value_and_remedy() {
     }
 }
 
-#[track_caller]
-fn neighbor_is(options: &str, wanted: Result<(), &str>) {
-    let text = GOOD.replace("{asn: 64512, address: 192.168.11.2}", &format!("{{{options}}}"));
+#[test]
+fn files_of_any_name_and_place_are_read_as_one_configuration() {
+    let text = KEYS_IN_FILES.split("bgppassthrough").next().unwrap();
+    let first = Dir::with(&[("fabric.yml", text), ("key", "k")]);
+    let second = Dir::with(&[("more", GOOD)]);
+    let missing = second.0.path().join("missing.yaml");
+    let paths = [first.0.path().join("fabric.yml"), second.0.path().join("more"), missing.clone()];
+    let loaded = load_files(&paths, &Node::new("n", 0));
+    let names: Vec<_> = loaded.objects.underlays.iter().map(|object| object.reference.name.as_str()).collect();
+    assert_eq!(names, ["static-n-underlay-0", "static-n-underlay-1"]);
+    assert_eq!(loaded.objects.underlays[0].spec.neighbors[0].password.as_deref(), Some("k"));
+    let [verdict] = &loaded.verdicts[..] else { panic!("{:#?}", loaded.verdicts) };
+    let Source::File { path, .. } = &verdict.object.source;
+    assert_eq!(*path, missing);
+    assert!(verdict.to_string().contains("cannot read the file: No such file or directory"));
+    assert_eq!(loaded.none, None);
+}
+
+/// What upstream merges into one set of objects is one configuration here: in the order of the files' names.
+#[test]
+fn case_098_objects_of_several_files_are_one_configuration() {
+    let passthrough = "bgppassthrough: {hostSession: {asn: 64514, hostASN: 64515, localCIDR: {ipv4: 192.169.10.0/24}}}";
+    let other = GOOD.replace("192.168.11.2", "192.168.11.9");
+    let dir = Dir::with(&[("openpe_2.yaml", passthrough), ("openpe_1.yaml", GOOD), ("openpe_3.yaml", &other)]);
+    let compiled = compile(&dir.load().objects, &Node::new("n", 0));
+    assert_eq!(peers(&compiled), ["192.168.11.2", "192.169.10.2"]);
+    let applied: Vec<_> = compiled.verdicts.iter().map(Verdict::is_applied).collect();
+    assert_eq!(applied, [true, false, true]);
+}
+
+/// There are no overlays here, so a passthrough cannot overlap with one: each of their objects says that it is not
+/// served, and holds nothing back.
+#[test]
+fn case_022_to_025_and_029_overlay_objects_do_not_concern_the_passthrough() {
+    let vni = "l3vnis:\n  - {name: vni1, vrf: red, vni: 100, hostSession: {asn: 1, hostASN: 2, localCIDR: {ipv4: 192.169.10.0/24}}}\n";
+    let text =
+        format!("{}{vni}", KEYS_IN_FILES.replace(", passwordFile: host.key", "").replace(", passwordFile: key", ""));
     let loaded = Dir::with(&[("openpe_a.yaml", &text)]).load();
-    match wanted {
-        Ok(()) => assert_eq!(loaded.verdicts, vec![], "{options}"),
-        Err(sentence) => {
-            let got = loaded.verdicts.first().map(ToString::to_string).unwrap_or_default();
-            assert!(got.contains(sentence), "{options}: {got}");
-            assert!(got.contains("openpe_a.yaml:6: "), "{options}: {got}");
-        }
+    let [verdict] = &loaded.verdicts[..] else { panic!("{:#?}", loaded.verdicts) };
+    assert!(verdict.to_string().contains("L3VNI static-test-node-vni1: rejected"), "{verdict}");
+    let compiled = compile(&loaded.objects, &Node::new("n", 0));
+    assert!(compiled.verdicts.iter().all(|verdict| verdict.outcome == Outcome::Applied { warnings: vec![] }));
+}
+
+/// design.md 6: RawFRRConfig has no meaning without FRR; alone it makes no router.
+#[test]
+fn case_084_raw_frr_configuration_has_a_verdict_and_no_effect() {
+    let text = "rawfrrconfigs:\n  - {rawConfig: router bgp 1, priority: 5}\n  - {rawConfig: log stdout}\n";
+    let loaded = Dir::with(&[("openpe_a.yaml", text)]).load();
+    let sentences: Vec<_> = loaded.verdicts.iter().map(ToString::to_string).collect();
+    assert_eq!(sentences.len(), 2);
+    assert!(sentences.iter().all(|sentence| sentence.contains("there is no FRR here that could read it")));
+    assert!(compile(&loaded.objects, &Node::new("n", 0)).intent.is_none());
+}
+
+/// CNI devices are not served by this version, so their configuration is not parsed: valid or broken, the verdict says
+/// that the link is not made.
+#[test]
+fn case_047_cni_devices_are_accepted_and_not_made() {
+    for plugins in ["[]", "notalist"] {
+        let raw = format!("{{cniVersion: \"1.0.0\", name: broken, plugins: {plugins}}}");
+        let text = GOOD.replace(
+            "{type: NetworkDevice, networkDevice: {interfaceName: eth1}}",
+            &format!("{{type: CNIDevice, cniDevice: {{type: RawConfig, rawConfig: {raw}}}}}"),
+        );
+        let loaded = Dir::with(&[("openpe_a.yaml", &text)]).load();
+        let compiled = compile(&loaded.objects, &Node::new("n", 0));
+        let sentence = compiled.verdicts[0].to_string();
+        let wanted = "spec.interfaces[0].cniDevice: CNI devices are not served by this version: the link is not made";
+        assert!(sentence.contains(wanted), "{sentence}");
+        assert!(compiled.intent.is_some());
     }
-}
-
-#[test]
-fn case_058_and_062_timers() {
-    let both = "holdTimeSeconds and keepaliveTimeSeconds must be both set or both unset";
-    let peer = |timers: &str| format!("asn: 64512, address: 192.168.11.2, {timers}");
-    neighbor_is(&peer("holdTimeSeconds: 9, keepaliveTimeSeconds: 3"), Ok(()));
-    neighbor_is(&peer("holdTimeSeconds: 0, keepaliveTimeSeconds: 0"), Ok(()));
-    neighbor_is(&peer("holdTimeSeconds: 9"), Err(both));
-    neighbor_is(&peer("keepaliveTimeSeconds: 9"), Err(both));
-    neighbor_is(&peer("holdTimeSeconds: 2, keepaliveTimeSeconds: 1"), Err("holdTimeSeconds must be 0 or >=3"));
-    neighbor_is(
-        &peer("holdTimeSeconds: 9, keepaliveTimeSeconds: 10"),
-        Err("keepaliveTimeSeconds must be lower than or equal to holdTimeSeconds"),
-    );
-    neighbor_is(&peer("connectTimeSeconds: 0"), Err("should be greater than or equal to 1"));
-    neighbor_is(&peer("connectTimeSeconds: 65536"), Err("should be less than or equal to 65535"));
-}
-
-/// Every CEL rule of a neighbour, in the words of the cluster API.
-#[test]
-fn case_061_and_074_rules_of_neighbors() {
-    neighbor_is("address: 192.0.2.1", Err("either ASN or Type must be set"));
-    neighbor_is("address: 192.0.2.1, asn: 100, type: External", Err("ASN and Type cannot be set together"));
-    neighbor_is("asn: 1", Err("Either a valid Address, Interface name or ListenRange must be provided for Neighbor"));
-    neighbor_is(
-        "asn: 1, address: 192.0.2.1, interface: eth1",
-        Err("Address and Interface cannot be set together for Neighbor"),
-    );
-    neighbor_is(
-        "asn: 1, address: 192.0.2.1, listenRange: 10.0.0.0/8",
-        Err("listenRange and address are mutually exclusive"),
-    );
-    neighbor_is(
-        "asn: 1, interface: eth1, listenRange: 10.0.0.0/8",
-        Err("listenRange and interface are mutually exclusive"),
-    );
-    neighbor_is("asn: 1, interface: eth1", Ok(()));
-    neighbor_is("asn: 1, interface: \"eth 1\"", Err("Interface must not contain /, :, or whitespace"));
-    neighbor_is("asn: 1, interface: \"a/b\"", Err("Interface must not contain /, :, or whitespace"));
-    neighbor_is("asn: 1, interface: \"..\"", Err("Interface cannot be . or .."));
-    neighbor_is("asn: 1, listenRange: 10.0.0.0/8", Ok(()));
-    neighbor_is("asn: 1, listenRange: 10.0.0.0", Err("listenRange must be a valid CIDR"));
-    neighbor_is("asn: 1, listenRange: \"fe80::/64\"", Err("listenRange must not be an IPv6 link-local range"));
-    let with = |families: &str| format!("asn: 1, address: 192.0.2.1, addressFamilies: [{families}]");
-    neighbor_is(&with("{type: ipv4unicast}, {type: ipv6unicast}"), Ok(()));
-    neighbor_is(&with("{type: ipv4unicast}, {type: ipv4unicast}"), Err("Duplicate value"));
-    neighbor_is(&with("{type: invalid}"), Err("Unsupported value: \"invalid\""));
-    neighbor_is(
-        &with("{type: ipv4unicast, properties: [{type: routeReflectorClient}]}"),
-        Err("routeReflectorClient requires type Internal"),
-    );
-    neighbor_is(
-        "type: Internal, address: 192.0.2.1, addressFamilies: [{type: ipv4unicast, properties: [{type: routeReflectorClient}]}]",
-        Ok(()),
-    );
-    neighbor_is(&with("{type: ipv4vpn}"), Err("ipv4vpn and ipv6vpn address families require an IPv6 neighbor address"));
-    neighbor_is("asn: 1, address: \"2001:db8::1\", addressFamilies: [{type: ipv4vpn}]", Ok(()));
-    neighbor_is(
-        "asn: 1, address: \"2001:db8::1\", addressFamilies: [{type: ipv4vpn}, {type: evpn}]",
-        Err("EVPN and IPv4VPN/IPv6VPN address families are mutually exclusive"),
-    );
-    neighbor_is(
-        "asn: 1, interface: eth1, addressFamilies: [{type: ipv6vpn}]",
-        Err("ipv4vpn and ipv6vpn address families are not supported for unnumbered (interface) neighbors"),
-    );
-    let multihop =
-        |parameters: &str| format!("asn: 1, address: 192.0.2.1, properties: [{{type: ebgpMultiHop{parameters}}}]");
-    neighbor_is(&multihop(""), Ok(()));
-    neighbor_is(&multihop(", ebgpMultiHop: {ttl: 255}"), Ok(()));
-    neighbor_is(&multihop(", ebgpMultiHop: {ttl: 256}"), Err("should be less than or equal to 255"));
-}
-
-#[track_caller]
-fn underlay_is(option: &str, wanted: Result<(), &str>) {
-    let text = GOOD.replace("  - asn: 64514", &format!("  - asn: 64514\n    {option}"));
-    let loaded = Dir::with(&[("openpe_a.yaml", &text)]).load();
-    let got = loaded.verdicts.first().map(ToString::to_string).unwrap_or_default();
-    match wanted {
-        Ok(()) => assert_eq!(got, "", "{option}"),
-        Err(sentence) => assert!(got.contains(sentence), "{option}: {got}"),
-    }
-}
-
-#[test]
-fn case_061_and_126_rules_of_underlays() {
-    underlay_is("tunnelEndpoint: {cidrs: [10.0.1.0/24, \"2001:db8::/64\"]}", Ok(()));
-    underlay_is("tunnelEndpoint: {cidrs: [x]}", Err("all entries must be valid CIDRs"));
-    underlay_is("tunnelEndpoint: {cidrs: [10.0.1.0/24, 10.0.2.0/24]}", Err("at most one IPv4 CIDR is allowed"));
-    underlay_is(
-        "tunnelEndpoint: {cidrs: [\"2001:db8::/64\", \"2001:db8:1::/64\"]}",
-        Err("at most one IPv6 CIDR is allowed"),
-    );
-    underlay_is("routeReflector: {}", Ok(()));
-    underlay_is("routeReflector: {clusterID: 10.1.1.1}", Ok(()));
-    underlay_is(
-        "routeReflector: {clusterID: 10.0.0.9}",
-        Err("routeReflector.clusterID must be outside the routerIDCIDR range"),
-    );
-    underlay_is("routeReflector: {clusterID: \"2001:db8::1\"}", Err("clusterID must be a valid IPv4 address"));
-    underlay_is("gracefulRestart: {}", Ok(()));
-    underlay_is("gracefulRestart: {restartTimeSeconds: 4096}", Err("should be less than or equal to 4095"));
-    let isis = "isis: {baseNet: \"49.0001.0000.0000.0001.00\"}\n    tunnelEndpoint: {cidrs: [\"2001:db8::/64\"]}\n    ";
-    let srv6 = "srv6: {encapBehavior: H.Encaps, locator: {basePrefix: \"fd00::/32\", format: usid-f3216}}";
-    underlay_is(&format!("{isis}{srv6}"), Ok(()));
-    underlay_is(srv6, Err("SRv6 can only be configured if isis is set"));
-    underlay_is(
-        "isis: {}\n    tunnelEndpoint: {cidrs: [10.0.0.0/24]}\n    srv6: {}",
-        Err("SRv6 requires at least one IPv6 CIDR in tunnelEndpoint.cidrs"),
-    );
-    underlay_is(
-        "srv6: {encapBehavior: H.Encaps.Invalid}",
-        Err("Unsupported value: \"H.Encaps.Invalid\": supported values: \"H.Encaps\", \"H.Encaps.Red\""),
-    );
-}
-
-#[test]
-fn case_057_rules_of_interfaces() {
-    let complaint_of = |interfaces: &str| {
-        complaint(&GOOD.replace("\n      - {type: NetworkDevice, networkDevice: {interfaceName: eth1}}", interfaces)).2
-    };
-    let mismatch = "cniDevice must be set if and only if type is 'CNIDevice'";
-    assert!(complaint_of(" [{type: CNIDevice}]").contains(mismatch));
-    let both =
-        " [{type: NetworkDevice, networkDevice: {interfaceName: a}, cniDevice: {type: RawConfig, rawConfig: {}}}]";
-    assert!(complaint_of(both).contains(mismatch));
-    assert!(
-        complaint_of(" [{type: NetworkDevice}]")
-            .contains("networkDevice must be set if and only if type is 'NetworkDevice'")
-    );
-    let mixed = " [{type: NetworkDevice, networkDevice: {interfaceName: a}}, {type: CNIDevice, cniDevice: {type: RawConfig, rawConfig: {}}}]";
-    assert!(complaint_of(mixed).contains("all interfaces must be of the same type"));
-    let without = " [{type: CNIDevice, cniDevice: {type: RawConfig}}]";
-    assert!(complaint_of(without).contains("rawConfig must be set if and only if type is 'RawConfig'"));
-    assert!(complaint_of(" []").contains("should have at least 1 items"));
-}
-
-#[test]
-fn case_056_059_and_061_rules_of_host_sessions() {
-    let session = |text: &str| format!("bgppassthrough: {{hostSession: {{asn: 65000, {text}}}}}");
-    let accepted = session("hostASN: 65001, localCIDR: {ipv4: 10.0.0.0/30}");
-    assert_eq!(Dir::with(&[("openpe_a.yaml", &accepted)]).load().verdicts, vec![]);
-    let refused = |text: &str| complaint(&session(text)).2;
-    assert!(refused("localCIDR: {ipv4: 10.0.0.0/30}").contains("either HostASN or HostType must be set"));
-    let both = refused("hostASN: 1, hostType: Internal, localCIDR: {ipv4: 10.0.0.0/30}");
-    assert!(both.contains("HostASN and HostType cannot be set together"), "{both}");
-    assert!(refused("hostASN: 1, localCIDR: {}").contains("at least one of ipv4 or ipv6 must be specified"));
-    assert!(refused("hostASN: 1").contains("localCIDR is required"));
 }
 
 const KEYS_IN_FILES: &str = "underlays:
@@ -424,91 +339,6 @@ bgppassthrough:
 
 fn peers(compiled: &Compiled) -> Vec<String> {
     compiled.intent.iter().flat_map(|intent| intent.peers.keys()).map(ToString::to_string).collect()
-}
-
-#[test]
-fn key_files_become_passwords_and_are_listed() {
-    let dir = Dir::with(&[("openpe_a.yaml", KEYS_IN_FILES), ("key", "s3cret\n"), ("host.key", "h0st")]);
-    let compiled = compile(&dir.load().objects, &Node::new("n", 0));
-    assert!(compiled.verdicts.iter().all(|verdict| verdict.outcome == Outcome::Applied { warnings: vec![] }));
-    assert_eq!(compiled.secret_files, [dir.0.path().join("host.key"), dir.0.path().join("key")]);
-    let intent = compiled.intent.unwrap();
-    let key = |at: &str| intent.peers[&at.parse().unwrap()].password.as_ref().map(|key| key.0.as_str());
-    assert_eq!([key("192.168.11.2"), key("192.168.11.3"), key("192.169.10.2")], [Some("s3cret"), None, Some("h0st")]);
-    assert_eq!(intent.ranges[0].peer.password.as_ref().map(|key| key.0.as_str()), Some("h0st"));
-}
-
-/// design.md 6.1: a session whose key cannot be read is left out, and never tried without its key.
-#[test]
-fn an_unreadable_key_leaves_out_its_session_only_and_the_file_stays_listed() {
-    let dir = Dir::with(&[("openpe_a.yaml", KEYS_IN_FILES), ("host.key", "h0st")]);
-    let compiled = compile(&dir.load().objects, &Node::new("n", 0));
-    assert_eq!(peers(&compiled), ["192.168.11.3", "192.169.10.2"]);
-    let Outcome::Applied { warnings } = &compiled.verdicts[0].outcome else { panic!("{:#?}", compiled.verdicts) };
-    let wanted = format!(
-        "spec.neighbors[0].passwordFile: cannot read the key from {}: No such file or directory (os error 2): \
-         this neighbor is left out, the others are not concerned",
-        dir.0.path().join("key").display()
-    );
-    assert_eq!(*warnings, [wanted]);
-    assert!(compiled.secret_files.contains(&dir.0.path().join("key")), "it may appear");
-
-    let dir = Dir::with(&[("openpe_a.yaml", KEYS_IN_FILES), ("key", "a b"), ("host.key", "\n")]);
-    let compiled = compile(&dir.load().objects, &Node::new("n", 0));
-    assert_eq!(peers(&compiled), ["192.168.11.3"]);
-    assert!(compiled.intent.as_ref().is_some_and(|intent| intent.ranges.is_empty() && intent.networks.len() == 1));
-    assert!(compiled.host.as_ref().is_some_and(|host| host.veth.is_some()), "the veth pair stays");
-    let sentences: Vec<_> = compiled.verdicts.iter().map(ToString::to_string).collect();
-    assert!(sentences[0].contains("cannot be used: password must not be empty and must not contain whitespace"));
-    assert!(sentences[1].contains("spec.hostSession.passwordFile: "), "{sentences:#?}");
-    assert!(
-        sentences[1]
-            .ends_with("is empty: put the key into it: there is no session with the host, everything else works")
-    );
-}
-
-#[test]
-fn a_key_written_twice_is_an_error() {
-    let (line, field, message) =
-        complaint(&GOOD.replace("{asn: 64512,", "{asn: 64512, password: x, passwordFile: key,"));
-    assert_eq!((line, field.as_str()), (6, "spec.neighbors[0].passwordFile"));
-    assert_eq!(message, "password and passwordFile cannot be set together: remove one");
-}
-
-/// What a cluster gets is what files are held against.
-#[test]
-fn the_custom_resource_definitions_carry_the_rules() {
-    use kube::CustomResourceExt;
-    let text = serde_json::to_string(&[Underlay::crd(), L3Passthrough::crd()]).unwrap();
-    for wanted in [
-        "underlays.network.openperouter.io",
-        "l3passthroughs.network.openperouter.io",
-        "v1alpha1",
-        "either ASN or Type must be set",
-        "LocalCIDR can't be changed",
-        "all interfaces must be of the same type, mixing NetworkDevice and CNIDevice is not supported",
-        "\"default\":\"10.0.0.0/24\"",
-        "\"x-kubernetes-list-map-keys\":[\"type\"]",
-        "\"x-kubernetes-preserve-unknown-fields\":true",
-        "routerIDCIDR",
-        "minimumTTL",
-    ] {
-        assert!(text.contains(wanted), "{wanted}\n{text}");
-    }
-    assert!(!text.contains("\"passwordFile\":"), "belongs to files only");
-    assert!(!text.contains("x-perouter"), "marks are ours, the API server would refuse them");
-}
-
-/// Case 55: a field that a cluster prunes does not keep an object from being read.
-#[test]
-fn case_055_unknown_fields_of_custom_resources_are_tolerated() {
-    let spec = serde_json::json!({
-        "asn": 65000,
-        "interfaces": [{ "type": "NetworkDevice", "networkDevice": { "interfaceName": "eth0" } }],
-        "neighbors": [{ "asn": 65001, "address": "192.168.1.1", "hostASN": 3 }],
-    });
-    let spec: UnderlaySpec = serde_json::from_value(spec).unwrap();
-    assert_eq!(spec.neighbors[0].asn, Some(65001));
 }
 
 #[test]

@@ -90,6 +90,48 @@ fn every_option_of_an_underlays_neighbor_is_taken() {
 }
 
 #[test]
+fn ranges_and_unnumbered_neighbors_are_taken() {
+    let text = with_neighbor(
+        "{listenRange: 10.9.0.0/16, type: External, name: racks, role: fabric, passwordFile: key}\n  - {interface: eth1, type: Internal}",
+    );
+    let Speak { intent, secret_files, .. } = load_text(&format!("listenLimit: 10\n{text}")).unwrap();
+    let [range] = &intent.ranges[..] else { panic!("{intent:#?}") };
+    assert_eq!(
+        (range.prefix.to_string(), range.peer.name.as_str(), range.peer.role),
+        ("10.9.0.0/16".into(), "racks", Role::Fabric)
+    );
+    assert_eq!(range.peer.password, Some(Secret("fromfile".into())));
+    assert_eq!(intent.listen_limit, 10);
+    let link = &intent.unnumbered["eth1"];
+    assert_eq!((link.name.as_str(), link.link.as_deref(), link.extended_next_hop), ("eth1", Some("eth1"), true));
+    let names: Vec<_> = secret_files.iter().map(|file| file.file_name().unwrap().to_owned()).collect();
+    assert_eq!(names, ["key"]);
+}
+
+#[test]
+fn policies_are_those_of_an_underlay() {
+    let text = with_neighbor(
+        "{address: 192.0.2.1, asn: 1, localAddress: 192.0.2.9, allowedPrefixes: [{prefix: 10.0.0.0/8, le: 24}], \
+         maxPrefixes: [{type: ipv4unicast, limit: 5, action: Teardown}], ttlSecurity: {hops: 3}, enforceFirstAS: false, \
+         bgpRole: Peer, addPath: Both}",
+    );
+    let text =
+        format!("multipath: {{maxPaths: 2}}\nrouteReflector: {{clusterID: 10.9.9.9}}\ngracefulRestart: {{}}\n{text}");
+    let Speak { intent, warnings, .. } = load_text(&text).unwrap();
+    let peer = &intent.peers[&"192.0.2.1".parse::<IpAddr>().unwrap()];
+    assert_eq!(peer.local_address, Some("192.0.2.9".parse().unwrap()));
+    assert_eq!((peer.allowed_prefixes[0].ge, peer.allowed_prefixes[0].le), (8, 24));
+    assert_eq!(
+        (peer.max_prefixes[&Family::Ipv4Unicast].limit, peer.ttl_security, peer.enforce_first_as),
+        (5, Some(3), false)
+    );
+    assert_eq!((intent.multipath.max_paths, intent.cluster_id), (2, Some("10.9.9.9".parse().unwrap())));
+    let fields: Vec<_> =
+        warnings.iter().filter_map(|warning| warning.split_once(": ")).map(|(field, _)| field).collect();
+    assert_eq!(fields, ["gracefulRestart", "neighbors[0].addPath", "neighbors[0].bgpRole"]);
+}
+
+#[test]
 fn kernel_routes_can_be_off_and_a_host_in_our_as_is_a_client() {
     let text = format!("kernelRoutes: false\n{}", with_neighbor("{address: 192.0.2.1, type: Internal, role: host}"));
     let intent = load_text(&text).unwrap().intent;

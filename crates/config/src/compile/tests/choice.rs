@@ -253,8 +253,11 @@ fn case_043_and_044_ranges_and_links_that_do_not_clash() {
         { "asn": 1, "listenRange": "fd00:10::/64" }, { "asn": 1, "address": "192.168.10.3" },
         { "asn": 1, "interface": "eth0" }, { "asn": 1, "interface": "eth1" },
     ]);
-    let compiled = compiled(vec![underlay("u", base_with(json!({ "neighbors": list })))], vec![]);
-    assert!(compiled.verdicts[0].is_applied());
+    let fields = json!({ "neighbors": list, "interfaces": [nic("eth0"), nic("eth1")] });
+    let compiled = compiled(vec![underlay("u", base_with(fields))], vec![]);
+    assert_eq!(sentence(&compiled.verdicts[0]), "");
+    let intent = compiled.intent.unwrap();
+    assert_eq!((intent.peers.len(), intent.unnumbered.len(), intent.ranges.len()), (1, 2, 3));
 }
 
 /// design.md 6.1: the first stays in force, and the passthrough with it.
@@ -287,4 +290,66 @@ fn a_rejection_points_at_the_line_of_its_field() {
         compiled.verdicts[0].to_string(),
         "x.yaml:7: Underlay u: rejected (ValidationFailed): spec.asn: underlay u must have a valid ASN"
     );
+}
+
+/// design.md 6.1: the first of two stays in force, where upstream refuses both.
+#[test]
+fn case_083_111_and_131_no_underlay_two_underlays_two_passthroughs() {
+    let none = compiled(vec![], vec![]);
+    assert!(none.intent.is_none() && none.host.is_none());
+    let both = compiled(
+        vec![underlay("u1", base()), underlay("u2", base())],
+        vec![passthrough("p1", session(json!({}))), passthrough("p2", session(json!({})))],
+    );
+    assert!(both.intent.is_some() && veth(&both));
+    let applied: Vec<_> =
+        both.verdicts.iter().map(|verdict| (verdict.object.name.as_str(), verdict.is_applied())).collect();
+    assert_eq!(applied, [("u1", true), ("u2", false), ("p1", true), ("p2", false)]);
+    for (verdict, winner) in [(1, "\"u1\" is in force"), (3, "\"p1\" is in force")] {
+        let Outcome::Rejected { reason, message, .. } = &both.verdicts[verdict].outcome else { panic!() };
+        assert_eq!(*reason, "ValidationFailed");
+        assert!(message.contains(winner), "{message}");
+    }
+}
+
+/// design.md 6.1: every wrong object has a verdict of its own, whatever else is wrong.
+#[test]
+fn case_134_every_error_is_reported_with_its_object() {
+    let compiled = compiled(
+        vec![underlay("broken", base_with(json!({ "asn": 0 }))), underlay("u", base()), underlay("late", base())],
+        vec![
+            passthrough("wrong", session(json!({ "asn": 1 }))),
+            passthrough("full", session(json!({ "localCIDR": { "ipv4": "10.0.0.0/32" } }))),
+            passthrough("pt", session(json!({}))),
+        ],
+    );
+    let rejected: Vec<_> = compiled
+        .verdicts
+        .iter()
+        .filter(|verdict| !verdict.is_applied())
+        .map(|verdict| verdict.object.name.as_str())
+        .collect();
+    assert_eq!(rejected, ["broken", "late", "wrong", "full"]);
+    assert!(compiled.intent.is_some() && veth(&compiled));
+}
+
+#[test]
+fn case_135_selectors_of_underlays() {
+    let in_force = |selectors: &[Json]| {
+        let objects = selectors
+            .iter()
+            .enumerate()
+            .map(|(index, fields)| underlay(&format!("u{index}"), base_with(fields.clone())));
+        let compiled = compiled(objects.collect(), vec![]);
+        compiled
+            .intent
+            .is_some()
+            .then(|| compiled.verdicts.iter().position(|verdict| sentence(verdict).is_empty()).unwrap())
+    };
+    assert_eq!(in_force(&[json!({})]), Some(0), "no selector");
+    assert_eq!(in_force(&[select(&[("rack", "rack-1")])]), Some(0), "matching");
+    assert_eq!(in_force(&[select(&[("rack", "rack-2")])]), None, "not matching");
+    assert_eq!(in_force(&[select(&[("rack", "rack-2")]), json!({})]), Some(1), "mixed");
+    let two = select(&[("rack", "rack-1"), ("kubernetes.io/hostname", "node-1")]);
+    assert_eq!(in_force(&[two]), Some(0), "two labels");
 }

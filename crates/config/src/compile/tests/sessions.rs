@@ -24,7 +24,7 @@ fn fabric(fields: Json) -> PeerIntent {
 }
 
 #[test]
-fn case_076_and_093_dual_stack_passthrough() {
+fn case_076_093_and_099_dual_stack_passthrough() {
     let compiled = with_session(json!({}), json!({}));
     let intent = compiled.intent.unwrap();
     assert_eq!((intent.asn, intent.router_id.to_string()), (65000, "10.0.0.1".into()));
@@ -95,7 +95,7 @@ fn case_081_and_093_host_types() {
 }
 
 #[test]
-fn case_085_graceful_restart_times_and_quick_reconnects() {
+fn case_085_and_086_graceful_restart_times_and_quick_reconnects() {
     let restart = |fields: Json| intent_of(json!({ "gracefulRestart": fields }), json!({}));
     let times = |fields: Json| {
         let restart = restart(fields).graceful_restart.unwrap();
