@@ -163,6 +163,11 @@ impl Keeper {
         self.record(attempt)
     }
 
+    /// The host cannot even be looked at.
+    pub(crate) fn prevented(&mut self, error: HostError) {
+        self.record(Attempt { steps: Vec::new(), errors: Some(vec![error]), warnings: Vec::new() });
+    }
+
     fn record(&mut self, attempt: Attempt) -> bool {
         let now = Instant::now();
         let Attempt { steps, errors, mut warnings } = attempt;

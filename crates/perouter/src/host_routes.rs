@@ -38,6 +38,17 @@ pub(crate) struct HostSide {
     pub(crate) state_dir: PathBuf,
 }
 
+/// Removes the routes of the last daemon from the host's table, and its note. Returns whether there was one.
+///
+/// # Errors
+/// When the kernel cannot be asked or the note cannot be removed.
+pub(crate) fn clear(host: &HostSide) -> io::Result<bool> {
+    let Some(table) = note::read(&host.state_dir) else { return Ok(false) };
+    HostRoutes::open(&host.namespace, table)?.clear()?;
+    note::write(&host.state_dir, None)?;
+    Ok(true)
+}
+
 enum Command {
     Apply(HostBatch),
     Table(Option<HostTable>),

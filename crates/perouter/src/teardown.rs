@@ -9,6 +9,8 @@ use kernel::netns::Namespace;
 use crate::admin::client::Client;
 use crate::admin::socket_path;
 use crate::exit::{Exit, Failure};
+use crate::host_routes::HostSide;
+use crate::speaker::connection::words;
 use crate::views::Out;
 
 /// Removes everything and says what was done; not healthy when something could not be removed.
@@ -18,7 +20,16 @@ use crate::views::Out;
 pub(crate) async fn run(state_dir: &Path, namespace: &str, out: &mut Out<'_>) -> Result<Exit, Failure> {
     refuse_while_a_daemon_runs(state_dir).await?;
     let before = Seen::now(namespace);
-    let errors = kernel::host::teardown(namespace, state_dir);
+    let mut errors = Vec::new();
+    // The routes go with the veth pair as well, unless it cannot be removed.
+    let routes = Namespace::current()
+        .and_then(|own| crate::host_routes::clear(&HostSide { namespace: own, state_dir: state_dir.to_owned() }));
+    match routes {
+        Ok(true) => out.line("removed our routes from the host's table")?,
+        Ok(false) => {}
+        Err(error) => errors.push(HostError { object: "the host's table".to_owned(), message: words(&error) }),
+    }
+    errors.extend(kernel::host::teardown(namespace, state_dir));
     let after = Seen::now(namespace);
     for line in report(namespace, &before, &after, &errors) {
         out.line(&line)?;

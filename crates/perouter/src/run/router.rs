@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use config::node::Node;
 use engine::{Event, Intent, Level};
+use kernel::host::HostError;
 use kernel::monitor::Changes;
 use kernel::netns::Namespace;
 
@@ -20,6 +21,7 @@ use crate::host::Keeper;
 use crate::plan::Planner;
 use crate::source::objects::{self, Desired, Wish};
 use crate::speaker::SpeakerHandle;
+use crate::speaker::connection::words;
 use crate::status::Status;
 use crate::watch;
 
@@ -172,26 +174,44 @@ impl Router {
         self.keeper.due().await;
     }
 
-    /// Somebody removed the namespace's name, but not the namespace: we hold it, with NICs and routes in it.
-    async fn keep_name(&self) {
+    /// Somebody may have removed the namespace's name, but not the namespace: we hold it, with NICs and routes in it.
+    /// An error when the name leads to another one: what is looked for by name would be made there.
+    async fn keep_name(&self) -> Result<(), HostError> {
         let (namespace, name) = (self.namespace.clone(), self.options.namespace().to_owned());
-        let text = match blocking(move || namespace.rebind(&name)).await {
-            Ok(Ok(true)) => format!("the name of namespace {} was removed; it has it again", self.options.namespace()),
-            Ok(Ok(false)) => return,
-            Ok(Err(error)) => {
-                format!("namespace {} has lost its name and cannot have it back: {error}", self.options.namespace())
+        let failed = |message: String| HostError { object: format!("namespace {}", self.options.namespace()), message };
+        let kept = blocking(move || {
+            let rebound = namespace.rebind(&name)?;
+            let ours = Namespace::open(&name)?.map(|named| named.same_as(&namespace)).transpose()?;
+            Ok::<_, std::io::Error>((rebound, ours.unwrap_or(false)))
+        });
+        let name = self.options.namespace();
+        match kept.await {
+            Ok(Ok((true, _))) => {
+                let text = format!("the name of namespace {name} was removed; it has it again");
+                self.status.note(Level::Warn, None, text);
+                Ok(())
             }
-            Err(error) => error.to_string(),
-        };
-        self.status.note(Level::Warn, None, text);
+            Ok(Ok((false, true))) => Ok(()),
+            Ok(Ok((false, false))) => Err(failed(format!(
+                "somebody gave the name {name} to another network namespace; the router goes on in its own one, which is \
+                 not kept current until `ip netns delete {name}` frees the name"
+            ))),
+            Ok(Err(error)) => {
+                Err(failed(format!("namespace {name} has lost its name and cannot have it back: {}", words(&error))))
+            }
+            Err(error) => Err(failed(error.to_string())),
+        }
     }
 
     /// Brings the host to where it should be.
     pub(super) async fn converge(&mut self) {
-        self.keep_name().await;
+        if let Err(error) = self.keep_name().await {
+            self.keeper.prevented(error);
+            return;
+        }
         if self.keeper.converge().await {
             // Not left to the monitor: the next intent must find the new links.
-            let everything = kernel::monitor::Changes { links: true, routes: true, resync: false };
+            let everything = Changes { links: true, routes: true, resync: false };
             if let Err(error) = watch::update(&self.namespace, everything, &self.speaker, &self.status).await {
                 tracing::warn!(%error, "cannot read links and routes of the router");
             }

@@ -339,6 +339,45 @@ mod tests {
         assert!(text.contains("sport = :179"), "{text}");
     }
 
+    fn expected(prefix: &str, link: Option<&str>, password: Option<&str>) -> Admission {
+        Admission {
+            prefix: prefix.parse().unwrap(),
+            link: link.map(str::to_owned),
+            password: password.map(|word| Secret(word.to_owned())),
+            ttl: engine::intent::Ttl::System,
+            ttl_security: None,
+        }
+    }
+
+    #[test]
+    fn the_longest_admission_counts_and_one_for_the_link_goes_first() {
+        let all = [
+            expected("10.0.0.0/8", None, None),
+            expected("10.1.0.0/16", Some("eth1"), None),
+            expected("10.1.0.0/16", None, None),
+            expected("10.1.2.3/32", Some("eth2"), None),
+        ];
+        let found = |peer: &str, link| {
+            let one = admission(&all, peer.parse().unwrap(), link)?;
+            Some((one.prefix.to_string(), one.link.clone()))
+        };
+        assert_eq!(found("10.1.2.3", Some("eth1")), Some(("10.1.0.0/16".into(), Some("eth1".into()))));
+        assert_eq!(found("10.1.2.3", Some("eth2")), Some(("10.1.2.3/32".into(), Some("eth2".into()))));
+        assert_eq!(found("10.1.2.3", None), Some(("10.1.0.0/16".into(), None)));
+        assert_eq!(found("10.2.0.1", Some("eth1")), Some(("10.0.0.0/8".into(), None)));
+        assert_eq!(found("192.0.2.1", None), None);
+    }
+
+    #[test]
+    fn a_peer_without_password_in_a_range_with_one_is_named() {
+        let all = [expected("10.0.0.0/8", None, Some("word")), expected("10.0.0.5/32", None, None)];
+        let found = unsigned_in_signed(&all);
+        let (peer, text) = found.first().expect("a complaint");
+        assert_eq!((found.len(), *peer), (1, Some("10.0.0.5".parse().unwrap())));
+        assert!(text.contains("10.0.0.0/8"), "{text}");
+        assert!(unsigned_in_signed(&[expected("10.0.0.0/8", Some("eth1"), Some("word")), all[1].clone()]).is_empty());
+    }
+
     #[test]
     fn only_the_ipv6_wildcard_may_be_missing() {
         let wildcard: SocketAddr = "[::]:179".parse().expect("an address");

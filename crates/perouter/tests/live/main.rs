@@ -2,6 +2,12 @@
 //! and goes away with the test, also when it fails.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test fails where it stands, and says why")]
 
+mod gate;
+mod host_routes;
+mod plan;
+mod ranges;
 mod run;
+mod site;
 mod speak;
 mod support;
+mod unnumbered;

@@ -1,111 +1,9 @@
-//! `perouter run`: a leaf, a node and the router that the node's perouter makes.
-//!
-//! ```text
-//!  leaf 192.168.11.2 ---- eth1 192.168.11.3 [router] pt-ns 192.169.10.1 ---- pt-host 192.169.10.2 node
-//!  AS 64512, 203.0.113.0/24                 AS 64514                              AS 64515, 198.51.100.0/24
-//! ```
+//! `perouter run`: what it makes of a node, and how it keeps it.
 
 use std::fs;
-use std::path::PathBuf;
 
-use tempfile::TempDir;
-
-use crate::support::{Daemon, Namespace, command, has, ip, routes, wait_until};
-
-const UNDERLAY: &str = "underlays:\n  - asn: 64514\n    interfaces:\n      - type: NetworkDevice\n        \
-     networkDevice: { interfaceName: eth1 }\n    neighbors:\n      - asn: 64512\n        address: \"192.168.11.2\"\n        \
-     connectTimeSeconds: 1\n";
-const PASSTHROUGH: &str = "bgppassthrough:\n  hostSession:\n    asn: 64514\n    hostASN: 64515\n    \
-     localCIDR: { ipv4: \"192.169.10.0/24\" }\n";
-
-struct Site {
-    leaf: Namespace,
-    node: Namespace,
-    router: Namespace,
-    folder: TempDir,
-}
-
-impl Site {
-    fn new() -> Self {
-        let site = Self {
-            leaf: Namespace::new("leaf"),
-            node: Namespace::new("node"),
-            router: Namespace::name("router"),
-            folder: tempfile::tempdir().unwrap(),
-        };
-        ip(&format!("link add name eth1 netns {} type veth peer name leaf0 netns {}", site.node, site.leaf));
-        ip(&format!("-n {} address add 192.168.11.2/24 dev leaf0", site.leaf));
-        ip(&format!("-n {} link set leaf0 up", site.leaf));
-        ip(&format!("-n {} address add 192.168.11.3/24 dev eth1", site.node));
-        ip(&format!("-n {} link set eth1 up", site.node));
-        ip(&format!("-n {} address add 203.0.113.1/24 dev lo", site.leaf));
-        ip(&format!("-n {} address add 198.51.100.1/24 dev lo", site.node));
-        fs::create_dir(site.path("configs")).unwrap();
-        fs::write(site.path("node-config.yaml"), "nodeIndex:\n  index: 0\nnodeName: worker-1\n").unwrap();
-        site
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// Writes `configs/openpe_NAME.yaml`, at once as an editor does.
-    fn write(&self, name: &str, text: &str) {
-        let new = self.path("new");
-        fs::write(&new, text).unwrap();
-        fs::rename(new, self.path(&format!("configs/openpe_{name}.yaml"))).unwrap();
-    }
-
-    fn remove(&self, name: &str) {
-        fs::remove_file(self.path(&format!("configs/openpe_{name}.yaml"))).unwrap();
-    }
-
-    fn run(&self, log: &str) -> Daemon {
-        let args: Vec<PathBuf> = [
-            "--state-dir".into(),
-            self.path("run-state"),
-            "run".into(),
-            "--config-dir".into(),
-            self.path("configs"),
-            "--node-config".into(),
-            self.path("node-config.yaml"),
-            "--namespace".into(),
-            PathBuf::from(&self.router.0),
-        ]
-        .into();
-        let args: Vec<_> = args.iter().map(PathBuf::as_path).collect();
-        Daemon::start(&self.node, &self.path(log), &args)
-    }
-
-    fn speak(&self, namespace: &Namespace, name: &str, asn: u32, peer: &str, network: &str) -> Daemon {
-        let file = self.path(&format!("{name}.yaml"));
-        let state = self.path(&format!("{name}-state"));
-        let text = format!(
-            "asn: {asn}\nrouterID: 10.0.1.1\nconnectRetrySeconds: 1\nneighbors:\n  - {{name: router, address: {peer}, \
-             asn: 64514, role: peer, addressFamilies: [ipv4unicast]}}\nnetworks: [{network}]\nstateDir: {}\n",
-            state.display()
-        );
-        fs::write(&file, text).unwrap();
-        Daemon::start(namespace, &self.path(&format!("{name}.log")), &["speak".as_ref(), &file])
-    }
-
-    fn leaf(&self) -> Daemon {
-        self.speak(&self.leaf, "leaf", 64512, "192.168.11.3", "203.0.113.0/24")
-    }
-
-    fn host(&self) -> Daemon {
-        self.speak(&self.node, "host", 64515, "192.169.10.1", "198.51.100.0/24")
-    }
-
-    fn ping(&self) -> bool {
-        let inside = format!("netns exec {} ping -n -c 1 -W 1 -I 198.51.100.1 203.0.113.1", self.node);
-        command("ip", &inside.split(' ').collect::<Vec<_>>()).status.success()
-    }
-
-    fn link(&self, namespace: &Namespace, link: &str) -> bool {
-        command("ip", &["-n", &namespace.0, "link", "show", "dev", link]).status.success()
-    }
-}
+use crate::site::{PASSTHROUGH, Site, UNDERLAY};
+use crate::support::{command, has, ip, routes, wait_until};
 
 #[test]
 fn yaml_becomes_a_working_router_and_its_removal_gives_the_nic_back() {
@@ -189,6 +87,46 @@ fn what_strangers_remove_is_repaired() {
         command("ip", &["-n", &site.router.0, "link", "show", "dev", "pt-ns"]).status.success()
     });
     wait_until("packets still flow", || site.ping());
+    run.stop();
+}
+
+#[test]
+fn another_namespace_under_our_name_is_reported_and_left_alone() {
+    let site = Site::new();
+    site.write("a", &format!("{UNDERLAY}{PASSTHROUGH}"));
+    let (_leaf, _host, run) = (site.leaf(), site.host(), site.run("run.log"));
+    wait_until("a packet goes there and back", || site.ping());
+    // Held back by a process of the old one's, the daemon; both at once, so that it cannot be quicker.
+    run.signal("-STOP");
+    ip(&format!("netns delete {}", site.router));
+    ip(&format!("netns add {}", site.router));
+    run.signal("-CONT");
+    wait_until("it is reported", || site.ask(&["status"]).text.contains("to another network namespace"));
+    assert!(site.ping(), "the router goes on");
+    assert!(!site.link(&site.router, "pt-ns"), "nothing is made in the other one");
+    ip(&format!("netns delete {}", site.router));
+    wait_until("the name is ours again", || site.link(&site.router, "pt-ns") && site.link(&site.router, "eth1"));
+    assert!(site.ping());
+    run.stop();
+}
+
+#[test]
+fn another_node_index_replaces_the_addresses_and_leaves_the_nic() {
+    let site = Site::new();
+    site.write("a", &format!("{UNDERLAY}{PASSTHROUGH}"));
+    let (_leaf, run) = (site.leaf(), site.run("run.log"));
+    let addresses = || ip(&format!("-n {} address show dev pt-host", site.node));
+    wait_until("the veth is there", || site.link(&site.node, "pt-host") && addresses().contains("192.169.10.2/24"));
+    fs::write(site.path("node-config.yaml"), "nodeIndex:\n  index: 1\nnodeName: worker-1\n").unwrap();
+    wait_until("the address is another one", || {
+        addresses().contains("192.169.10.3/24") && !addresses().contains("192.169.10.2/24")
+    });
+    wait_until("the host session is another one", || {
+        let peers = site.ask(&["peers"]).text;
+        peers.contains("192.169.10.3") && !peers.contains("192.169.10.2 ")
+    });
+    wait_until("the leaf is back under the other router id", || has(&site.router.0, "203.0.113.0/24"));
+    assert_eq!(run.log().matches("move NIC").count(), 1, "{}", run.log());
     run.stop();
 }
 

@@ -70,6 +70,33 @@ impl Drop for Namespace {
     }
 }
 
+/// What a command answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) code: Option<i32>,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+/// `perouter --state-dir STATE ARGS` in a namespace, to its end.
+pub(crate) fn perouter(namespace: &Namespace, state: &Path, args: &[&str]) -> Answer {
+    let output = Command::new("nsenter")
+        .arg(format!("--net=/var/run/netns/{namespace}"))
+        .arg(env!("CARGO_BIN_EXE_perouter"))
+        .arg("--state-dir")
+        .arg(state)
+        .args(args)
+        .output()
+        .unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    Answer { code: output.status.code(), text }
+}
+
 /// A running perouter, killed when dropped.
 pub(crate) struct Daemon {
     child: Child,

@@ -1,0 +1,88 @@
+//! `perouter plan`: what would change, and that nothing does.
+
+use std::fs;
+use std::time::Duration;
+
+use crate::site::{PASSTHROUGH, Site, UNDERLAY};
+use crate::support::{ip, wait_until};
+
+#[test]
+fn a_plan_names_what_would_change_and_changes_nothing() {
+    let site = Site::new();
+    site.write("a", &format!("{UNDERLAY}{PASSTHROUGH}"));
+    let folder = site.path("configs").display().to_string();
+    let node = site.path("node-config.yaml").display().to_string();
+
+    // Nobody runs: everything would be made, and nothing is.
+    let links = ip(&format!("-n {} link", site.node));
+    let without = ["plan", "--config-dir", &folder, "--node-config", &node, "--namespace", &site.router.0];
+    let answer = site.ask(&without);
+    assert_eq!(answer.code, Some(0), "{answer:?}");
+    for word in ["no daemon runs", "eth1", "pt-host", "192.168.11.2"] {
+        assert!(answer.text.contains(word), "no `{word}` in {answer:?}");
+    }
+    assert!(!fs::exists(format!("/var/run/netns/{}", site.router)).unwrap());
+    assert!(!site.path("run-state").exists());
+    assert_eq!(ip(&format!("-n {} link", site.node)), links);
+
+    let (_leaf, _host, run) = (site.leaf(), site.host(), site.run("run.log"));
+    wait_until("a packet goes there and back", || site.ping());
+    let nothing = || {
+        let answer = site.ask(&["plan"]);
+        answer.code == Some(0) && answer.text.starts_with("nothing would change")
+    };
+    wait_until("nothing would change", nothing);
+
+    // Another folder: only the session whose hold time is another one would be reset.
+    let other = site.path("other");
+    fs::create_dir(&other).unwrap();
+    let changed =
+        UNDERLAY.replace("connectTime", "holdTimeSeconds: 30\n        keepaliveTimeSeconds: 10\n        connectTime");
+    fs::write(other.join("openpe_a.yaml"), format!("{changed}{PASSTHROUGH}")).unwrap();
+    let plan = site.ask(&["-o", "json", "plan", "--config-dir", &other.display().to_string()]).json();
+    assert_eq!(plan["resets"].as_array().unwrap().len(), 1, "{plan:#}");
+    assert!(plan["bgp"][0]["text"].as_str().unwrap().contains("192.168.11.2"), "{plan:#}");
+    assert!(plan["kernel"].as_array().unwrap().is_empty(), "{plan:#}");
+
+    // A file that is wrong would change nothing, and that is not fine.
+    fs::write(other.join("openpe_a.yaml"), "underlays: 7\n").unwrap();
+    let answer = site.ask(&["plan", "--config-dir", &other.display().to_string()]);
+    assert_eq!(answer.code, Some(1), "{answer:?}");
+    assert!(answer.text.contains("rejected") && answer.text.contains("nothing would change"), "{answer:?}");
+
+    // No files at all: the NIC would go back.
+    fs::remove_file(other.join("openpe_a.yaml")).unwrap();
+    let answer = site.ask(&["plan", "--config-dir", &other.display().to_string()]);
+    assert!(answer.text.contains("give NIC eth1 back") && answer.text.contains("removed"), "{answer:?}");
+
+    // What a stranger took away would be put back: it is, at once, so there is nothing to plan again.
+    assert!(nothing());
+    let peers = site.ask(&["-o", "json", "peers"]).json();
+    assert!(peers.as_array().unwrap().iter().all(|peer| peer["flaps"] == 0), "{peers:#}");
+    run.stop();
+}
+
+#[test]
+fn a_burst_of_writes_is_read_once_and_the_same_again_tells_nothing() {
+    let site = Site::new();
+    site.write("a", UNDERLAY);
+    let run = site.run("run.log");
+    let reads = || run.log().matches("reading the configuration").count();
+    wait_until("the NIC is taken", || run.log().contains("move NIC eth1") && reads() == 1);
+    // Case 128: five writes, 40 ms apart.
+    for _ in 0..5 {
+        site.write("a", UNDERLAY);
+        std::thread::sleep(Duration::from_millis(40));
+    }
+    wait_until("they are read", || reads() >= 2);
+    let events = || site.ask(&["-o", "json", "status"]).json()["events"].as_array().unwrap().len();
+    let before = events();
+    // Case 133. The signal's reading comes after whatever the writes still cause.
+    run.signal("-HUP");
+    wait_until("it is read again", || reads() >= 3);
+    assert_eq!(reads(), 3, "{}", run.log());
+    assert_eq!(run.log().matches(": applied").count(), 1, "{}", run.log());
+    // Sessions tell of their attempts; objects do not.
+    assert!(events() >= before);
+    run.stop();
+}
