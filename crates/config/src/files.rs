@@ -17,6 +17,7 @@ use serde_json::Value as Json;
 use crate::node::Node;
 use crate::schema::{self, Lines, Problem};
 use crate::secret;
+use crate::text;
 use crate::types::{L3Passthrough, L3PassthroughSpec, Underlay, UnderlaySpec};
 use crate::verdict::{ObjectRef, Outcome, Source, Verdict};
 use crate::yaml::{self, Value, Yaml};
@@ -91,7 +92,7 @@ pub fn load(dir: &Path, node: &Node) -> Loaded {
         reader.loaded.none = Some(sentence);
     }
     for path in paths {
-        let text = std::fs::read_to_string(&path);
+        let text = text::read(&path);
         reader.path = path;
         match text {
             Ok(text) => reader.file(&text),

@@ -15,6 +15,7 @@ mod schema;
 mod secret;
 mod session;
 pub mod speak;
+mod text;
 pub mod types;
 mod validate;
 pub mod verdict;

@@ -7,6 +7,8 @@ use std::path::Path;
 
 use serde_json::{Value as Json, json};
 
+use crate::text;
+
 /// Lets the schema of a neighbour accept `passwordFile`.
 pub(crate) fn allow(neighbor_schema: &mut Json) {
     if let Some(properties) = neighbor_schema.get_mut("properties").and_then(Json::as_object_mut) {
@@ -26,8 +28,7 @@ pub(crate) fn read(neighbor: &mut Json, file: &Path) -> Result<(), String> {
         return Err("password and passwordFile cannot be set together: remove one".into());
     }
     let path = file.parent().unwrap_or(Path::new("")).join(&name);
-    let text = std::fs::read_to_string(&path)
-        .map_err(|error| format!("cannot read the key from {}: {error}", path.display()))?;
+    let text = text::read(&path).map_err(|error| format!("cannot read the key from {}: {error}", path.display()))?;
     // Editors and `echo` end a file with a newline that is not part of the key.
     let key = text.trim_end_matches(['\n', '\r']);
     if key.is_empty() {
