@@ -53,7 +53,7 @@ impl Engine {
             address: peer.address,
             name: peer.intent.name.clone(),
             role: peer.intent.role,
-            asn: agreed.map(|agreed| agreed.asn).or(peer.asn).or(configured),
+            asn: agreed.map(|agreed| agreed.asn).or(configured).or(peer.asn),
             state: peer.state(),
             since: peer.since,
             flaps: peer.flaps,
