@@ -1,8 +1,8 @@
 //! The file of `perouter speak`: a BGP speaker without a node.
 //!
 //! A stable interface. Neighbours take every option of an Underlay's neighbours, under the same schema and rules,
-//! and a few more: `name`, `role`, `extendedNextHop`, `localAddress`, `passwordFile`. Reads that file and the key files that it
-//! names; nothing else.
+//! and a few more: `name`, `role`, `extendedNextHop`, `localAddress`, `passwordFile`. Reads that file and the key
+//! files that it names; nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

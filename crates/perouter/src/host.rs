@@ -8,6 +8,7 @@
 //! ours; they differ in what is observed, not in what is done.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use engine::Level;
@@ -227,7 +228,15 @@ fn attempt(desired: &DesiredHost, skip: &[Op]) -> Attempt {
 
 /// What deserves a look before and after this host is made.
 pub(crate) fn warnings(desired: &DesiredHost, observed: &Observed) -> Vec<String> {
-    desired.nics.iter().filter(|nic| observed.carries_default_route(nic)).map(|nic| cuts_off(nic)).collect()
+    let cut_off = desired.nics.iter().filter(|nic| observed.carries_default_route(nic)).map(|nic| cuts_off(nic));
+    cut_off.chain(observed.martians.iter().map(martian)).collect()
+}
+
+fn martian(address: &IpAddr) -> String {
+    format!(
+        "{address} is an address of the host and of a NIC that the router took: the router drops what the host sends from \
+         it. Remove it from the host, or have the host's speakers send from another address"
+    )
 }
 
 fn claimed(nic: &str) -> String {

@@ -104,7 +104,7 @@ impl Site {
         let state = self.path(&format!("{name}-state"));
         let text = format!(
             "asn: {asn}\nrouterID: 10.0.1.1\nconnectRetrySeconds: 1\nneighbors:\n  - {{name: router, address: {peer}, \
-             asn: 64514, role: peer, addressFamilies: [ipv4unicast]}}\nnetworks: [{network}]\n{more}stateDir: {}\n",
+             asn: 64514, role: peer, holdTimeSeconds: 6, keepaliveTimeSeconds: 2, addressFamilies: [ipv4unicast]}}\nnetworks: [{network}]\n{more}stateDir: {}\n",
             state.display()
         );
         fs::write(&file, text).unwrap();
