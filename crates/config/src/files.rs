@@ -18,6 +18,7 @@ use crate::node::Node;
 use crate::schema::{self, Lines, Problem};
 use crate::secret;
 pub use crate::secret::Secrets;
+use crate::text;
 use crate::types::{L3Passthrough, L3PassthroughSpec, Underlay, UnderlaySpec};
 use crate::verdict::{ObjectRef, Outcome, Source, Verdict};
 use crate::yaml::{self, Value, Yaml};
@@ -140,7 +141,7 @@ impl<'a> Reader<'a> {
     fn files(mut self, paths: &[PathBuf]) -> Loaded {
         for path in paths {
             self.path = path.clone();
-            match std::fs::read_to_string(path) {
+            match text::read(path) {
                 Ok(text) => self.file(&text),
                 Err(error) => self.reject_file(0, format!("cannot read the file: {error}")),
             }

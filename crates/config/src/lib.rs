@@ -17,6 +17,7 @@ mod schema;
 mod secret;
 mod session;
 pub mod speak;
+mod text;
 pub mod types;
 mod validate;
 pub mod verdict;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value as Json, json};
 
-use crate::validate;
+use crate::{text, validate};
 
 /// The name of the field.
 const FIELD: &str = "passwordFile";
@@ -56,8 +56,7 @@ impl Secrets {
 }
 
 fn key(path: &Path) -> Result<String, String> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| format!("cannot read the key from {}: {error}", path.display()))?;
+    let text = text::read(path).map_err(|error| format!("cannot read the key from {}: {error}", path.display()))?;
     // Editors and `echo` end a file with a newline that is not part of the key.
     let key = text.trim_end_matches(['\n', '\r']);
     if key.is_empty() {

@@ -76,8 +76,10 @@ pub enum Event {
         id: u64,
         /// Routes that the kernel refused.
         failed: Vec<(IpNet, String)>,
-        /// Groups that the kernel refused.
+        /// Groups that the kernel refused: they are not there, nor are the routes that pointed at them.
         failed_groups: Vec<(GroupId, String)>,
+        /// Groups that are there without some of their members.
+        degraded_groups: Vec<(GroupId, String)>,
     },
     /// A [`crate::fib::HostBatch`] was carried out.
     HostAck {

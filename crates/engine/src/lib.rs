@@ -117,7 +117,9 @@ impl Engine {
                 self.refresh_facts();
             }
             Event::Underlying(routes) => self.rib.set_underlying(routes),
-            Event::FibAck { id, failed, failed_groups } => self.fib_acknowledged(now, id, failed, failed_groups),
+            Event::FibAck { id, failed, failed_groups, degraded_groups } => {
+                self.fib_acknowledged(now, id, failed, failed_groups, degraded_groups);
+            }
             Event::HostAck { id, failed } => self.host_acknowledged(now, id, &failed),
             Event::HostLost => self.rib.host_lost(),
             Event::FibLost => self.rib.fib_lost(),
@@ -213,15 +215,18 @@ impl Engine {
         id: u64,
         failed: Vec<(ipnet::IpNet, String)>,
         failed_groups: Vec<(GroupId, String)>,
+        degraded: Vec<(GroupId, String)>,
     ) {
-        let reports = failed_groups.iter().map(|(group, error)| format!("next-hop group {}: {error}", group.0));
+        let refused = failed_groups.iter().chain(&degraded);
+        let reports = refused.map(|(group, error)| format!("next-hop group {}: {error}", group.0));
         let routes = failed.iter().map(|(prefix, error)| format!("route {prefix} not installed: {error}"));
         // One sentence is enough to look: the rest are in the views.
-        let total = failed.len() + failed_groups.len();
+        let total = failed.len() + failed_groups.len() + degraded.len();
         if let Some(first) = reports.chain(routes).next() {
             let more = if total > 1 { format!(" (and {} more)", total - 1) } else { String::new() };
             self.note(None, Level::Warn, format!("{first}{more}; trying again"));
         }
+        self.rib.fib.degraded(degraded.into_iter().map(|(group, _)| group));
         self.rib.fib_acknowledged(id, failed, failed_groups);
         if self.rib.fib.has_failures() && self.fib_retry.is_none() {
             self.fib_retry = Some(now + FIB_RETRY);

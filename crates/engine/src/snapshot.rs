@@ -85,7 +85,7 @@ pub struct PeerSnapshot {
     pub name: String,
     /// What it is to us.
     pub role: Role,
-    /// Its AS: from its OPEN, else as configured, else `None` (`External` and not yet seen).
+    /// Its AS: of the session, else as configured, else from its last OPEN; `None`: `External` and not yet seen.
     pub asn: Option<u32>,
     /// State of the better of its connections.
     pub state: PeerState,

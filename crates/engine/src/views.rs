@@ -56,7 +56,7 @@ impl Engine {
             },
             name: peer.intent.name.clone(),
             role: peer.intent.role,
-            asn: agreed.map(|agreed| agreed.asn).or(peer.asn).or(configured),
+            asn: agreed.map(|agreed| agreed.asn).or(configured).or(peer.asn),
             state: peer.state(),
             since: peer.since,
             flaps: peer.flaps,

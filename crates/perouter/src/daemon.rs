@@ -132,7 +132,7 @@ impl StateDir {
 fn active(path: &Path, holder: &str) -> String {
     match holder.rsplit_once(' ') {
         Some((what, pid)) => format!(
-            "another `perouter {what}` is active on this node (pid {pid}, state directory {}); stop it first, or give this one a state directory of its own",
+            "another `perouter {what}` is active on this node (pid {pid}, state directory {}); stop it first",
             path.display()
         ),
         None => format!("another perouter is active on this node (it holds {})", path.join(LOCK).display()),

@@ -7,11 +7,13 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use engine::fib::{FibBatch, GroupChange};
+use engine::fib::{FibBatch, GroupChange, GroupId};
 use engine::{Event, Level};
 use kernel::fib::{Batch, Fib, Hop};
 use kernel::netns::Namespace;
@@ -20,7 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::speaker::connection::words;
 use crate::status::Status;
 
-/// One batch, a few requests to reopen, and a clear.
+/// One batch and a clear; a few more cost nothing.
 const COMMANDS: usize = 4;
 /// Waits after failures to talk to the kernel, doubling in between.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
@@ -28,7 +30,6 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 enum Command {
     Apply(FibBatch),
-    Reopen,
     Clear(oneshot::Sender<()>),
 }
 
@@ -36,15 +37,19 @@ enum Command {
 #[derive(Debug)]
 pub(crate) struct FibThread {
     commands: SyncSender<Command>,
+    /// The kernel's state is to be read again before the next batch.
+    stale: Arc<AtomicBool>,
 }
 
 impl FibThread {
     /// Starts the thread; answers go to `events`.
     pub(crate) fn start(namespace: Namespace, status: Status, events: mpsc::Sender<Event>) -> io::Result<Self> {
         let (commands, queue) = sync_channel(COMMANDS);
-        let mut worker = Worker { namespace, status, events, fib: None, wait: FIRST_WAIT, told: None };
+        let stale = Arc::new(AtomicBool::new(false));
+        let mut worker =
+            Worker { namespace, status, events, stale: Arc::clone(&stale), fib: None, wait: FIRST_WAIT, told: None };
         thread::Builder::new().name("fib".into()).spawn(move || worker.run(&queue))?;
-        Ok(Self { commands })
+        Ok(Self { commands, stale })
     }
 
     /// Has a batch carried out. Only when the previous one was answered.
@@ -56,8 +61,15 @@ impl FibThread {
 
     /// Reads the kernel's state again before the next batch.
     pub(crate) fn reopen(&self) {
-        // Full: it is already asked for.
-        let _ = self.commands.try_send(Command::Reopen);
+        self.stale.store(true, Ordering::Release);
+    }
+
+    /// Removes every route of ours from the kernel, before any later batch.
+    pub(crate) fn clear_soon(&self) {
+        let (done, _) = oneshot::channel();
+        if self.commands.try_send(Command::Clear(done)).is_err() {
+            tracing::error!("the FIB thread does not answer; our routes stay in the kernel");
+        }
     }
 
     /// Removes every route of ours from the kernel.
@@ -73,6 +85,7 @@ struct Worker {
     namespace: Namespace,
     status: Status,
     events: mpsc::Sender<Event>,
+    stale: Arc<AtomicBool>,
     fib: Option<Fib>,
     wait: Duration,
     /// The failure that was last told, so that a lasting one is told once.
@@ -90,7 +103,6 @@ impl Worker {
                         }
                     }
                 }
-                Command::Reopen => self.fib = None,
                 Command::Clear(done) => {
                     self.clear();
                     let _ = done.send(());
@@ -107,12 +119,9 @@ impl Worker {
             Ok(outcome) => {
                 self.wait = FIRST_WAIT;
                 self.told = None;
-                let failed_groups = outcome
-                    .failed_groups
-                    .into_iter()
-                    .map(|(group, text)| (engine::fib::GroupId(group), text))
-                    .collect();
-                vec![Event::FibAck { id, failed: outcome.failed_routes, failed_groups }]
+                let failed_groups = groups(outcome.failed_groups);
+                let degraded_groups = groups(outcome.degraded_groups);
+                vec![Event::FibAck { id, failed: outcome.failed_routes, failed_groups, degraded_groups }]
             }
             Err(error) => {
                 let reason = words(&error);
@@ -124,6 +133,9 @@ impl Worker {
     }
 
     fn open(&mut self) -> io::Result<&mut Fib> {
+        if self.stale.swap(false, Ordering::AcqRel) {
+            self.fib = None;
+        }
         match &mut self.fib {
             Some(fib) => Ok(fib),
             empty @ None => Ok(empty.insert(Fib::open(&self.namespace)?)),
@@ -152,6 +164,10 @@ impl Worker {
     }
 }
 
+fn groups(named: Vec<(u32, String)>) -> Vec<(GroupId, String)> {
+    named.into_iter().map(|(group, text)| (GroupId(group), text)).collect()
+}
+
 fn convert(batch: &FibBatch) -> Batch {
     let mut work = Batch { sweep: batch.sweep, ..Batch::default() };
     for change in &batch.groups {
@@ -169,14 +185,13 @@ fn convert(batch: &FibBatch) -> Batch {
 
 /// The answer to a batch of which nothing is known to have happened.
 fn refused(batch: &FibBatch, reason: &str) -> Event {
-    let failed = batch.routes.iter().filter(|change| change.group.is_some());
-    let failed = failed.map(|change| (change.prefix, reason.to_owned())).collect();
-    Event::FibAck { id: batch.id, failed, failed_groups: Vec::new() }
+    let failed = batch.routes.iter().map(|change| (change.prefix, reason.to_owned())).collect();
+    Event::FibAck { id: batch.id, failed, failed_groups: Vec::new(), degraded_groups: Vec::new() }
 }
 
 #[cfg(test)]
 mod tests {
-    use engine::fib::{GroupId, RouteChange};
+    use engine::fib::RouteChange;
 
     use super::*;
 
@@ -204,8 +219,9 @@ mod tests {
 
     #[test]
     fn a_batch_that_could_not_be_sent_counts_as_refused() {
-        let expected = vec![("10.1.0.0/16".parse().expect("a prefix"), "Operation not permitted".to_owned())];
-        let wanted = Event::FibAck { id: 7, failed: expected, failed_groups: Vec::new() };
+        let refusal = |prefix: &str| (prefix.parse().expect("a prefix"), "Operation not permitted".to_owned());
+        let expected = vec![refusal("10.1.0.0/16"), refusal("10.2.0.0/16")];
+        let wanted = Event::FibAck { id: 7, failed: expected, failed_groups: Vec::new(), degraded_groups: Vec::new() };
         assert_eq!(refused(&batch(), "Operation not permitted"), wanted);
     }
 }

@@ -126,12 +126,17 @@ pub(crate) async fn update(
     speaker: &SpeakerHandle,
     status: &Status,
 ) -> io::Result<()> {
-    let namespace = namespace.clone();
-    let (links, routes) = tokio::task::spawn_blocking(move || read(&namespace)).await.map_err(io::Error::other)??;
     if changes.links || changes.resync {
+        // Told before the routes are read: a link that is down must not wait behind a long table.
+        let at = namespace.clone();
+        let read = tokio::task::spawn_blocking(move || kernel::monitor::links(&at));
+        let links = read.await.map_err(io::Error::other)??;
         speaker.tell(links_event(&links)).await;
         status.update(|data| data.links = links);
     }
+    let at = namespace.clone();
+    let read = tokio::task::spawn_blocking(move || kernel::monitor::foreign_routes(&at));
+    let routes = read.await.map_err(io::Error::other)??;
     // A link that goes down takes routes along, of which the kernel does not always tell.
     speaker.tell(routes_event(&routes)).await;
     if changes.resync {

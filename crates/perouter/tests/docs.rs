@@ -1,8 +1,7 @@
 //! What the documentation shows is valid: each YAML block whose first line names one of our files is read as that file.
 //!
-//! `# /etc/openperouter/configs/openpe_NAME.yaml` goes through `perouter validate`, `# node-config.yaml` does so beside an
-//! object, and `# speak.yaml` through the reader of `perouter speak`, which has no check of its own. Remarks count as
-//! errors: nobody should copy a field that has no effect.
+//! `# /etc/openperouter/configs/openpe_NAME.yaml` and `# speak.yaml` go through `perouter validate`, `# node-config.yaml`
+//! does so beside objects. Remarks count as errors: nobody should copy a field that has no effect.
 #![allow(clippy::unwrap_used)] // a failing unwrap is a failing test
 
 use std::fs;
@@ -138,31 +137,20 @@ fn kind_of(text: &str) -> Option<Kind> {
 /// What is said against a block, a sentence each with its place.
 fn complaints(block: &Block) -> Vec<String> {
     let dir = tempfile::tempdir().unwrap();
-    let configs = dir.path().join("configs");
-    fs::create_dir(&configs).unwrap();
     for name in key_files(&block.text) {
-        fs::write(configs.join(name), "a-key").unwrap();
+        fs::write(dir.path().join(name), "a-key").unwrap();
     }
     let (objects, node) = match block.kind {
-        Kind::Objects => (block.text.as_str(), "nodeName: n\n"),
+        Kind::Objects | Kind::Speak => (block.text.as_str(), "nodeName: n\n"),
         Kind::Node => (OBJECTS, block.text.as_str()),
-        Kind::Speak => {
-            let file = configs.join("speak.yaml");
-            fs::write(&file, &block.text).unwrap();
-            return match config::speak::load(&file) {
-                Ok(speak) => speak.warnings.iter().map(|warning| format!("{}: {warning}", block.place)).collect(),
-                Err(error) => vec![format!("{}: {error}", block.place)],
-            };
-        }
     };
-    fs::write(configs.join("openpe_docs.yaml"), objects).unwrap();
+    let file = dir.path().join(if block.kind == Kind::Speak { "speak.yaml" } else { "openpe_docs.yaml" });
+    fs::write(&file, objects).unwrap();
     let node_config = dir.path().join("node-config.yaml");
     fs::write(&node_config, node).unwrap();
     let answer = Command::new(env!("CARGO_BIN_EXE_perouter"))
-        .args(["-o", "json", "validate", "--config-dir"])
-        .arg(&configs)
-        .arg("--node-config")
-        .arg(&node_config)
+        .args(["-o", "json", "validate", "--node-config"])
+        .args([&node_config, &file])
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&answer.stderr).into_owned();

@@ -1,4 +1,8 @@
 use std::fs;
+use std::process::Command;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
@@ -391,4 +395,28 @@ proptest! {
         let loaded = Dir::with(&[("openpe_a.yaml", &text)]).load();
         compile(&loaded.objects, &Node::new("n", 0));
     }
+}
+
+/// Opening a FIFO waits for a writer: the daemon would never read anything again, nor stop.
+#[test]
+fn a_fifo_is_rejected_and_the_other_files_are_used() {
+    let dir = Dir::with(&[("openpe_a.yaml", GOOD)]);
+    let fifo = dir.0.path().join("openpe_b.yaml");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let (done, loaded) = mpsc::channel();
+    thread::spawn(move || done.send(dir.load()));
+    let loaded = loaded.recv_timeout(Duration::from_secs(10)).expect("the reader waits for the FIFO's writer");
+    assert_eq!(loaded.objects.underlays.len(), 1);
+    let [Verdict { object, outcome: Outcome::Rejected { message, .. } }] = &loaded.verdicts[..] else {
+        panic!("{:#?}", loaded.verdicts)
+    };
+    assert_eq!(object.name, "openpe_b.yaml");
+    assert!(message.ends_with("it is a FIFO, a socket or a device, not a regular file"), "{message}");
+}
+
+#[test]
+fn a_file_of_absurd_size_is_rejected_before_it_fills_the_memory() {
+    let huge = "#".repeat(4 * 1024 * 1024 + 1);
+    let (line, field, message) = complaint(&huge);
+    assert_eq!((line, field.as_str(), message.as_str()), (0, "", "cannot read the file: it is larger than 4 MiB"));
 }

@@ -57,6 +57,8 @@ pub(crate) struct FibState {
     /// Groups that lost their last route since the last batch, perhaps to get another one.
     unused: Vec<u32>,
     failed: BTreeMap<IpNet, Arc<str>>,
+    /// Groups that lack members in the kernel: set again with the next retry.
+    degraded: BTreeSet<u32>,
     /// Destinations with a group.
     held: usize,
     sweep: bool,
@@ -93,7 +95,7 @@ impl FibState {
     }
 
     pub(crate) fn has_failures(&self) -> bool {
-        !self.failed.is_empty()
+        !self.failed.is_empty() || !self.degraded.is_empty()
     }
 
     /// Next hops changed: the groups that hold them have other members.
@@ -158,6 +160,9 @@ impl FibState {
             }
         }
         for id in std::mem::take(&mut self.dirty) {
+            if id >= self.groups.slots() {
+                continue;
+            }
             let group = &self.groups[id];
             if group.routes > 0 {
                 batch.groups.push(GroupChange::Set(GroupId(id), group.hops.clone()));
@@ -214,6 +219,11 @@ impl FibState {
         }
     }
 
+    /// The kernel took these groups without some of their members.
+    pub(crate) fn degraded(&mut self, groups: impl Iterator<Item = GroupId>) {
+        self.degraded.extend(groups.map(|GroupId(id)| id));
+    }
+
     /// The kernel refused a group, and dropped whatever pointed at it.
     fn lose_group(&mut self, tables: &mut [Table; 2], group: u32, error: &Arc<str>) {
         self.dirty.insert(group);
@@ -241,6 +251,7 @@ impl FibState {
 
     /// Tries the routes again that the kernel refused.
     pub(crate) fn retry_failed(&mut self, tables: &mut [Table; 2]) {
+        self.dirty.append(&mut self.degraded);
         for prefix in std::mem::take(&mut self.failed).into_keys() {
             let family = Family::of(&prefix);
             let table = &mut tables[family.index()];

@@ -34,7 +34,8 @@ fn a_route_withdrawn_while_the_fib_is_lost_leaves_the_kernel() {
 /// Takes the next batch and answers it.
 fn answer(engine: &mut Engine, now: std::time::Instant, failed: impl FnOnce(&FibBatch, &mut Event)) -> FibBatch {
     let batch = engine.poll_fib().expect("something to do");
-    let mut ack = Event::FibAck { id: batch.id, failed: Vec::new(), failed_groups: Vec::new() };
+    let mut ack =
+        Event::FibAck { id: batch.id, failed: Vec::new(), failed_groups: Vec::new(), degraded_groups: Vec::new() };
     failed(&batch, &mut ack);
     engine.handle(now, ack);
     batch

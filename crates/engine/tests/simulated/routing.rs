@@ -149,6 +149,7 @@ fn a_wrong_as_is_refused_with_a_reason_and_tried_again() {
     let error = peer.last_error.expect("a reason");
     assert!(error.contains("Bad Peer AS") || error.contains("connection"), "{error}");
     assert!(peer.sent[1] >= 3, "it keeps trying: {} OPENs", peer.sent[1]);
+    assert_eq!(peer.asn, Some(LEAF), "the refused number is in the reason, not in the peer's place");
 }
 
 #[test]

@@ -202,7 +202,12 @@ impl Sim {
                         fib.groups.remove(&id.0);
                     }
                 }
-                let ack = Event::FibAck { id: batch.id, failed: Vec::new(), failed_groups: Vec::new() };
+                let ack = Event::FibAck {
+                    id: batch.id,
+                    failed: Vec::new(),
+                    failed_groups: Vec::new(),
+                    degraded_groups: Vec::new(),
+                };
                 self.post(self.now + MS, node, ack);
             }
             if idle {

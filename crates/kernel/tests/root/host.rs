@@ -172,6 +172,27 @@ fn case_104_another_nic_is_swapped_in_and_the_first_goes_back_with_its_addresses
 }
 
 #[test]
+fn what_a_stranger_left_among_the_saved_addresses_stops_nothing() {
+    let lab = Lab::new(&[("eth1", "192.168.11.3/24")]);
+    fs::create_dir_all(lab.state.join("nics/stray")).unwrap();
+    fs::write(lab.state.join("nics/eth9"), [0xff; 64]).unwrap();
+    lab.settle(&lab.desired(&["eth1"], Some(V4)));
+}
+
+/// A full or read-only disk: the sentence must not send the user to the NIC or the kernel.
+#[test]
+fn a_nic_whose_addresses_cannot_be_saved_stays_and_the_file_is_named() {
+    let lab = Lab::new(&[("eth1", "192.168.11.3/24")]);
+    fs::create_dir_all(lab.state.join("nics/eth1.new~")).unwrap();
+    let errors = lab.apply(&lab.desired(&["eth1"], Some(V4)));
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    let path = lab.state.join("nics/eth1");
+    let expected = format!("cannot save its addresses ({}): Is a directory", path.display());
+    assert!(errors[0].message.contains(&expected), "{}", errors[0].message);
+    assert_eq!(addresses(&lab.host, "eth1").unwrap(), ["192.168.11.3/24"]);
+}
+
+#[test]
 fn case_109_sysctls_are_set_whatever_they_were_and_nothing_changes_on_the_host() {
     let lab = Lab::new(&[("eth1", "192.168.11.3/24")]);
     let desired = lab.desired(&["eth1"], Some(V4));

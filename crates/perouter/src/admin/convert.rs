@@ -222,6 +222,7 @@ fn counts(counts: &FamilySnapshot) -> model::FamilyCounts {
         received: counts.received as u64,
         accepted: counts.accepted as u64,
         advertised: counts.advertised as u64,
+        own_as_in_path: counts.looping as u64,
         end_of_rib: counts.end_of_rib,
     }
 }

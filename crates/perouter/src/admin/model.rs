@@ -374,6 +374,8 @@ pub(crate) struct FamilyCounts {
     pub(crate) accepted: u64,
     /// Routes advertised.
     pub(crate) advertised: u64,
+    /// Of these, those with the peer's own AS in the path, which it refuses unless it allows its own AS.
+    pub(crate) own_as_in_path: u64,
     /// The peer's End-of-RIB has arrived.
     pub(crate) end_of_rib: bool,
 }

@@ -87,6 +87,7 @@ pub(super) fn peer(name: &str, address: &str, state: PeerState) -> PeerSnapshot 
             received: 7,
             accepted: 6,
             advertised: 5,
+            looping: 1,
             end_of_rib: up,
         }],
         received: [0, 1, 2, 3, 4, 5],

@@ -387,6 +387,7 @@ impl Owner {
                     let complaints = self.listeners.admit(admissions);
                     self.complain(complaints);
                 }
+                Action::ClearFib => self.fib.clear_soon(),
                 Action::Note(note) => self.status.note(note.level, note.peer, note.text),
             }
         }

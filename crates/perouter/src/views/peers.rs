@@ -156,6 +156,14 @@ fn detail(out: &mut Out<'_>, peer: &Peer) -> io::Result<()> {
             ]);
         }
         table.print(out)?;
+        for counts in peer.families.iter().filter(|counts| counts.own_as_in_path > 0) {
+            let (own, family) = (counts.own_as_in_path, counts.family.short());
+            let text = format!(
+                "  {own} of the {family} routes sent have its own AS {} in the path: it refuses them as loops unless it allows its own AS, or asOverride is set",
+                or_dash(peer.asn)
+            );
+            out.styled(Style::Warn, &text)?;
+        }
     }
 
     out.line("")?;

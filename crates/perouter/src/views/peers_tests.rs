@@ -10,6 +10,7 @@ fn the_table_has_a_row_per_family_and_shows_why_a_session_is_down() {
         received: 1,
         accepted: 1,
         advertised: 0,
+        own_as_in_path: 0,
         end_of_rib: false,
     });
     assert_eq!(

@@ -132,7 +132,7 @@ enum Sink {
     /// The router's routes, or those received from a peer.
     Paths { table: Table<10>, empty: bool, among: String },
     /// Routes as they are sent.
-    Sent { table: Table<7>, empty: bool, among: String },
+    Sent { table: Table<8>, empty: bool, among: String },
 }
 
 impl Sink {
@@ -149,6 +149,7 @@ impl Sink {
                     number("MED"),
                     number("LOCAL-PREF"),
                     text("COMMUNITIES"),
+                    text("REMARK"),
                 ];
                 Self::Sent { table: Table::new(0, columns), empty: true, among }
             }
@@ -227,7 +228,7 @@ fn path_row(route: &Route, path: &Path) -> [Cell; 10] {
     ]
 }
 
-fn sent_row(route: &Route, path: &Path) -> [Cell; 7] {
+fn sent_row(route: &Route, path: &Path) -> [Cell; 8] {
     [
         Cell::from(route.prefix.to_string()),
         Cell::from(or_dash(path.next_hop)),
@@ -236,6 +237,7 @@ fn sent_row(route: &Route, path: &Path) -> [Cell; 7] {
         Cell::from(or_dash(path.med)),
         Cell::from(or_dash(path.local_pref)),
         Cell::from(path.communities.join(" ")),
+        Cell::from(&path.reason),
     ]
 }
 
@@ -302,6 +304,9 @@ fn detail(out: &mut Out<'_>, route: &Route, question: &RoutesQuestion) -> io::Re
         }
         if !path.communities.is_empty() {
             facts.push(("communities", Cell::from(path.communities.join(" "))));
+        }
+        if question.advertised.is_some() && !path.reason.is_empty() {
+            facts.push(("remark", Cell::styled(Style::Warn, clean(&path.reason))));
         }
         print_facts(out, 4, facts)?;
     }

@@ -45,11 +45,12 @@ fn the_listing_marks_usable_best_and_multipath() {
 fn what_is_sent_is_listed_with_its_communities() {
     let mut sent = route();
     sent.paths.truncate(1);
+    sent.paths[0].reason = "a loop to the peer".into();
     assert_eq!(
         listed(Format::Table, &advertised(), &[&[sent]]),
         "\
-PREFIX       NEXT HOP      AS PATH  ORIGIN  MED  LOCAL-PREF  COMMUNITIES
-10.1.0.0/16  192.168.11.2  64512    igp       -         100  64512:1 no-export
+PREFIX       NEXT HOP      AS PATH  ORIGIN  MED  LOCAL-PREF  COMMUNITIES        REMARK
+10.1.0.0/16  192.168.11.2  64512    igp       -         100  64512:1 no-export  a loop to the peer
 "
     );
 }

@@ -40,6 +40,7 @@ pub(super) fn peer() -> Peer {
             received: 100_000,
             accepted: 99_999,
             advertised: 2,
+            own_as_in_path: 0,
             end_of_rib: true,
         }],
         messages_received: Messages { open: 1, update: 1_234, notification: 0, keepalive: 60, route_refresh: 0 },
