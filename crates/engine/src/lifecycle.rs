@@ -339,7 +339,9 @@ impl Engine {
         match peer.dialler {
             Dialler::Waiting(at) if at <= now => {}
             Dialler::Dialling(_, until) if until <= now => {
-                peer.last_error = Some(format!("no answer within {} s", peer.intent.connect_retry.as_secs()));
+                // Packets without the right key are dropped by whoever gets them (RFC 2385 section 2): only silence.
+                let hint = if peer.intent.password.is_some() { ": has it the same password?" } else { "" };
+                peer.last_error = Some(format!("no answer within {} s{hint}", peer.intent.connect_retry.as_secs()));
                 peer.failures += 1;
                 self.abandon_dial(id);
                 self.tell_failure(id);

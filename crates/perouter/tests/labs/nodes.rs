@@ -72,7 +72,7 @@ fn without_as_override_the_router_says_why_the_host_has_no_route_to_the_other_ho
         // What the host is sent, and why it will not take it.
         let host = a.host.to_string();
         says(node, &["routes", "--advertised", &host], &[&b.host_network.to_string(), "asOverride"]);
-        says(node, &["routes", &b.host_network.to_string()], &["asOverride"]);
+        says(node, &["routes", "--advertised", &host, &b.host_network.to_string()], &["asOverride"]);
         says(node, &["peers", &host], &["asOverride"]);
         assert!(lab.hosts[0].routes(family).unwrap().iter().all(|r| r.prefix != b.host_network));
     }

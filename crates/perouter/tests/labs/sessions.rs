@@ -5,7 +5,7 @@ use testbed::passthrough::{LEAF_ASN, ROUTER_ASN, addresses};
 use testbed::{Daemon, End, Family, Layout, NeighborConfig, Peer, PeerConfig};
 
 use crate::fabric::{
-    Fabric, PATIENCE, healthy, kernel_route, learns, net, packets_pass, peer_is, reaches, sessions_up,
+    Fabric, PATIENCE, healthy, kernel_route, learns, net, packets_pass, peer_is, peers, reaches, sessions_up,
 };
 use crate::yaml::{Yaml, address};
 
@@ -89,8 +89,8 @@ fn ttl_security_with_frr() {
     starts_and_passes(&fabric);
 }
 
-/// The other side's packets arrive with TTL 1, as from anywhere: they are not let in. The neighbour without the
-/// option works.
+/// The other side's packets arrive with TTL 1, as from anywhere: they are not let in, so that no session comes up
+/// here, whatever the other side makes of our answer. The neighbour without the option works.
 #[test]
 fn ttl_security_keeps_out_whoever_does_not_send_255() {
     let fabric = with_leaf(Daemon::Frr, "");
@@ -101,7 +101,9 @@ fn ttl_security_keeps_out_whoever_does_not_send_255() {
     let [a, b] = Family::ALL.map(addresses);
     fabric.session(&fabric.leaf, b.nic.addr(), true);
     fabric.routes_pass(&b);
-    assert!(!fabric.leaf.established(a.nic.addr()).unwrap());
+    let of_leaf = peers(fabric.node()).into_iter().find(|p| p["address"] == a.leaf.to_string().as_str()).unwrap();
+    assert_ne!(of_leaf["state"], "established", "{of_leaf}");
+    assert_eq!(kernel_route(&fabric.node().router_ns, a.leaf_network).unwrap(), None);
     // Without it, it would have been up by now: and it is, once the option goes.
     fabric.configure(&Yaml::new().neighbors(leaf("connectTimeSeconds: 1")));
     fabric.session(&fabric.leaf, a.nic.addr(), true);

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::IpNet;
 use testbed::passthrough::{Addresses, HOST_ASN, LEAF_ASN, ROUTER_ASN, addresses};
 use testbed::scripted::{Script, Seen};
-use testbed::{Daemon, End, Family, LabError, Layout, Node, Passthrough, Peer, PeerConfig, Scripted, traffic};
+use testbed::{Daemon, End, Family, LabError, Layout, Passthrough, Peer, PeerConfig, Scripted, traffic};
 
 use crate::fabric::{
     Fabric, PATIENCE, healthy, learns, net, packets_pass, peer_is, peers, reaches, sessions_up, veth_is_up,
@@ -317,6 +317,5 @@ fn a_source_address_that_the_router_took_is_explained() {
     // Somebody (a network manager) puts the address back onto another link.
     net.lab.loopback_address(&net.node().ns, IpNet::from(a.nic.addr())).unwrap();
     let _speaker = Scripted::start(&net.node().ns, metallb(a.router, Some(a.nic.addr()), &[])).unwrap();
-    let said: &Node = net.node();
-    crate::fabric::status_says(said, &["192.168.11.3", "source"]);
+    crate::fabric::status_says(net.node(), &["192.168.11.3", "send from another address"]);
 }
