@@ -77,6 +77,8 @@ pub struct Engine {
     fib_retry: Option<Instant>,
     host_retry: Option<Instant>,
     admitted: Vec<Admission>,
+    /// Connections refused since the start: told ever more rarely.
+    refusals: u64,
 }
 
 impl Engine {
@@ -99,6 +101,7 @@ impl Engine {
             fib_retry: None,
             host_retry: None,
             admitted: Vec::new(),
+            refusals: 0,
         }
     }
 

@@ -42,7 +42,12 @@ impl Engine {
         let id = match self.acceptor(now, remote, link) {
             Ok(id) => id,
             Err(text) => {
-                self.note(Some(remote.ip()), Level::Warn, text);
+                // Strangers decide how often this happens, not we: the first ten, and then each time their number doubles.
+                self.refusals += 1;
+                if self.refusals <= 10 || self.refusals.is_power_of_two() {
+                    let total = if self.refusals > 10 { format!(" ({} so far)", self.refusals) } else { String::new() };
+                    self.note(Some(remote.ip()), Level::Warn, format!("{text}{total}"));
+                }
                 self.refuse(conn);
                 return;
             }

@@ -376,6 +376,7 @@ impl Engine {
             let peer = self.peers.get_mut(&id)?;
             count(&mut peer.sent, MessageType::Update, updates as u64);
             count(&mut peer.sent, MessageType::RouteRefresh, refreshes as u64);
+            self.report_oversized(id);
         }
         if !out.is_empty() {
             return Some(Bytes::from(out));
@@ -386,6 +387,23 @@ impl Engine {
         }
         self.peers.get_mut(&id)?.connection(conn)?.announced = false;
         None
+    }
+
+    /// Routes that cannot be told to a peer are no secret: the first of them, and then ever rarer ones.
+    fn report_oversized(&mut self, id: PeerId) {
+        let oversized = self.rib.take_oversized(id) as u64;
+        let Some(peer) = self.peers.get_mut(&id).filter(|_| oversized > 0) else { return };
+        let before = peer.oversized;
+        peer.oversized += oversized;
+        if before > 0 && before.ilog2() == peer.oversized.ilog2() {
+            return;
+        }
+        let text = format!(
+            "{} routes could not be announced to {}: their attributes do not fit into a message that it takes",
+            peer.oversized, peer.intent.name
+        );
+        let address = peer.address.ip;
+        self.note(Some(address), Level::Warn, text);
     }
 
     fn is_established(&self, id: PeerId, conn: ConnId) -> bool {

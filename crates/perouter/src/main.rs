@@ -6,6 +6,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod admin;
+mod claim;
 mod cli;
 mod daemon;
 mod exit;

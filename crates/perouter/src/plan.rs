@@ -84,7 +84,11 @@ fn compare(
     running: bool,
     remarks: Vec<String>,
 ) -> Result<model::Plan, String> {
-    let Reading { verdicts, none, wish, secret_files: _ } = objects::read(&options.config_dir, node);
+    let Reading { verdicts, none, mut wish, secret_files: _ } = objects::read(&options.config_dir, node);
+    let kept = match &mut wish {
+        Wish::Router(desired) => objects::keep_passthrough(desired, before, &verdicts),
+        Wish::Keep(_) | Wish::Nothing => None,
+    };
     let mut plan = model::Plan {
         config_dir: options.config_dir.display().to_string(),
         running,
@@ -96,6 +100,7 @@ fn compare(
         rejected: verdicts.iter().filter(|verdict| !Verdict::is_applied(verdict)).map(admin::verdict).collect(),
     };
     plan.remarks.extend(none);
+    plan.remarks.extend(kept);
     let (host, table) = match &wish {
         Wish::Router(desired) => (options.place(desired.host.clone()), desired.host_table.as_ref()),
         Wish::Nothing => (options.bare_host(), None),

@@ -25,6 +25,7 @@ use engine::Level;
 use kernel::host::DesiredHost;
 use kernel::netns::Namespace;
 
+use crate::claim::HostClaim;
 pub(crate) use crate::daemon::RunError;
 use crate::daemon::{Admin, Signals, StateDir, Wish, blocking, stop_speaker};
 use crate::host_routes::HostSide;
@@ -83,6 +84,7 @@ impl RunOptions {
 pub(crate) async fn run(options: RunOptions) -> Result<(), RunError> {
     let mut signals = Signals::catch()?;
     let state = StateDir::take(&options.state_dir, "run")?;
+    let _claim = HostClaim::take()?;
     let status = Status::new(Mode::Run);
     let node = read_node(&options.node_config).await?;
     let name = options.namespace().to_owned();

@@ -214,6 +214,8 @@ pub(crate) struct Peer {
     /// The reason that was told last for there being no session.
     pub(crate) told: Option<String>,
     pub(crate) malformed: u64,
+    /// Routes that were not announced because they did not fit into a message.
+    pub(crate) oversized: u64,
     pub(crate) held_down: Option<HeldDown>,
     /// Per family: it was said that it announces too much.
     pub(crate) warned: [bool; 2],
@@ -238,6 +240,7 @@ impl Peer {
             last_error: None,
             told: None,
             malformed: 0,
+            oversized: 0,
             held_down: None,
             warned: [false; 2],
         }

@@ -48,6 +48,8 @@ pub(crate) struct PeerRib {
     /// Of those advertised: the path contains the peer's own AS, so that it may take them for loops.
     looping: BitSet,
     pending: Pending,
+    /// Routes that did not fit into a message and were not told, since somebody last asked.
+    oversized: usize,
     /// Our End-of-RIB is owed once `pending` is drained (RFC 4724 section 2).
     owes_end_of_rib: bool,
     /// We announced a refresh and owe its end (RFC 7313).

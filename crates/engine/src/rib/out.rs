@@ -201,6 +201,12 @@ impl Rib {
         peer.ribs.iter().any(|rib| !rib.pending.is_empty() || rib.owes_marker())
     }
 
+    /// How many routes could not be told to a peer since the last question, because their attributes fill a message.
+    pub(crate) fn take_oversized(&mut self, id: PeerId) -> usize {
+        let ribs = self.peer_mut(id).map(|peer| &mut peer.ribs);
+        ribs.map_or(0, |ribs| ribs.iter_mut().map(|rib| std::mem::take(&mut rib.oversized)).sum())
+    }
+
     /// Appends the next messages for a peer to `out`. Returns how many UPDATEs and ROUTE-REFRESHes they are.
     pub(crate) fn pull(&mut self, id: PeerId, out: &mut Vec<u8>) -> (usize, usize) {
         let (mut updates, mut refreshes) = (0, 0);
@@ -355,6 +361,7 @@ impl Rib {
                     peer.ribs[family.index()].advertised.remove(slot);
                     peer.ribs[family.index()].looping.remove(slot);
                 }
+                peer.ribs[family.index()].oversized += prefixes.len();
                 withdrawn.extend(prefixes);
             }
             messages += written;

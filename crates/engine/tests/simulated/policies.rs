@@ -373,3 +373,17 @@ fn views_say_why_a_host_does_not_use_routes_of_its_own_as() {
     let at_host = sim.route(host, "10.244.2.0/24").expect("a route");
     assert_eq!((at_host.paths[0].best, at_host.paths[0].as_path.as_str()), (true, "64514 64512 64514"));
 }
+
+#[test]
+fn strangers_do_not_fill_the_log() {
+    let mut sim = Sim::new(14);
+    let router = sim.add(&[("eth1", &["192.168.11.1/24"])], intent(ROUTER, "10.0.0.1"));
+    for number in 0..1000 {
+        let conn = engine::ConnId::Accepted(number);
+        let remote = format!("192.168.11.9:{}", 10_000 + number).parse().expect("an address");
+        let local = "192.168.11.1:179".parse().expect("an address");
+        sim.tell(router, Event::Accepted { conn, local, remote, link: None });
+    }
+    let notes = &sim.nodes[router].notes;
+    assert!((10..20).contains(&notes.len()), "{} lines for 1000 connections", notes.len());
+}

@@ -98,13 +98,19 @@ impl Router {
             }
         };
         self.secret_files = reading.secret_files;
+        let mut wish = reading.wish;
+        if let Wish::Router(desired) = &mut wish
+            && let Some(kept) = objects::keep_passthrough(desired, self.in_force.as_ref(), &reading.verdicts)
+        {
+            self.status.note(Level::Warn, None, kept);
+        }
         self.told.tell(&reading.verdicts, reading.none.as_deref(), &self.status);
         self.status.update(|data| {
             data.node = Some(self.node.clone());
             data.no_config = reading.none;
             data.verdicts = reading.verdicts;
         });
-        match reading.wish {
+        match wish {
             Wish::Router(desired) => self.apply(*desired).await,
             Wish::Keep(reason) => self.status.note(Level::Warn, None, reason),
             Wish::Nothing => self.take_down().await,

@@ -9,6 +9,7 @@ use config::compile::Compiled;
 use config::node::Node;
 use config::verdict::{ObjectRef, Outcome, Source, Verdict};
 use engine::Intent;
+use engine::intent::Role;
 use kernel::host::DesiredHost;
 use kernel::host_table::HostTable;
 
@@ -80,6 +81,40 @@ fn hides_an_underlay(verdict: &Verdict) -> bool {
         Outcome::Applied { .. } => false,
         Outcome::Rejected { .. } => matches!(verdict.object.kind.as_str(), "Underlay" | "File"),
     }
+}
+
+/// An object that, had it been acceptable, might have been the passthrough in force.
+fn hides_a_passthrough(verdict: &Verdict) -> bool {
+    match verdict.outcome {
+        Outcome::Applied { .. } => false,
+        Outcome::Rejected { reason, .. } => {
+            reason != "DependencyFailed" && matches!(verdict.object.kind.as_str(), "L3Passthrough" | "File")
+        }
+    }
+}
+
+/// A mistake in a passthrough does not take down the one in force: what belongs to it stays, and everything else changes
+/// as the objects say. Returns the sentence about it; `None` when nothing had to be kept.
+pub(crate) fn keep_passthrough(
+    desired: &mut Desired,
+    in_force: Option<&Desired>,
+    verdicts: &[Verdict],
+) -> Option<String> {
+    let rejected = verdicts.iter().find(|verdict| hides_a_passthrough(verdict))?;
+    let old = in_force.filter(|old| old.intent.asn == desired.intent.asn)?;
+    if desired.host.veth.is_some() || old.host.veth.is_none() {
+        return None;
+    }
+    desired.host.veth.clone_from(&old.host.veth);
+    desired.host_table.clone_from(&old.host_table);
+    let intent = &mut desired.intent;
+    let hosts = old.intent.peers.iter().filter(|(_, peer)| peer.role == Role::Host);
+    intent.peers.extend(hosts.map(|(address, peer)| (*address, peer.clone())));
+    intent.ranges.extend(old.intent.ranges.iter().filter(|range| range.peer.role == Role::Host).cloned());
+    intent.networks.extend(old.intent.networks.iter().filter(|network| network.while_link_up.is_some()).cloned());
+    intent.host_routes.clone_from(&old.intent.host_routes);
+    let place = place(&rejected.object);
+    Some(format!("the passthrough in force stays as it is, because {place} was rejected"))
 }
 
 /// "Underlay static-n-underlay-0 (/etc/.../openpe_a.yaml:3)".

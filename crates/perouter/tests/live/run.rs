@@ -29,6 +29,12 @@ fn yaml_becomes_a_working_router_and_its_removal_gives_the_nic_back() {
     wait_until("the accident is reported", || run.log().contains("the router stays as it is"));
     assert!(site.ping());
 
+    // A mistake in the passthrough neither, and what is right beside it counts.
+    site.write("b", &PASSTHROUGH.replace("hostASN", "hostAsn"));
+    wait_until("the mistake is reported", || run.log().contains("the passthrough in force stays as it is"));
+    assert!(site.ping() && site.link(&site.node, "pt-host"));
+    site.write("b", PASSTHROUGH);
+
     // Removal is meant.
     site.remove("c");
     site.remove("a");
@@ -154,6 +160,9 @@ fn a_second_run_and_a_missing_node_file_are_refused_in_one_sentence() {
     wait_until("the first one is up", || site.path("run-state/perouter.sock").exists());
     let text = site.run("second.log").refusal();
     assert!(text.contains(&format!("another `perouter run` is active on this node (pid {}", run.id())), "{text}");
+    // Nor with a state directory of its own: the two would take the veth pair from each other.
+    let text = site.run_in("other-state", "other.log", &[]).refusal();
+    assert!(text.contains(&format!("another perouter run is active on this host (pid {}", run.id())), "{text}");
     run.stop();
     fs::remove_file(site.path("node-config.yaml")).unwrap();
     let text = site.run("third.log").refusal();

@@ -67,11 +67,16 @@ impl Site {
 
     /// With more arguments to `run`.
     pub(crate) fn run_with(&self, log: &str, more: &[&str]) -> Daemon {
+        self.run_in("run-state", log, more)
+    }
+
+    /// With another state directory.
+    pub(crate) fn run_in(&self, state: &str, log: &str, more: &[&str]) -> Daemon {
         let mut args: Vec<PathBuf> = [
             "--log-level".into(),
             "debug".into(),
             "--state-dir".into(),
-            self.path("run-state"),
+            self.path(state),
             "run".into(),
             "--config-dir".into(),
             self.path("configs"),
