@@ -1,6 +1,6 @@
 //! `perouter run`: the router of a node, from static files.
 //!
-//! Owns: the order of start and stop, what is in force, and the host ([`Keeper`]). Is told: file changes, kernel
+//! Owns: the order of start and stop; what is in force and the host are [`Router`]'s. Is told: file changes, kernel
 //! changes, signals. Emits: intents to the speaker, desired hosts to the keeper, verdicts to the status.
 //! Does not: read or compile objects (`config` does).
 //!

@@ -136,10 +136,11 @@ pub struct Neighbor {
     #[serde(default, rename = "enforceFirstAS", skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-perouter-ours" = true, "x-perouter-default" = "true"))]
     pub enforce_first_as: Option<bool>,
-    /// What we are to the neighbour (RFC 9234).
+    /// What we are to an external neighbour (RFC 9234). Told to it, and a session is refused when its own role does not
+    /// match; routes of providers, peers and route servers are then passed to customers only. Unset: no role is told
+    /// and none is looked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("x-perouter-ours" = true,
-        "x-perouter-idle" = "BGP roles are not active in this version: routes are exchanged as without one"))]
+    #[schemars(extend("x-perouter-ours" = true))]
     pub bgp_role: Option<BgpRole>,
     /// Several paths per prefix (RFC 7911).
     #[serde(default, skip_serializing_if = "Option::is_none")]

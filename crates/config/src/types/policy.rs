@@ -103,6 +103,19 @@ pub enum BgpRole {
     RouteServerClient,
 }
 
+impl BgpRole {
+    /// The role as the router knows it.
+    pub(crate) fn meaning(self) -> engine::BgpRole {
+        match self {
+            Self::Provider => engine::BgpRole::Provider,
+            Self::Customer => engine::BgpRole::Customer,
+            Self::Peer => engine::BgpRole::Peer,
+            Self::RouteServer => engine::BgpRole::RouteServer,
+            Self::RouteServerClient => engine::BgpRole::RouteServerClient,
+        }
+    }
+}
+
 /// In which direction several paths per prefix may be sent (RFC 7911).
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AddPath {
