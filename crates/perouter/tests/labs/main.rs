@@ -10,6 +10,7 @@ mod ecmp;
 mod fabric;
 mod host_network;
 mod host_routes;
+mod host_session;
 mod matrix;
 mod mistakes;
 mod nodes;
