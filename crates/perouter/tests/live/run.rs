@@ -29,7 +29,8 @@ fn yaml_becomes_a_working_router_and_its_removal_gives_the_nic_back() {
     wait_until("the accident is reported", || run.log().contains("the router stays as it is"));
     assert!(site.ping());
 
-    // A mistake in the passthrough neither, and what is right beside it counts.
+    // A mistake in the passthrough neither.
+    site.write("a", UNDERLAY);
     site.write("b", &PASSTHROUGH.replace("hostASN", "hostAsn"));
     wait_until("the mistake is reported", || run.log().contains("the passthrough in force stays as it is"));
     assert!(site.ping() && site.link(&site.node, "pt-host"));
