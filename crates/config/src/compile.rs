@@ -53,6 +53,9 @@ pub struct Compiled {
     pub host: Option<DesiredHost>,
     /// One per object.
     pub verdicts: Vec<Verdict>,
+    /// Sessions of objects in force that nevertheless are not: a key that cannot be read, a link that is not there, a
+    /// family that is not served. One sentence each, which is among the verdict's remarks too.
+    pub left_out: Vec<String>,
     /// Files that hold session keys, readable or not: a change of one is a change of the configuration.
     pub secret_files: Vec<PathBuf>,
 }
@@ -80,9 +83,12 @@ pub fn compile(objects: &Objects, node: &Node) -> Compiled {
     );
 
     let joint = passthroughs.chosen.as_ref().map(|chosen| &chosen.product);
+    let mut left_out = Vec::new();
     let (intent, host) = match &underlays.chosen {
         Some(Chosen { object, product, .. }) => {
-            let (intent, remarks) = intent(object, *product, joint);
+            let (intent, remarks, without) = intent(object, *product, joint);
+            let name = &object.reference.name;
+            left_out.extend(without.into_iter().map(|sentence| format!("Underlay {name}: {sentence}")));
             let host = host(&object.spec, joint);
             underlays.remark(remarks);
             (Some(intent), Some(host))
@@ -90,11 +96,15 @@ pub fn compile(objects: &Objects, node: &Node) -> Compiled {
         None => (None, None),
     };
     let host_table = joint.and_then(|joint| joint.routes.as_ref()).map(|(_, table)| table.clone());
+    if let Some((field, what)) = joint.and_then(|joint| joint.host.absent.as_ref()) {
+        let name = passthroughs.chosen.as_ref().map_or("", |chosen| &chosen.object.reference.name);
+        left_out.push(format!("L3Passthrough {name}: {field}: {what}"));
+    }
     let remarks = passthroughs.chosen.as_ref().map(passthrough_remarks);
     passthroughs.remark(remarks.into_iter().flatten());
     let mut verdicts = underlays.verdicts;
     verdicts.extend(passthroughs.verdicts);
-    Compiled { intent, host_table, host, verdicts, secret_files: secret_files(objects) }
+    Compiled { intent, host_table, host, verdicts, left_out, secret_files: secret_files(objects) }
 }
 
 fn passthrough_remarks(chosen: &Chosen<'_, L3PassthroughSpec, Joint>) -> Vec<String> {
@@ -155,7 +165,11 @@ fn router(underlay: &Object<UnderlaySpec>, node: &Node) -> Result<Router, Refusa
     Ok(Router { asn, router_id })
 }
 
-fn intent(underlay: &Object<UnderlaySpec>, router: Router, joint: Option<&Joint>) -> (Intent, Vec<String>) {
+fn intent(
+    underlay: &Object<UnderlaySpec>,
+    router: Router,
+    joint: Option<&Joint>,
+) -> (Intent, Vec<String>, Vec<String>) {
     let spec = &underlay.spec;
     let written = serde_json::to_value(spec).unwrap_or_default();
     let mut remarks = idle::remarks(&UNDERLAY, &written, "spec");
@@ -174,12 +188,17 @@ fn intent(underlay: &Object<UnderlaySpec>, router: Router, joint: Option<&Joint>
         cluster_id: spec.route_reflector.as_ref().and_then(|reflector| reflector.cluster_id.parse().ok()),
         fib: true,
     };
+    let mut left_out = Vec::new();
     for (index, neighbor) in spec.neighbors.iter().enumerate() {
         let path = format!("spec.neighbors[{index}]");
         let unreadable = underlay.secrets.unreadable.get(&path).map(String::as_str);
         let about = match session::build(neighbor, None, Role::Fabric, unreadable, &around) {
             Ok(built) => built.add_to(&mut intent),
-            Err(Trouble::LeftOut(remark) | Trouble::Invalid(remark)) => vec![remark],
+            Err(Trouble::LeftOut(remark) | Trouble::Invalid(remark)) => {
+                let (field, message) = &remark;
+                left_out.push(format!("{path}.{field}: {message}"));
+                vec![remark]
+            }
         };
         remarks.extend(about.into_iter().map(|(field, message)| format!("{path}.{field}: {message}")));
     }
@@ -196,7 +215,7 @@ fn intent(underlay: &Object<UnderlaySpec>, router: Router, joint: Option<&Joint>
         }
         intent.ranges.extend(host.ranges.iter().cloned());
     }
-    (intent, remarks)
+    (intent, remarks, left_out)
 }
 
 fn surroundings(spec: &UnderlaySpec, asn: u32, joint: Option<&Joint>) -> Surroundings {

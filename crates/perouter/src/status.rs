@@ -53,6 +53,8 @@ pub(crate) struct StatusData {
     pub(crate) waiting: Option<String>,
     /// Why there is no configuration at all. `None` when there is one.
     pub(crate) no_config: Option<String>,
+    /// Sessions that are wanted and left out, in words.
+    pub(crate) left_out: Vec<String>,
     /// What became of each object, from the last load.
     pub(crate) verdicts: Vec<config::verdict::Verdict>,
     /// What the host lacks, from the last attempt.
@@ -82,6 +84,7 @@ impl Status {
             waiting: None,
             no_config: None,
             verdicts: Vec::new(),
+            left_out: Vec::new(),
             host_errors: Vec::new(),
             host_warnings: Vec::new(),
             links: Vec::new(),

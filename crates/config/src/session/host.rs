@@ -26,6 +26,8 @@ pub(crate) struct Host {
     pub(crate) ranges: Vec<RangeIntent>,
     /// About fields of the session.
     pub(crate) remarks: Vec<Remark>,
+    /// Why there is no session with the host at all.
+    pub(crate) absent: Option<Remark>,
 }
 
 /// Makes the peers. `unreadable` says why the session's key could not be read. `Err`: the session is wrong.
@@ -36,7 +38,7 @@ pub(crate) fn build(
     plans: &[Plan],
     unreadable: Option<&str>,
 ) -> Result<Host, Remark> {
-    let mut host = Host { peers: Vec::new(), ranges: Vec::new(), remarks: Vec::new() };
+    let mut host = Host { peers: Vec::new(), ranges: Vec::new(), remarks: Vec::new(), absent: None };
     let families: Vec<_> = plans.iter().map(|plan| Family::of(&plan.host)).collect();
     let limits = options::max_prefixes(session.max_prefixes.as_deref(), &families, &mut host.remarks)?;
     let internal = is_internal(remote_as, asn);
@@ -57,7 +59,9 @@ pub(crate) fn build(
     let secret = session.password_secret.as_deref();
     if let Some((field, what)) = options::key(common.password.is_some(), secret, unreadable, &mut host.remarks) {
         let what = format!("{what}: there is no session with the host, everything else works");
-        host.remarks.push((field, what));
+        let remark = (field, what);
+        host.absent = Some(remark.clone());
+        host.remarks.push(remark);
         return Ok(host);
     }
 

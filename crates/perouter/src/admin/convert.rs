@@ -63,13 +63,13 @@ pub(super) fn status(now: Now, data: &StatusData, snapshot: Option<&Snapshot>) -
         peers: snapshot.map(|snapshot| peers(now, snapshot)).unwrap_or_default(),
         events: data.events.iter().map(|record| event(now, record)).collect(),
     };
-    status.problems = problems(&status, data.waiting.as_deref());
+    status.problems = problems(&status, data.waiting.as_deref(), &data.left_out);
     status.healthy = status.problems.is_empty();
     status
 }
 
 /// One sentence for each thing that is not as it should be, gravest first.
-fn problems(status: &model::Status, waiting: Option<&str>) -> Vec<String> {
+fn problems(status: &model::Status, waiting: Option<&str>, left_out: &[String]) -> Vec<String> {
     let mut problems = Vec::new();
     if let Some(reason) = waiting {
         problems.push(format!("waiting to start: {reason}"));
@@ -80,10 +80,11 @@ fn problems(status: &model::Status, waiting: Option<&str>) -> Vec<String> {
         let message = verdict.message.as_deref().unwrap_or("no reason given");
         problems.push(format!("{} {} is rejected: {message}", verdict.kind, verdict.name));
     }
+    problems.extend_from_slice(left_out);
     for error in &status.host_errors {
         problems.push(format!("{}: {}", error.object, error.message));
     }
-    for peer in status.peers.iter().filter(|peer| !peer.is_up()) {
+    for peer in status.peers.iter().filter(|peer| !peer.is_up() && !stands_in(&status.peers, peer)) {
         let why = peer.last_error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
         problems.push(format!("session with {} is {}{why}", peer.title(), peer.state.name()));
     }
@@ -92,6 +93,16 @@ fn problems(status: &model::Status, waiting: Option<&str>) -> Vec<String> {
         problems.push(format!("the kernel refused {failed} {routes}; the daemon's log says why"));
     }
     problems
+}
+
+/// Whether the host's speaker is connected from another of the node's addresses than the one that is expected: as good.
+fn stands_in(peers: &[model::Peer], missing: &model::Peer) -> bool {
+    let same = |peer: &&model::Peer| {
+        let families =
+            missing.families.iter().all(|wanted| peer.families.iter().any(|has| has.family == wanted.family));
+        peer.is_up() && peer.role == missing.role && peer.link == missing.link && families
+    };
+    missing.role == model::Role::Host && missing.link.is_some() && peers.iter().find(same).is_some()
 }
 
 fn router(snapshot: &Snapshot) -> model::Router {

@@ -148,3 +148,26 @@ fn json_names_are_stable() {
     assert_eq!(json["routes"][0]["kernel"], "installed");
     assert_eq!(json["routes"][0]["paths"][0]["from"]["address"], "192.168.11.2");
 }
+
+#[test]
+fn a_session_that_is_left_out_is_a_problem() {
+    let mut data = data();
+    data.left_out = vec!["Underlay u: spec.neighbors[0].passwordFile: cannot read it".into()];
+    let status = status(Now::read(), &data, Some(&snapshot(Vec::new())));
+    assert_eq!(status.problems, data.left_out);
+}
+
+/// The host's speaker may connect from any of the node's addresses: then nobody misses it at the expected one.
+#[test]
+fn a_host_that_speaks_from_another_address_is_not_missed() {
+    let mut expected = peer_snapshot("host-ipv4", "192.169.10.2", PeerState::Active);
+    expected.role = engine::intent::Role::Host;
+    expected.link = Some("pt-ns".into());
+    let mut other = peer_snapshot("host@0.0.0.0/0", "198.51.100.1", PeerState::Established);
+    other.role = engine::intent::Role::Host;
+    other.link = Some("pt-ns".into());
+    let both = status(Now::read(), &data(), Some(&snapshot(vec![expected.clone(), other])));
+    assert!(both.healthy, "{:?}", both.problems);
+    let alone = status(Now::read(), &data(), Some(&snapshot(vec![expected])));
+    assert!(!alone.healthy);
+}

@@ -109,6 +109,7 @@ impl Router {
             data.node = Some(self.node.clone());
             data.no_config = reading.none;
             data.verdicts = reading.verdicts;
+            data.left_out = reading.left_out;
         });
         match wish {
             Wish::Router(desired) => self.apply(*desired).await,

@@ -44,6 +44,8 @@ pub(crate) struct Reading {
     pub(crate) none: Option<String>,
     /// What they ask for.
     pub(crate) wish: Wish,
+    /// Sessions that are wanted and left out, in words.
+    pub(crate) left_out: Vec<String>,
     /// Files of session keys that they name.
     pub(crate) secret_files: Vec<PathBuf>,
 }
@@ -56,7 +58,8 @@ pub(crate) fn read(folder: &Path, node: &Node) -> Reading {
     verdicts.append(&mut compiled.verdicts);
     compiled.verdicts.clone_from(&verdicts);
     let secret_files = std::mem::take(&mut compiled.secret_files);
-    Reading { verdicts, none: loaded.none, wish: wish(compiled, folder.is_dir()), secret_files }
+    let left_out = std::mem::take(&mut compiled.left_out);
+    Reading { verdicts, none: loaded.none, wish: wish(compiled, folder.is_dir()), left_out, secret_files }
 }
 
 fn wish(compiled: Compiled, folder_exists: bool) -> Wish {
@@ -139,7 +142,7 @@ mod tests {
     }
 
     fn compiled(verdicts: Vec<Verdict>) -> Compiled {
-        Compiled { intent: None, host_table: None, host: None, verdicts, secret_files: Vec::new() }
+        Compiled { verdicts, ..Compiled::default() }
     }
 
     #[test]

@@ -195,7 +195,7 @@ fn an_unreadable_secret_file_costs_its_neighbour_only() {
     yaml.neighbors.push("asn: 64777, address: 192.168.11.77, passwordFile: no-such-secret".to_owned());
     let files = [("openpe_lab.yaml", yaml.to_string())];
     // The neighbour is left out of an object that is in force: that is a warning.
-    costs_one_sentence(&Mistake { files: &files, words: &["no-such-secret", "left out"], host: true, code: 0 });
+    costs_one_sentence(&Mistake { files: &files, words: &["no-such-secret", "left out"], host: true, code: 1 });
 }
 
 /// The other side's NOTIFICATION in words.
