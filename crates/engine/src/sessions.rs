@@ -233,9 +233,15 @@ impl Engine {
             Verdict::Alive | Verdict::Deliver => connection.restart_hold(now),
             Verdict::Establish => self.establish(now, id, conn),
             Verdict::SendKeepalive => {
+                if connection.is_stuck(now) {
+                    return self.end(now, id, conn, Some(Notification::new(code::SEND_HOLD_TIMER, 0)));
+                }
                 let interval = connection.state.session().map_or(Duration::ZERO, |session| session.agreed.keepalive);
-                wire::encode_keepalive(&mut connection.out);
-                count(&mut peer.sent, MessageType::Keepalive, 1);
+                // One that the peer has not taken yet is enough.
+                if connection.out.is_empty() {
+                    wire::encode_keepalive(&mut connection.out);
+                    count(&mut peer.sent, MessageType::Keepalive, 1);
+                }
                 let at = self.keepalive_at(now, interval);
                 if let Some(connection) = self.peers.get_mut(&id).and_then(|peer| peer.connection(conn)) {
                     connection.restart_keepalive(at);

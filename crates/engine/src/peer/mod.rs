@@ -27,6 +27,8 @@ pub(crate) const OPEN_HOLD: Duration = Duration::from_secs(240);
 /// How long a connection on which no OPEN has come yet counts in a collision: one that stays silent must not keep others
 /// out.
 const SILENT: Duration = Duration::from_secs(5);
+/// RFC 9687 section 4.3.
+const SEND_HOLD: Duration = Duration::from_secs(480);
 /// First wait after a failure; doubled up to the configured connect retry time.
 pub(crate) const FIRST_RETRY: Duration = Duration::from_secs(1);
 
@@ -144,12 +146,26 @@ pub(crate) struct Connection {
     pub(crate) out: Vec<u8>,
     /// The driver knows that there is something to send.
     pub(crate) announced: bool,
+    /// Since when the peer takes nothing, as far as our keepalives show.
+    pub(crate) stuck: Option<Instant>,
 }
 
 impl Connection {
     pub(crate) fn new(id: ConnId, local: SocketAddr, remote: SocketAddr, now: Instant) -> Self {
         let state = State::OpenSent { hold: now + OPEN_HOLD, since: now };
-        Self { id, local, remote, state, partial: Vec::new(), out: Vec::new(), announced: false }
+        Self { id, local, remote, state, partial: Vec::new(), out: Vec::new(), announced: false, stuck: None }
+    }
+
+    /// Notes that a KEEPALIVE is due. Whether the peer has taken nothing for so long that it must be given up: RFC 9687
+    /// section 4.3, the greater of 8 minutes and twice the hold time.
+    pub(crate) fn is_stuck(&mut self, now: Instant) -> bool {
+        if self.out.is_empty() {
+            self.stuck = None;
+            return false;
+        }
+        let since = *self.stuck.get_or_insert(now);
+        let hold = self.state.session().map_or(Duration::ZERO, |session| session.agreed.hold_time);
+        now.saturating_duration_since(since) >= SEND_HOLD.max(hold * 2)
     }
 
     /// What this connection is worth in a collision; `None`: nothing, it has been silent for too long.

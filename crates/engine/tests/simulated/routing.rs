@@ -3,8 +3,9 @@
 use crate::sim::{MS, SECOND, Sim, With, intent};
 use engine::intent::{Intent, Network, Role};
 use engine::snapshot::PeerState;
-use engine::{Event, Select};
+use engine::{ConnId, Engine, Event, Select};
 use proptest::prelude::*;
+use wire::Open;
 
 const LEAF: u32 = 64512;
 const ROUTER: u32 = 64514;
@@ -236,6 +237,41 @@ fn a_peer_that_does_not_read_gets_only_the_latest() {
     assert!(sim.route(host, "192.170.20.0/24").is_some() && sim.route(host, "192.170.99.0/24").is_some());
     let said = sim.nodes[router].sent - before;
     assert!(said < 400, "50 changes of one route are told as one: {said} bytes");
+}
+
+/// RFC 9687.
+#[test]
+fn a_peer_that_never_reads_is_given_up_although_it_is_alive() {
+    let start = Sim::new(17).now;
+    let mut engine = Engine::new(1, start);
+    let own = intent(ROUTER, "10.0.0.1").peer_with("192.0.2.2", LEAF, Role::Peer, |peer| peer.passive = true);
+    engine.handle(start, Event::Intent(Box::new(own)));
+    let conn = ConnId::Accepted(1);
+    let (local, remote) = ("192.0.2.1:179".parse().expect("ours"), "192.0.2.2:40000".parse().expect("its"));
+    engine.handle(start, Event::Accepted { conn, local, remote, link: None });
+    let mut alive = Vec::new();
+    wire::encode_keepalive(&mut alive);
+    let mut first = Vec::new();
+    let router_id = "10.1.0.1".parse().expect("an identifier");
+    Open { asn: LEAF, hold_time: 90, router_id, capabilities: Vec::new() }.encode(&mut first);
+    first.extend_from_slice(&alive);
+    engine.handle(start, Event::Bytes { conn, data: first.into() });
+    let state = |engine: &Engine, now| engine.snapshot(now).peers[0].state;
+    // It says that it is alive every 20 s, and nobody ever takes what we have for it.
+    let mut now = start;
+    while now < start + SECOND * 460 {
+        now += SECOND * 20;
+        engine.handle(now, Event::Bytes { conn, data: alive.clone().into() });
+        engine.handle_timeout(now);
+        assert_eq!(state(&engine, now), PeerState::Established, "after {:?}", now - start);
+    }
+    while state(&engine, now) == PeerState::Established && now < start + SECOND * 700 {
+        now += SECOND * 20;
+        engine.handle(now, Event::Bytes { conn, data: alive.clone().into() });
+        engine.handle_timeout(now);
+    }
+    let error = engine.snapshot(now).peers[0].last_error.clone().unwrap_or_default();
+    assert!(error.contains("Send Hold Timer"), "{error}");
 }
 
 #[test]
