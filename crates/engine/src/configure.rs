@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::Instant;
 
 use ipnet::{IpNet, Ipv6Net};
-use wire::code;
+use wire::{Notification, code};
 
 use crate::action::{Action, Admission, Level};
 use crate::intent::{Intent, Network, PeerIntent};
@@ -32,7 +32,11 @@ impl Engine {
         if new.fib && !self.converged && self.converging.is_none() {
             self.converging = Some(now + CONVERGENCE);
         }
+        let table_changed = self.intent.as_ref().is_some_and(|old| old.host_routes != new.host_routes);
         self.rib.set_host_routes(new.host_routes.clone());
+        if self.converged && table_changed {
+            self.rib.host_sweep();
+        }
         self.intent = Some(new.clone());
         if identity_changed {
             for id in self.ids() {
@@ -91,9 +95,13 @@ impl Engine {
     fn change_peer(&mut self, now: Instant, id: PeerId, new: PeerIntent) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let reset = peer.intent.session_changed(&new);
+        let limits_changed = peer.intent.max_prefixes != new.max_prefixes;
         peer.intent = new;
-        if reset {
+        if reset || (limits_changed && peer.held_down.is_some()) {
             self.restart(now, id, code::cease::OTHER_CONFIGURATION_CHANGE);
+        } else if limits_changed {
+            peer.warned = [false; 2];
+            self.check_limits(now, id);
         }
     }
 
@@ -122,25 +130,49 @@ impl Engine {
             return;
         };
         let address = PeerAddress { ip: IpAddr::V6(address), scope: index };
+        let (name, up) = (peer.intent.name.clone(), peer.established().is_some());
         if peer.address == address {
-            return;
+            return self.set_moving(id, None);
         }
-        let text = format!("{} is {} on {link}", peer.intent.name, address.ip);
-        self.note(Some(address.ip), Level::Info, text);
+        if up {
+            // Somebody else on the segment, or a new address of the same: the hold timer tells.
+            return self.set_moving(id, Some(address));
+        }
+        self.note(Some(address.ip), Level::Info, format!("{name} is {} on {link}", address.ip));
         self.move_peer(now, id, address);
     }
 
+    fn set_moving(&mut self, id: PeerId, address: Option<PeerAddress>) {
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.moving = address;
+        }
+    }
+
     /// Gives an unnumbered neighbour another address: what was there before is over.
-    fn move_peer(&mut self, now: Instant, id: PeerId, address: PeerAddress) {
-        self.restart(now, id, code::cease::OTHER_CONFIGURATION_CHANGE);
+    pub(crate) fn move_peer(&mut self, now: Instant, id: PeerId, address: PeerAddress) {
+        self.set_moving(id, None);
+        self.stop(now, id, Some(&Notification::cease(code::cease::OTHER_CONFIGURATION_CHANGE)));
+        self.unmap(id);
+        // A peer that was made from a range for this address gives way.
+        if let Some(other) = self.by_address.get(&address).copied() {
+            self.remove_peer(now, other);
+        }
         let Some(peer) = self.peers.get_mut(&id) else { return };
-        self.by_address.remove(&peer.address);
+        peer.failures = 0;
         peer.address = address;
         if address == PeerAddress::UNKNOWN {
             peer.dialler = Dialler::Resting;
         } else {
             self.by_address.insert(address, id);
             peer.dialler = if peer.dials() { Dialler::Waiting(now) } else { Dialler::Resting };
+        }
+    }
+
+    /// Forgets which peer an address belongs to.
+    pub(crate) fn unmap(&mut self, id: PeerId) {
+        let Some(peer) = self.peers.get(&id) else { return };
+        if self.by_address.get(&peer.address) == Some(&id) {
+            self.by_address.remove(&peer.address);
         }
     }
 

@@ -20,6 +20,7 @@ pub mod intent;
 mod lifecycle;
 mod peer;
 mod policy;
+mod retry;
 mod rib;
 mod sessions;
 pub mod snapshot;
@@ -44,6 +45,7 @@ pub use wire::{Family, FamilySet, Role as BgpRole};
 use intent::{PeerIntent, Role};
 use peer::{Peer, PeerAddress};
 use policy::Own;
+use retry::Retry;
 use rib::Rib;
 use rib::table::PeerId;
 use wire::code;
@@ -51,8 +53,6 @@ use wire::code;
 /// How long after the first configuration the tables count as converged although not every peer has said so: what an earlier
 /// process left in the kernel is swept then.
 const CONVERGENCE: Duration = Duration::from_secs(120);
-/// How often routes are tried again that the kernel refused.
-const FIB_RETRY: Duration = Duration::from_secs(5);
 
 /// The router.
 #[derive(Debug)]
@@ -74,8 +74,8 @@ pub struct Engine {
     converging: Option<Instant>,
     /// It was asked for.
     converged: bool,
-    fib_retry: Option<Instant>,
-    host_retry: Option<Instant>,
+    fib_retry: Retry,
+    host_retry: Retry,
     admitted: Vec<Admission>,
     /// Connections refused since the start: told ever more rarely.
     refusals: u64,
@@ -98,8 +98,8 @@ impl Engine {
             random: seed ^ 0x9E37_79B9_7F4A_7C15,
             converging: None,
             converged: false,
-            fib_retry: None,
-            host_retry: None,
+            fib_retry: Retry::default(),
+            host_retry: Retry::default(),
             admitted: Vec::new(),
             refusals: 0,
         }
@@ -142,12 +142,10 @@ impl Engine {
         if self.converging.is_some_and(|at| at <= now) {
             self.sweep();
         }
-        if self.fib_retry.is_some_and(|at| at <= now) {
-            self.fib_retry = None;
+        if self.fib_retry.take_due(now) {
             self.rib.fib_retry();
         }
-        if self.host_retry.is_some_and(|at| at <= now) {
-            self.host_retry = None;
+        if self.host_retry.take_due(now) {
             self.rib.host_retry();
         }
         self.announce_output();
@@ -157,8 +155,8 @@ impl Engine {
     pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
         let sessions = self.peers.values().filter_map(Peer::deadline);
         let converging = self.converging.map(|at| (at, "convergence"));
-        let retry = self.fib_retry.map(|at| (at, "FIB retry"));
-        let host = self.host_retry.map(|at| (at, "host table retry"));
+        let retry = self.fib_retry.deadline().map(|at| (at, "FIB retry"));
+        let host = self.host_retry.deadline().map(|at| (at, "host table retry"));
         sessions.chain(converging).chain(retry).chain(host).min_by_key(|(at, _)| *at)
     }
 
@@ -195,14 +193,14 @@ impl Engine {
     }
 
     fn host_acknowledged(&mut self, now: Instant, id: u64, failed: &[(IpNet, String)]) {
-        if let Some((prefix, error)) = failed.first() {
+        let problem = failed.first().map(|(prefix, error)| {
             let more = if failed.len() > 1 { format!(" (and {} more)", failed.len() - 1) } else { String::new() };
-            let text = format!("route {prefix} not in the host's table: {error}{more}; trying again");
-            self.note(None, Level::Warn, text);
-        }
+            format!("the host's table and route {prefix}: {error}{more}; trying again")
+        });
         self.rib.host_acknowledged(id, failed);
-        if self.rib.host_has_failures() && self.host_retry.is_none() {
-            self.host_retry = Some(now + FIB_RETRY);
+        let left = self.rib.host_has_failures();
+        if let Some(text) = self.host_retry.outcome(now, problem, left) {
+            self.note(None, Level::Warn, text);
         }
     }
 
@@ -225,14 +223,14 @@ impl Engine {
         let routes = failed.iter().map(|(prefix, error)| format!("route {prefix} not installed: {error}"));
         // One sentence is enough to look: the rest are in the views.
         let total = failed.len() + failed_groups.len() + degraded.len();
-        if let Some(first) = reports.chain(routes).next() {
-            let more = if total > 1 { format!(" (and {} more)", total - 1) } else { String::new() };
-            self.note(None, Level::Warn, format!("{first}{more}; trying again"));
-        }
+        let first = reports.chain(routes).next();
+        let more = if total > 1 { format!(" (and {} more)", total - 1) } else { String::new() };
+        let problem = first.map(|first| format!("{first}{more}; trying again"));
         self.rib.fib.degraded(degraded.into_iter().map(|(group, _)| group));
         self.rib.fib_acknowledged(id, failed, failed_groups);
-        if self.rib.fib.has_failures() && self.fib_retry.is_none() {
-            self.fib_retry = Some(now + FIB_RETRY);
+        let left = self.rib.fib.has_failures();
+        if let Some(text) = self.fib_retry.outcome(now, problem, left) {
+            self.note(None, Level::Warn, text);
         }
     }
 

@@ -68,22 +68,24 @@ impl Engine {
     /// The peer that a connection belongs to, made from a range if need be; or why there is none.
     fn acceptor(&mut self, now: Instant, remote: SocketAddr, link: Option<&str>) -> Result<PeerId, String> {
         let address = PeerAddress::of(remote);
+        self.adopt_unnumbered(now, address);
         if let Some(&id) = self.by_address.get(&address) {
-            let held = self.peers.get(&id).and_then(|peer| peer.held_down);
-            return match held {
-                Some(HeldDown { until }) if until.is_none_or(|until| until > now) => {
-                    Err(format!("connection from {} refused: it announced too many prefixes", remote.ip()))
-                }
-                Some(_) | None => Ok(id),
-            };
+            let Some(peer) = self.peers.get_mut(&id) else { return Ok(id) };
+            if peer.is_held(now) {
+                return Err(format!("connection from {} refused: it announced too many prefixes", remote.ip()));
+            }
+            peer.held_down = None;
+            return Ok(id);
         }
         let refused = |why: &str| format!("connection from {} refused: {why}", remote.ip());
         let Some(range) = self.range_for(remote, link).cloned() else {
             return Err(refused("no neighbor with this address is configured"));
         };
         let key = (range.prefix, range.link.clone());
-        let in_range =
-            |peer: &&Peer| matches!(&peer.origin, Origin::Range(prefix, link) if (*prefix, link.clone()) == key);
+        let in_range = |peer: &&Peer| {
+            !peer.connections.is_empty()
+                && matches!(&peer.origin, Origin::Range(prefix, link) if (*prefix, link.clone()) == key)
+        };
         let (used, limit) = match range.limit {
             Some(limit) => (self.peers.values().filter(in_range).count(), limit),
             None => {
@@ -109,6 +111,19 @@ impl Engine {
         self.by_address.insert(address, id);
         self.peers.insert(id, peer);
         Ok(id)
+    }
+
+    /// An unnumbered neighbour may dial before it was heard: then its link says who it is.
+    fn adopt_unnumbered(&mut self, now: Instant, address: PeerAddress) {
+        if address.scope == 0 || self.by_address.contains_key(&address) {
+            return;
+        }
+        let links = self.rib.next_hops.links();
+        let Some(link) = links.iter().find(|link| link.index == address.scope) else { return };
+        let Some(&id) = self.by_link.get(&link.name) else { return };
+        if self.peers.get(&id).is_some_and(|peer| peer.address == PeerAddress::UNKNOWN) {
+            self.move_peer(now, id, address);
+        }
     }
 
     /// The range of a source: one of its link before others, the longer before the shorter.
@@ -188,10 +203,12 @@ impl Engine {
             self.tell_failure(id);
         }
         let Some(peer) = self.peers.get(&id) else { return };
-        if peer.connections.is_empty() && matches!(peer.origin, Origin::Range(..)) {
-            self.by_address.remove(&peer.address);
-            self.peers.remove(&id);
-            return;
+        let over = peer.connections.is_empty();
+        if over && matches!(peer.origin, Origin::Range(..)) && !peer.is_held(now) {
+            return self.forget(id);
+        }
+        if let Some(address) = peer.moving.filter(|_| over) {
+            return self.move_peer(now, id, address);
         }
         self.redial(now, id);
     }
@@ -279,9 +296,12 @@ impl Engine {
     /// Takes a peer away.
     pub(crate) fn remove_peer(&mut self, now: Instant, id: PeerId) {
         self.stop(now, id, Some(&Notification::cease(code::cease::PEER_DECONFIGURED)));
-        if let Some(peer) = self.peers.remove(&id) {
-            self.by_address.remove(&peer.address);
-        }
+        self.forget(id);
+    }
+
+    fn forget(&mut self, id: PeerId) {
+        self.unmap(id);
+        self.peers.remove(&id);
     }
 
     pub(crate) fn shutdown(&mut self, now: Instant, graceful: bool) {
@@ -323,6 +343,11 @@ impl Engine {
         for id in due {
             self.dial_if_due(now, id);
             let Some(peer) = self.peers.get(&id) else { continue };
+            let held = peer.held_down.is_some() && !peer.is_held(now);
+            if held && peer.connections.is_empty() && matches!(peer.origin, Origin::Range(..)) {
+                self.forget(id);
+                continue;
+            }
             let expired = |at: Option<Instant>| at.is_some_and(|at| at <= now);
             let timers: Vec<(ConnId, bool, bool)> = peer
                 .connections

@@ -233,6 +233,8 @@ pub(crate) struct Peer {
     /// Routes that were not announced because they did not fit into a message.
     pub(crate) oversized: u64,
     pub(crate) held_down: Option<HeldDown>,
+    /// An unnumbered neighbour that was heard at another address while its session is up.
+    pub(crate) moving: Option<PeerAddress>,
     /// Per family: it was said that it announces too much.
     pub(crate) warned: [bool; 2],
 }
@@ -258,6 +260,7 @@ impl Peer {
             malformed: 0,
             oversized: 0,
             held_down: None,
+            moving: None,
             warned: [false; 2],
         }
     }
@@ -271,6 +274,11 @@ impl Peer {
             State::Established(session) => Some((connection, session)),
             State::OpenSent { .. } | State::OpenConfirm(_) => None,
         })
+    }
+
+    /// Whether it must not come back yet.
+    pub(crate) fn is_held(&self, now: Instant) -> bool {
+        self.held_down.is_some_and(|held| held.until.is_none_or(|until| until > now))
     }
 
     /// Whether we dial it.
@@ -324,7 +332,10 @@ impl Peer {
             let keepalive = connection.keepalive_deadline().map(|at| (at, "keepalive"));
             hold.into_iter().chain(keepalive)
         });
-        dial.into_iter().chain(timers).min_by_key(|(at, _)| *at)
+        // A peer of a range that is held down goes when that is over: it is there to be refused.
+        let over = self.held_down.filter(|_| matches!(self.origin, Origin::Range(..))).and_then(|held| held.until);
+        let over = over.map(|at| (at, "held down"));
+        dial.into_iter().chain(timers).chain(over).min_by_key(|(at, _)| *at)
     }
 
     /// The OPEN for a new connection.

@@ -3,12 +3,13 @@
 //! It is a peer without a session: a set of destinations it was told of, and a set it must be told of. Every route
 //! leads to the router, so only the prefixes matter.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 use wire::Family;
 
 use super::bits::{BitSet, Pending};
+use super::key::Key;
 use super::table::{Dest, PeerId};
 use super::{Rib, RibPeer};
 use crate::fib::HostBatch;
@@ -25,8 +26,12 @@ pub(super) struct HostTable {
     pending: [Pending; 2],
     batches: u64,
     in_flight: Option<u64>,
-    failed: BTreeSet<IpNet>,
+    /// What the kernel refused, and whether it was to be there.
+    failed: BTreeMap<IpNet, bool>,
+    flight: BTreeMap<IpNet, bool>,
     sweep: bool,
+    /// A sweep was asked for once: what is there and not in our tables is nobody's any more.
+    converged: bool,
 }
 
 impl HostTable {
@@ -63,6 +68,8 @@ impl Rib {
         if let Some(host) = &mut self.host {
             host.told = Default::default();
             host.in_flight = None;
+            // What waited to be removed is in no table any more, and may still be there.
+            host.sweep |= host.converged;
             self.host_touch_all();
         }
     }
@@ -71,6 +78,7 @@ impl Rib {
     pub(crate) fn host_sweep(&mut self) {
         if let Some(host) = &mut self.host {
             host.sweep = true;
+            host.converged = true;
         }
     }
 
@@ -115,19 +123,23 @@ impl Rib {
         host.batches += 1;
         batch.id = host.batches;
         host.in_flight = Some(batch.id);
+        host.flight = BTreeMap::new();
+        host.flight.extend(batch.routes.iter().copied());
         Some(batch)
     }
 
-    /// Takes an acknowledgement. What failed counts as not told.
+    /// Takes an acknowledgement. What failed counts as not done.
     pub(crate) fn host_acknowledged(&mut self, id: u64, failed: &[(IpNet, String)]) {
         let Some(host) = self.host.as_mut().filter(|host| host.in_flight == Some(id)) else { return };
         host.in_flight = None;
+        let flight = std::mem::take(&mut host.flight);
         for (prefix, _) in failed {
+            let wanted = flight.get(prefix).copied().unwrap_or(true);
             let family = Family::of(prefix);
-            if let Some(slot) = self.tables[family.index()].find(&super::key::Key::new(prefix)) {
+            if wanted && let Some(slot) = self.tables[family.index()].find(&Key::new(prefix)) {
                 host.told[family.index()].remove(slot);
             }
-            host.failed.insert(*prefix);
+            host.failed.insert(*prefix, wanted);
         }
     }
 
@@ -136,15 +148,19 @@ impl Rib {
         self.host.as_ref().is_some_and(|host| !host.failed.is_empty())
     }
 
-    /// Tries them again.
+    /// Tries them again. A removal that failed has perhaps nobody else who remembers the destination.
     pub(crate) fn host_retry(&mut self) {
         let Some(host) = &mut self.host else { return };
-        for prefix in std::mem::take(&mut host.failed) {
+        for (prefix, wanted) in std::mem::take(&mut host.failed) {
             let family = Family::of(&prefix);
             let table = &mut self.tables[family.index()];
-            if let Some(slot) = table.find(&super::key::Key::new(&prefix)) {
-                host.touch(family, slot, &mut table.dests[slot]);
+            let key = Key::new(&prefix);
+            let slot = if wanted { table.find(&key) } else { Some(table.find_or_insert(key)) };
+            let Some(slot) = slot else { continue };
+            if !wanted {
+                host.told[family.index()].insert(slot);
             }
+            host.touch(family, slot, &mut table.dests[slot]);
         }
     }
 }

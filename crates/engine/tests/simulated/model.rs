@@ -62,9 +62,9 @@ impl World {
     fn new() -> Self {
         let now = Sim::new(0).now;
         let mut own: Intent = intent(ROUTER, "10.0.0.1");
-        for peer in 0..PEERS.len() {
+        for (peer, (_, asn)) in PEERS.into_iter().enumerate() {
             let address = address(peer).to_string();
-            own = own.peer_with(&address, PEERS[peer].1, Role::Peer, |peer| peer.passive = true);
+            own = own.peer_with(&address, asn, Role::Peer, |peer| peer.passive = true);
         }
         let mut engine = Engine::new(1, now);
         let addresses = vec!["192.0.2.1/24".parse().expect("an address")];

@@ -112,9 +112,15 @@ fn an_unnumbered_neighbor_is_dialled_when_it_is_heard_and_moves_with_its_address
     sim.tell(router, Event::Neighbor { link: "eth1".into(), index: 1, address: None });
     sim.run(SECOND);
     assert!(sim.established(router, "fe80::2"));
+    // Nor does another router on the segment.
     sim.tell(router, heard("fe80::3"));
     sim.run(SECOND);
-    assert!(!sim.established(router, "fe80::3") && !sim.established(node, "fe80::1"));
+    assert!(sim.established(router, "fe80::2"));
+    // When the session ends, the other one is the neighbor.
+    sim.silence(node, router);
+    sim.reset(node, router);
+    sim.run(SECOND);
+    assert_ne!(sim.peer(router, "fe80::3").state, PeerState::Established);
     assert!(sim.gateways(router, "192.170.20.0/24").is_empty());
 }
 
@@ -386,4 +392,97 @@ fn strangers_do_not_fill_the_log() {
     }
     let notes = &sim.nodes[router].notes;
     assert!((10..20).contains(&notes.len()), "{} lines for 1000 connections", notes.len());
+}
+
+fn limited(limit: usize, restart: Option<std::time::Duration>) -> MaxPrefixes {
+    MaxPrefixes { limit, teardown: true, restart }
+}
+
+#[test]
+fn a_peer_of_a_range_that_announces_too_much_stays_away_as_long_as_it_must() {
+    let mut sim = Sim::new(15);
+    let mut own = ranged(10);
+    own.ranges[0].peer.max_prefixes.insert(Family::Ipv4Unicast, limited(2, Some(SECOND * 60)));
+    sim.add(&[("eth1", &["192.168.11.1/24"])], own);
+    let mut other = intent(64002, "10.1.0.2").peer("192.168.11.1", ROUTER, Role::Peer);
+    for number in 0..3 {
+        other = other.network(&format!("10.200.{number}.0/24"));
+    }
+    let node = sim.add(&[("eth0", &["192.168.11.2/24"])], other);
+    sim.run(SECOND * 30);
+    let flaps = sim.peer(node, "192.168.11.1").flaps;
+    assert_eq!(flaps, 1, "not again and again");
+    sim.configure(node, intent(64002, "10.1.0.2").peer("192.168.11.1", ROUTER, Role::Peer));
+    sim.run(SECOND * 60);
+    assert!(sim.established(node, "192.168.11.1"), "and then it may come back");
+}
+
+#[test]
+fn a_raised_limit_lets_a_peer_back_that_was_sent_away_for_good() {
+    let mut sim = Sim::new(16);
+    let (router, _) = pair(&mut sim, |peer| {
+        peer.max_prefixes.insert(Family::Ipv4Unicast, limited(3, None));
+    });
+    sim.run(SECOND * 200);
+    assert!(!sim.established(router, "192.168.11.2"));
+    let raised = intent(ROUTER, "10.0.0.1").peer_with("192.168.11.2", LEAF, Role::Fabric, |peer| {
+        peer.max_prefixes.insert(Family::Ipv4Unicast, limited(9, None));
+    });
+    sim.configure(router, raised);
+    sim.run(SECOND * 20);
+    assert!(sim.established(router, "192.168.11.2"));
+    // And a lowered one counts at once, on a quiet session too.
+    let lowered = intent(ROUTER, "10.0.0.1").peer_with("192.168.11.2", LEAF, Role::Fabric, |peer| {
+        peer.max_prefixes.insert(Family::Ipv4Unicast, limited(1, None));
+    });
+    sim.configure(router, lowered);
+    assert!(!sim.established(router, "192.168.11.2"));
+}
+
+#[test]
+fn what_was_withdrawn_while_the_hosts_table_was_lost_is_swept() {
+    let mut sim = Sim::new(17);
+    let mut own = intent(ROUTER, "10.0.0.1").peer("192.168.11.2", LEAF, Role::Fabric);
+    own.host_routes = Some(HostRoutes { prefixes: Vec::new(), allow_default: false });
+    let router = sim.add(&[("eth1", &["192.168.11.1/24"])], own);
+    let other = intent(LEAF, "10.1.0.1").peer("192.168.11.1", ROUTER, Role::Peer);
+    let leaf = sim.add(&[("eth0", &["192.168.11.2/24"])], other.clone().network("192.170.20.0/24"));
+    sim.run(SECOND * 20);
+    let now = sim.now;
+    let engine = &mut sim.nodes[router].engine;
+    let batch = engine.poll_host_routes().expect("a batch");
+    engine.handle(now, Event::HostAck { id: batch.id, failed: Vec::new() });
+    assert!(batch.sweep && batch.routes.len() == 1);
+    sim.configure(leaf, other);
+    sim.run(SECOND);
+    let engine = &mut sim.nodes[router].engine;
+    engine.handle(now, Event::HostLost);
+    let batch = engine.poll_host_routes().expect("a batch");
+    assert!(batch.sweep, "nobody else removes it: {batch:?}");
+}
+
+#[test]
+fn a_removal_that_the_hosts_table_refused_is_tried_again() {
+    let mut sim = Sim::new(18);
+    let mut own = intent(ROUTER, "10.0.0.1").peer("192.168.11.2", LEAF, Role::Fabric);
+    own.host_routes = Some(HostRoutes { prefixes: Vec::new(), allow_default: false });
+    let router = sim.add(&[("eth1", &["192.168.11.1/24"])], own);
+    let other = intent(LEAF, "10.1.0.1").peer("192.168.11.1", ROUTER, Role::Peer);
+    let leaf = sim.add(&[("eth0", &["192.168.11.2/24"])], other.clone().network("192.170.20.0/24"));
+    sim.run(SECOND * 20);
+    let answer = |sim: &mut Sim, refuse: bool| {
+        let now = sim.now;
+        let engine = &mut sim.nodes[router].engine;
+        let batch = engine.poll_host_routes().expect("a batch");
+        let refused = batch.routes.iter().filter(|_| refuse).map(|(prefix, _)| (*prefix, "busy".to_string()));
+        engine.handle(now, Event::HostAck { id: batch.id, failed: refused.collect() });
+        batch.routes
+    };
+    assert_eq!(answer(&mut sim, false).len(), 1);
+    sim.configure(leaf, other);
+    sim.run(SECOND);
+    let removal = answer(&mut sim, true);
+    assert!(!removal[0].1);
+    sim.run(SECOND * 10);
+    assert_eq!(answer(&mut sim, false), removal);
 }
