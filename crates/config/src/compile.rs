@@ -62,6 +62,12 @@ pub struct Compiled {
 
 /// Compiles.
 pub fn compile(objects: &Objects, node: &Node) -> Compiled {
+    compile_beside(objects, node, &[])
+}
+
+/// Compiles for a router that is joined to the host with these addresses although no passthrough says so: fabric
+/// neighbours have the families that they would have with it.
+pub fn compile_beside(objects: &Objects, node: &Node, kept: &[IpNet]) -> Compiled {
     let mut underlays = choose(
         &objects.underlays,
         node,
@@ -86,7 +92,7 @@ pub fn compile(objects: &Objects, node: &Node) -> Compiled {
     let mut left_out = Vec::new();
     let (intent, host) = match &underlays.chosen {
         Some(Chosen { object, product, .. }) => {
-            let (intent, remarks, without) = intent(object, *product, joint);
+            let (intent, remarks, without) = intent(object, *product, joint, kept);
             let name = &object.reference.name;
             left_out.extend(without.into_iter().map(|sentence| format!("Underlay {name}: {sentence}")));
             let host = host(&object.spec, joint);
@@ -155,7 +161,7 @@ fn router(underlay: &Object<UnderlaySpec>, node: &Node) -> Result<Router, Refusa
         let message = format!("clusterID must be a valid IPv4 address, got \"{}\"", reflector.cluster_id);
         return Err(invalid("spec.routeReflector.clusterID", message));
     }
-    let around = surroundings(spec, asn, None);
+    let around = surroundings(spec, asn, None, &[]);
     for (index, neighbor) in spec.neighbors.iter().enumerate() {
         if let Err(Trouble::Invalid((field, message))) = session::build(neighbor, None, Role::Fabric, None, &around) {
             let dot = if field.is_empty() { "" } else { "." };
@@ -169,11 +175,12 @@ fn intent(
     underlay: &Object<UnderlaySpec>,
     router: Router,
     joint: Option<&Joint>,
+    kept: &[IpNet],
 ) -> (Intent, Vec<String>, Vec<String>) {
     let spec = &underlay.spec;
     let written = serde_json::to_value(spec).unwrap_or_default();
     let mut remarks = idle::remarks(&UNDERLAY, &written, "spec");
-    let around = surroundings(spec, router.asn, joint);
+    let around = surroundings(spec, router.asn, joint, kept);
     let mut intent = Intent {
         asn: router.asn,
         router_id: router.router_id,
@@ -218,12 +225,12 @@ fn intent(
     (intent, remarks, left_out)
 }
 
-fn surroundings(spec: &UnderlaySpec, asn: u32, joint: Option<&Joint>) -> Surroundings {
+fn surroundings(spec: &UnderlaySpec, asn: u32, joint: Option<&Joint>, kept: &[IpNet]) -> Surroundings {
     Surroundings {
         asn,
         graceful_restart: spec.graceful_restart.is_some(),
         reflects: spec.route_reflector.is_some(),
-        extra_families: extra_families(spec, joint),
+        extra_families: extra_families(spec, joint, kept),
         links: Some(nics(spec).collect()),
     }
 }
@@ -234,8 +241,9 @@ fn nics(spec: &UnderlaySpec) -> impl Iterator<Item = String> {
 }
 
 /// Families that fabric neighbours get beside that of their own address: those of the passthrough and of tunnels.
-fn extra_families(spec: &UnderlaySpec, joint: Option<&Joint>) -> Vec<Family> {
-    let of_host = joint.iter().flat_map(|joint| &joint.plans).map(|plan| plan.host);
+fn extra_families(spec: &UnderlaySpec, joint: Option<&Joint>, kept: &[IpNet]) -> Vec<Family> {
+    let kept = if joint.is_some() { &[] } else { kept };
+    let of_host = joint.iter().flat_map(|joint| &joint.plans).map(|plan| plan.host).chain(kept.iter().copied());
     let tunnels = spec.tunnel_endpoint.iter().flat_map(|endpoint| endpoint.cidrs.iter().flatten());
     of_host.chain(tunnels.filter_map(|cidr| cidr.parse().ok())).map(|net| Family::of(&net)).collect()
 }

@@ -8,6 +8,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 
 use ipnet::IpNet;
 use rustix::io::Errno;
@@ -117,6 +118,15 @@ pub fn tune(stream: &TcpStream, ttl: Option<u8>) -> io::Result<()> {
 /// Drops packets that arrive with a TTL or hop limit below `ttl` (RFC 5082 section 3; 255 means "on this link").
 pub fn require_ttl(stream: &TcpStream, ttl: u8) -> io::Result<()> {
     sys::set_min_ttl(stream, is_ipv6(stream)?, ttl)
+}
+
+/// User and process at the other end: those that connected, or called `listen`. The process is 0 when it is in another
+/// PID namespace.
+///
+/// # Errors
+/// When the kernel cannot tell.
+pub fn peer_credentials(stream: &UnixStream) -> io::Result<(u32, i32)> {
+    sys::peer_credentials(stream)
 }
 
 fn is_ipv6(stream: &TcpStream) -> io::Result<bool> {

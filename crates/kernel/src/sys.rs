@@ -1,6 +1,7 @@
 //! The few system calls for which no safe wrapper exists; the only place with `unsafe`.
 //!
-//! TCP-MD5 keys (RFC 2385), the two TTL checks of RFC 5082, netlink's socket options and `unshare`.
+//! TCP-MD5 keys (RFC 2385), the two TTL checks of RFC 5082, netlink's socket options, the credentials of a local peer
+//! and `unshare`.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -83,6 +84,24 @@ pub(crate) fn set_min_ttl(fd: impl AsFd, ipv6: bool, ttl: u8) -> io::Result<()> 
     } else {
         set_int(fd, libc::IPPROTO_IP, libc::IP_MINTTL, ttl.into())
     }
+}
+
+/// User and process at the other end of a local socket, as plain numbers: a process of another PID namespace is 0, which
+/// rustix's types cannot hold.
+pub(crate) fn peer_credentials(fd: impl AsFd) -> io::Result<(u32, i32)> {
+    let mut found = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut length = libc::socklen_t::try_from(size_of::<libc::ucred>()).expect("socket options are small");
+    // SAFETY: the pointer and the length describe `found`, which outlives the call and in which every value is valid.
+    let result = unsafe {
+        libc::getsockopt(
+            fd.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            std::ptr::from_mut(&mut found).cast(),
+            &raw mut length,
+        )
+    };
+    if result == 0 { Ok((found.uid, found.pid)) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Gives the calling thread a network namespace of its own.

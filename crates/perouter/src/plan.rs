@@ -84,11 +84,8 @@ fn compare(
     running: bool,
     remarks: Vec<String>,
 ) -> Result<model::Plan, String> {
-    let Reading { verdicts, none, mut wish, left_out: _, secret_files: _ } = objects::read(&options.config_dir, node);
-    let kept = match &mut wish {
-        Wish::Router(desired) => objects::keep_passthrough(desired, before, &verdicts),
-        Wish::Keep(_) | Wish::Nothing => None,
-    };
+    let Reading { verdicts, none, wish, kept, left_out: _, secret_files: _ } =
+        objects::read(&options.config_dir, node, before);
     let mut plan = model::Plan {
         config_dir: options.config_dir.display().to_string(),
         running,

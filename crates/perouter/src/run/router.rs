@@ -90,18 +90,15 @@ impl Router {
             Ok(node) => self.node = node,
             Err(error) => self.status.note(Level::Warn, None, format!("{error}. The node stays as it was")),
         }
-        let (folder, node) = (self.options.config_dir.clone(), self.node.clone());
-        let reading = match blocking(move || objects::read(&folder, &node)).await {
+        let (folder, node, in_force) = (self.options.config_dir.clone(), self.node.clone(), self.in_force.clone());
+        let reading = match blocking(move || objects::read(&folder, &node, in_force.as_ref())).await {
             Ok(reading) => reading,
             Err(error) => {
                 return self.status.note(Level::Warn, None, format!("cannot read the configuration: {error}"));
             }
         };
         self.secret_files = reading.secret_files;
-        let mut wish = reading.wish;
-        if let Wish::Router(desired) = &mut wish
-            && let Some(kept) = objects::keep_passthrough(desired, self.in_force.as_ref(), &reading.verdicts)
-        {
+        if let Some(kept) = reading.kept {
             self.status.note(Level::Warn, None, kept);
         }
         self.told.tell(&reading.verdicts, reading.none.as_deref(), &self.status);
@@ -111,7 +108,7 @@ impl Router {
             data.verdicts = reading.verdicts;
             data.left_out = reading.left_out;
         });
-        match wish {
+        match reading.wish {
             Wish::Router(desired) => self.apply(*desired).await,
             Wish::Keep(reason) => self.status.note(Level::Warn, None, reason),
             Wish::Nothing => self.take_down().await,

@@ -10,7 +10,7 @@ use config::node::Node;
 use config::verdict::{ObjectRef, Outcome, Source, Verdict};
 use engine::Intent;
 use engine::intent::Role;
-use kernel::host::DesiredHost;
+use kernel::host::{DesiredHost, DesiredVeth};
 use kernel::host_table::HostTable;
 
 /// A router and the host around it.
@@ -44,22 +44,32 @@ pub(crate) struct Reading {
     pub(crate) none: Option<String>,
     /// What they ask for.
     pub(crate) wish: Wish,
+    /// The sentence about a passthrough that stays in force although it was rejected.
+    pub(crate) kept: Option<String>,
     /// Sessions that are wanted and left out, in words.
     pub(crate) left_out: Vec<String>,
     /// Files of session keys that they name.
     pub(crate) secret_files: Vec<PathBuf>,
 }
 
-/// Reads and compiles.
-pub(crate) fn read(folder: &Path, node: &Node) -> Reading {
+/// Reads and compiles. Of `in_force` only the passthrough counts, and only when the one that is read is rejected.
+pub(crate) fn read(folder: &Path, node: &Node, in_force: Option<&Desired>) -> Reading {
     let loaded = config::files::load(folder, node);
     let mut compiled = config::compile::compile(&loaded.objects, node);
-    let mut verdicts = loaded.verdicts;
-    verdicts.append(&mut compiled.verdicts);
-    compiled.verdicts.clone_from(&verdicts);
+    let rejected = loaded.verdicts.iter().chain(&compiled.verdicts).find(|verdict| hides_a_passthrough(verdict));
+    let mut kept = None;
+    if let (Some(rejected), Some((old, veth))) = (rejected, passthrough_to_keep(&compiled, in_force)) {
+        let place = place(&rejected.object);
+        kept = Some(format!("the passthrough in force stays as it is, because {place} was rejected"));
+        // The fabric's sessions depend on it too: without it they would lose families, and be reset.
+        compiled = config::compile::compile_beside(&loaded.objects, node, &veth.host_addresses);
+        keep_passthrough(&mut compiled, old, veth);
+    }
+    compiled.verdicts.splice(..0, loaded.verdicts);
+    let verdicts = compiled.verdicts.clone();
     let secret_files = std::mem::take(&mut compiled.secret_files);
     let left_out = std::mem::take(&mut compiled.left_out);
-    Reading { verdicts, none: loaded.none, wish: wish(compiled, folder.is_dir()), left_out, secret_files }
+    Reading { verdicts, none: loaded.none, wish: wish(compiled, folder.is_dir()), kept, left_out, secret_files }
 }
 
 fn wish(compiled: Compiled, folder_exists: bool) -> Wish {
@@ -96,28 +106,27 @@ fn hides_a_passthrough(verdict: &Verdict) -> bool {
     }
 }
 
+/// What is in force and its veth pair, when these objects leave the router without any.
+fn passthrough_to_keep<'a>(
+    compiled: &Compiled,
+    in_force: Option<&'a Desired>,
+) -> Option<(&'a Desired, &'a DesiredVeth)> {
+    let (intent, host) = (compiled.intent.as_ref()?, compiled.host.as_ref()?);
+    let old = in_force.filter(|old| old.intent.asn == intent.asn && host.veth.is_none())?;
+    Some((old, old.host.veth.as_ref()?))
+}
+
 /// A mistake in a passthrough does not take down the one in force: what belongs to it stays, and everything else changes
-/// as the objects say. Returns the sentence about it; `None` when nothing had to be kept.
-pub(crate) fn keep_passthrough(
-    desired: &mut Desired,
-    in_force: Option<&Desired>,
-    verdicts: &[Verdict],
-) -> Option<String> {
-    let rejected = verdicts.iter().find(|verdict| hides_a_passthrough(verdict))?;
-    let old = in_force.filter(|old| old.intent.asn == desired.intent.asn)?;
-    if desired.host.veth.is_some() || old.host.veth.is_none() {
-        return None;
-    }
-    desired.host.veth.clone_from(&old.host.veth);
-    desired.host_table.clone_from(&old.host_table);
-    let intent = &mut desired.intent;
+/// as the objects say.
+fn keep_passthrough(compiled: &mut Compiled, old: &Desired, veth: &DesiredVeth) {
+    let (Some(intent), Some(host)) = (&mut compiled.intent, &mut compiled.host) else { return };
+    host.veth = Some(veth.clone());
+    compiled.host_table.clone_from(&old.host_table);
     let hosts = old.intent.peers.iter().filter(|(_, peer)| peer.role == Role::Host);
     intent.peers.extend(hosts.map(|(address, peer)| (*address, peer.clone())));
     intent.ranges.extend(old.intent.ranges.iter().filter(|range| range.peer.role == Role::Host).cloned());
     intent.networks.extend(old.intent.networks.iter().filter(|network| network.while_link_up.is_some()).cloned());
     intent.host_routes.clone_from(&old.intent.host_routes);
-    let place = place(&rejected.object);
-    Some(format!("the passthrough in force stays as it is, because {place} was rejected"))
 }
 
 /// "Underlay static-n-underlay-0 (/etc/.../openpe_a.yaml:3)".
@@ -163,5 +172,47 @@ mod tests {
     #[test]
     fn a_missing_folder_says_nothing() {
         assert!(matches!(wish(compiled(Vec::new()), false), Wish::Keep(_)));
+    }
+    const UNDERLAY: &str = r#"underlays:
+  - asn: 64514
+    interfaces: [{ type: NetworkDevice, networkDevice: { interfaceName: eth1 } }]
+    neighbors:
+      - { asn: 64512, address: "192.168.11.2" }
+      - { asn: 64512, address: "2001:db8::2" }
+      - { asn: 64512, interface: eth1 }
+"#;
+    const PASSTHROUGH: &str = r#"bgppassthrough:
+  hostSession:
+    asn: 64514
+    hostASN: 64515
+    localCIDR: { ipv4: "192.169.10.0/24", ipv6: "2001:db8:1::/64" }
+  hostRoutes: { metric: 77 }
+"#;
+
+    #[test]
+    fn a_typo_in_a_passthrough_changes_nothing_of_the_router_nor_of_its_fabric_sessions() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let node = Node::new("n", 0);
+        let read = |passthrough: &str, in_force: Option<&Desired>| {
+            let write = |name, text| std::fs::write(folder.path().join(name), text).expect("a file");
+            write("openpe_a.yaml", UNDERLAY);
+            write("openpe_b.yaml", passthrough);
+            read(folder.path(), &node, in_force)
+        };
+        let before = read(PASSTHROUGH, None);
+        let Wish::Router(old) = before.wish else { panic!("wanted a router: {:?}", before.verdicts) };
+        let neighbor = &old.intent.peers[&"192.168.11.2".parse().expect("an address")];
+        assert_eq!(neighbor.families, engine::Family::ALL, "the passthrough gave it the other family");
+        let typos = [("hostASN", "hostAsn"), ("64515", "0"), ("asn: 64514", "asn: 64513"), ("/24", "/240"), ("{", "[")];
+        for (right, wrong) in typos {
+            let after = read(&PASSTHROUGH.replacen(right, wrong, 1), Some(&old));
+            assert!(after.kept.is_some(), "{wrong}: {:?}", after.verdicts);
+            let Wish::Router(new) = after.wish else { panic!("wanted a router: {:?}", after.verdicts) };
+            assert_eq!(engine::intent::diff(Some(&old.intent), &new.intent), [], "{wrong}");
+            assert_eq!(new, old, "{wrong}");
+        }
+        let without = read("", Some(&old));
+        let Wish::Router(new) = without.wish else { panic!("wanted a router: {:?}", without.verdicts) };
+        assert!(without.kept.is_none() && new.host.veth.is_none(), "one that is removed goes");
     }
 }

@@ -134,7 +134,9 @@ impl Listeners {
             }
         }
         for socket in &mut self.sockets {
-            socket.set_keys(keys(&self.admissions, socket), &mut complaints);
+            let link = socket.link.as_ref().map(|(name, _)| name.as_str());
+            let keys = keys(&self.admissions, link, socket.address.is_ipv4());
+            socket.set_keys(keys, &mut complaints);
         }
         let new = complaints.difference(&self.told).cloned().collect();
         self.told = complaints;
@@ -191,24 +193,35 @@ impl Socket {
     }
 }
 
-/// The longest admission that a connection from `peer` over `link` matches; one for the link goes before one for all.
+/// The admission of a connection from `peer` over `link`, in the order in which the engine looks for whom it belongs to:
+/// a neighbour at this very address, then ranges of the link, longer before shorter, then the others.
 fn admission<'a>(admissions: &'a [Admission], peer: IpAddr, link: Option<&str>) -> Option<&'a Admission> {
-    admissions
-        .iter()
-        .filter(|one| one.link.is_none() || one.link.as_deref() == link)
-        .filter(|one| one.prefix.contains(&peer))
-        .max_by_key(|one| (one.prefix.prefix_len(), one.link.is_some()))
+    let over_link = |one: &Admission| one.link.is_none() || one.link.as_deref() == link;
+    admissions.iter().filter(|one| one.prefix.contains(&peer) && (is_single(&one.prefix) || over_link(one))).max_by_key(
+        |one| {
+            let single = is_single(&one.prefix);
+            (single, single && over_link(one), one.link.is_some(), one.prefix.prefix_len())
+        },
+    )
 }
 
-/// The keys of a socket: those of the admissions whose connections it can get.
-fn keys(admissions: &[Admission], socket: &Socket) -> BTreeMap<IpNet, Secret> {
-    let link = socket.link.as_ref().map(|(name, _)| name.as_str());
+/// The admissions that connections over `link` can belong to, those of the link last. A range that lies within one of
+/// the link gets none: that one goes before it.
+fn counting<'a>(admissions: &'a [Admission], link: Option<&str>) -> Vec<&'a Admission> {
+    let of_link = |one: &&Admission| one.link.is_some() && one.link.as_deref() == link;
+    let covered = |one: &&Admission| {
+        !is_single(&one.prefix) && admissions.iter().filter(of_link).any(|outer| outer.prefix.contains(&one.prefix))
+    };
+    let general = admissions.iter().filter(|one| one.link.is_none() && !covered(one));
+    general.chain(admissions.iter().filter(of_link)).collect()
+}
+
+/// The keys of a socket at an address of this family, bound to `link`: those of the admissions whose connections it can
+/// get.
+fn keys(admissions: &[Admission], link: Option<&str>, ipv4: bool) -> BTreeMap<IpNet, Secret> {
     let mut keys = BTreeMap::new();
-    let ours = |one: &&Admission| one.prefix.addr().is_ipv4() == socket.address.is_ipv4();
     // Those of the link come later and replace.
-    let general = admissions.iter().filter(|one| one.link.is_none());
-    let special = admissions.iter().filter(|one| one.link.is_some() && one.link.as_deref() == link);
-    for admission in general.chain(special).filter(ours) {
+    for admission in counting(admissions, link).into_iter().filter(|one| one.prefix.addr().is_ipv4() == ipv4) {
         let prefix = admission.prefix.trunc();
         match &admission.password {
             Some(key) => drop(keys.insert(prefix, key.clone())),
@@ -220,14 +233,12 @@ fn keys(admissions: &[Admission], socket: &Socket) -> BTreeMap<IpNet, Secret> {
 
 /// The kernel knows no exceptions from a range's key.
 fn unsigned_in_signed(admissions: &[Admission]) -> BTreeSet<Complaint> {
-    let signed = |one: &&Admission| one.password.is_some();
     let mut found = BTreeSet::new();
-    for inner in admissions.iter().filter(|one| !signed(one)) {
+    for inner in admissions.iter().filter(|one| one.password.is_none()) {
         let around = |outer: &&Admission| {
-            let link = outer.link.is_none() || outer.link == inner.link;
-            link && outer.prefix != inner.prefix && outer.prefix.contains(&inner.prefix)
+            outer.password.is_some() && outer.prefix != inner.prefix && outer.prefix.contains(&inner.prefix)
         };
-        if let Some(outer) = admissions.iter().filter(signed).find(around) {
+        if let Some(outer) = counting(admissions, inner.link.as_deref()).into_iter().find(around) {
             let text = format!(
                 "{} has no password but lies in the range {}, which has one: the kernel accepts its connections only with \
                  that password. Give it the same one",
@@ -246,7 +257,11 @@ fn shown(prefix: &IpNet) -> String {
 }
 
 fn peer(prefix: &IpNet) -> Option<IpAddr> {
-    (prefix.prefix_len() == prefix.max_prefix_len()).then(|| prefix.addr())
+    is_single(prefix).then(|| prefix.addr())
+}
+
+fn is_single(prefix: &IpNet) -> bool {
+    prefix.prefix_len() == prefix.max_prefix_len()
 }
 
 /// Accepts from one socket until it is aborted. What is in the backlog then is reset by the kernel.
@@ -350,22 +365,93 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_admission_counts_and_one_for_the_link_goes_first() {
+    fn a_neighbor_goes_before_ranges_and_those_of_the_link_before_longer_ones() {
         let all = [
             expected("10.0.0.0/8", None, None),
             expected("10.1.0.0/16", Some("eth1"), None),
-            expected("10.1.0.0/16", None, None),
-            expected("10.1.2.3/32", Some("eth2"), None),
+            expected("10.1.2.0/24", Some("eth1"), None),
+            expected("10.1.2.128/25", None, None),
+            expected("10.0.0.0/7", Some("eth2"), None),
+            expected("10.1.2.3/32", None, None),
+            expected("10.1.2.4/32", Some("eth3"), None),
+            expected("fe80::/10", Some("eth1"), None),
         ];
-        let found = |peer: &str, link| {
-            let one = admission(&all, peer.parse().unwrap(), link)?;
-            Some((one.prefix.to_string(), one.link.clone()))
-        };
-        assert_eq!(found("10.1.2.3", Some("eth1")), Some(("10.1.0.0/16".into(), Some("eth1".into()))));
-        assert_eq!(found("10.1.2.3", Some("eth2")), Some(("10.1.2.3/32".into(), Some("eth2".into()))));
-        assert_eq!(found("10.1.2.3", None), Some(("10.1.0.0/16".into(), None)));
-        assert_eq!(found("10.2.0.1", Some("eth1")), Some(("10.0.0.0/8".into(), None)));
-        assert_eq!(found("192.0.2.1", None), None);
+        let table = [
+            ("10.1.2.3", Some("eth1"), "10.1.2.3/32"),
+            ("10.1.2.3", Some("eth2"), "10.1.2.3/32"),
+            ("10.1.2.3", None, "10.1.2.3/32"),
+            ("10.1.2.4", Some("eth3"), "10.1.2.4/32"),
+            ("10.1.2.4", Some("eth1"), "10.1.2.4/32"),
+            ("10.1.2.200", Some("eth1"), "10.1.2.0/24"),
+            ("10.1.2.200", Some("eth2"), "10.0.0.0/7"),
+            ("10.1.2.200", Some("eth3"), "10.1.2.128/25"),
+            ("10.1.2.200", None, "10.1.2.128/25"),
+            ("10.1.9.9", Some("eth1"), "10.1.0.0/16"),
+            ("10.1.9.9", None, "10.0.0.0/8"),
+            ("11.0.0.1", Some("eth2"), "10.0.0.0/7"),
+            ("11.0.0.1", Some("eth1"), ""),
+            ("fe80::1", Some("eth1"), "fe80::/10"),
+            ("fe80::1", Some("eth2"), ""),
+        ];
+        for (peer, link, wanted) in table {
+            let found = admission(&all, peer.parse().unwrap(), link);
+            let found = found.map_or_else(String::new, |one| one.prefix.to_string());
+            assert_eq!(found, wanted, "{peer} over {link:?}");
+        }
+    }
+
+    #[test]
+    fn a_socket_of_a_link_has_no_keys_of_ranges_within_those_of_the_link() {
+        let all = [
+            expected("10.0.0.0/8", None, Some("wide")),
+            expected("10.1.0.0/16", Some("eth1"), None),
+            expected("10.1.2.0/24", None, Some("narrow")),
+            expected("10.1.2.3/32", None, Some("neighbor")),
+            expected("10.2.0.0/16", None, Some("general")),
+            expected("10.2.0.0/16", Some("eth2"), Some("special")),
+            expected("fe80::/10", Some("eth1"), Some("six")),
+        ];
+        type Key = (&'static str, &'static str);
+        let table: [(Option<&str>, bool, &[Key]); 6] = [
+            (
+                None,
+                true,
+                &[
+                    ("10.0.0.0/8", "wide"),
+                    ("10.1.2.0/24", "narrow"),
+                    ("10.1.2.3/32", "neighbor"),
+                    ("10.2.0.0/16", "general"),
+                ],
+            ),
+            (Some("eth1"), true, &[("10.0.0.0/8", "wide"), ("10.1.2.3/32", "neighbor"), ("10.2.0.0/16", "general")]),
+            (
+                Some("eth2"),
+                true,
+                &[
+                    ("10.0.0.0/8", "wide"),
+                    ("10.1.2.0/24", "narrow"),
+                    ("10.1.2.3/32", "neighbor"),
+                    ("10.2.0.0/16", "special"),
+                ],
+            ),
+            (Some("eth1"), false, &[("fe80::/10", "six")]),
+            (Some("eth2"), false, &[]),
+            (None, false, &[]),
+        ];
+        for (link, ipv4, wanted) in table {
+            let wanted: BTreeMap<IpNet, Secret> =
+                wanted.iter().map(|(prefix, key)| (prefix.parse().unwrap(), Secret((*key).to_owned()))).collect();
+            assert!(keys(&all, link, ipv4) == wanted, "{link:?}, IPv4: {ipv4}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_a_link_does_not_get_forbids_nothing_there() {
+        let inner = expected("10.1.0.0/16", Some("eth1"), None);
+        let outer = expected("10.0.0.0/8", None, Some("word"));
+        assert_eq!(unsigned_in_signed(&[inner.clone(), outer.clone()]).len(), 1);
+        let around = expected("10.0.0.0/7", Some("eth1"), None);
+        assert!(unsigned_in_signed(&[inner, outer, around]).is_empty());
     }
 
     #[test]
