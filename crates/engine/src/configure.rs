@@ -1,5 +1,6 @@
 //! Configuration: from one intent to the next, resetting only what must be.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Instant;
 
@@ -10,6 +11,7 @@ use crate::action::{Action, Admission, Level};
 use crate::intent::{Intent, Network, PeerIntent};
 use crate::peer::{Dialler, Origin, Peer, PeerAddress};
 use crate::policy::Own;
+use crate::rib::nexthop::Neighbors;
 use crate::rib::table::PeerId;
 use crate::{CONVERGENCE, Engine};
 
@@ -43,6 +45,7 @@ impl Engine {
                 self.restart(now, id, code::cease::OTHER_CONFIGURATION_CHANGE);
             }
         }
+        self.rib.set_neighbors(neighbors(&new));
         self.rib.set_own(own, new.multipath);
         self.refresh_local();
         for (address, peer) in new.peers {
@@ -227,4 +230,19 @@ impl Engine {
             self.actions.push_back(Action::Admit(admitted));
         }
     }
+}
+
+/// The configured neighbours of the links that peers are bound to. Where a link has several of a family, the one with
+/// the lowest address.
+fn neighbors(intent: &Intent) -> BTreeMap<String, Neighbors> {
+    let mut all: BTreeMap<String, Neighbors> = BTreeMap::new();
+    for (address, peer) in &intent.peers {
+        let Some(link) = &peer.link else { continue };
+        let of_link = all.entry(link.clone()).or_default();
+        match *address {
+            IpAddr::V4(address) => of_link.v4 = of_link.v4.or(Some(address)),
+            IpAddr::V6(address) => of_link.v6 = of_link.v6.or(Some(address)),
+        }
+    }
+    all
 }

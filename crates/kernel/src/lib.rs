@@ -19,6 +19,7 @@ pub mod monitor;
 mod netlink;
 pub mod netns;
 mod route;
+mod rule;
 pub mod sock;
 mod sys;
 mod sysctl;

@@ -24,11 +24,13 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags};
 use rustix::io::Errno;
 use socket2::{SockFilter, SockRef};
 
+use crate::host::WAY_BACK;
 use crate::link::{self, Link};
 use crate::netlink::constants::*;
 use crate::netlink::{Message, Socket, WRITER_PORTS, WRITER_PORTS_MASK};
 use crate::netns::Namespace;
 use crate::route::{self, Exit, Filter, Objects, PROTOCOL};
+use crate::rule;
 
 /// A link with its addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,7 +111,7 @@ pub fn foreign_routes(ns: &Namespace) -> io::Result<Vec<RouteInfo>> {
 /// What changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Links or addresses changed: call [`links`].
+    /// Links or addresses changed: call [`links`]. Or the way back to the host ([`crate::host`]) was removed.
     pub links: bool,
     /// Routes that are not ours changed: call [`foreign_routes`].
     pub routes: bool,
@@ -161,6 +163,7 @@ impl Monitor {
             RTNLGRP_IPV6_IFADDR,
             RTNLGRP_IPV4_ROUTE,
             RTNLGRP_IPV6_ROUTE,
+            RTNLGRP_IPV6_RULE,
             RTNLGRP_NEXTHOP,
         ];
         let mask = groups.into_iter().fold(0, |mask, group| mask | 1 << (group - 1));
@@ -235,9 +238,11 @@ fn note(message: &Message<'_>, holding: &mut HashSet<u32>, changes: &mut Changes
             let Some(route) = route::parse(body) else { return };
             let counts =
                 route.table == RT_TABLE_MAIN.into() && route.kind == RTN_UNICAST && route.flags & RTM_F_CLONED == 0;
+            changes.links |= route.table == WAY_BACK && kind == RTM_DELROUTE;
             changes.routes |= counts && route.protocol != PROTOCOL;
             changes.resync |= counts && route.protocol == PROTOCOL && kind == RTM_DELROUTE;
         }
+        RTM_DELRULE => changes.links |= rule::is_ours(body),
         RTM_NEWNEXTHOP | RTM_DELNEXTHOP => {
             let Some(object) = route::parse_next_hop(body) else { return };
             // A change of somebody else's object changes the routes that use it.

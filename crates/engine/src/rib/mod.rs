@@ -35,7 +35,7 @@ use bits::{BitSet, Pending};
 use decision::Candidate;
 use host::HostTable;
 use key::Key;
-use nexthop::{Moved, NextHopId, NextHopKey, NextHops, Resolution};
+use nexthop::{Moved, Neighbors, NextHopId, NextHopKey, NextHops, Resolution};
 use out::UpdateGroups;
 use table::{Dest, Path, PeerId, Refusal, Table};
 
@@ -364,6 +364,12 @@ impl Rib {
     /// The links as they are.
     pub(crate) fn set_links(&mut self, links: Vec<crate::event::Link>) {
         let moved = self.next_hops.set_links(links);
+        self.next_hops_moved(&moved);
+    }
+
+    /// The configured neighbours of links, by the links' names.
+    pub(crate) fn set_neighbors(&mut self, neighbors: BTreeMap<String, Neighbors>) {
+        let moved = self.next_hops.set_neighbors(neighbors);
         self.next_hops_moved(&moved);
     }
 

@@ -5,7 +5,7 @@
 //! again whenever those change; the caller then re-decides what depends on entries that changed.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use prefix_trie::PrefixMap;
@@ -72,6 +72,13 @@ pub(crate) struct Moved {
     pub(crate) own: bool,
 }
 
+/// The configured neighbours on a link, at most one per family.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Neighbors {
+    pub(crate) v4: Option<Ipv4Addr>,
+    pub(crate) v6: Option<Ipv6Addr>,
+}
+
 /// All tracked next hops.
 #[derive(Debug)]
 pub(crate) struct NextHops {
@@ -79,6 +86,8 @@ pub(crate) struct NextHops {
     free: Vec<u32>,
     index: BTreeMap<NextHopKey, NextHopId>,
     links: Vec<Link>,
+    /// By name of the link.
+    neighbors: BTreeMap<String, Neighbors>,
     underlying: Vec<UnderlyingRoute>,
     v4: PrefixMap<Ipv4Net, Way>,
     v6: PrefixMap<Ipv6Net, Way>,
@@ -98,6 +107,7 @@ impl NextHops {
             free: Vec::new(),
             index: BTreeMap::new(),
             links: Vec::new(),
+            neighbors: BTreeMap::new(),
             underlying: Vec::new(),
             v4: PrefixMap::new(),
             v6: PrefixMap::new(),
@@ -174,6 +184,15 @@ impl NextHops {
         self.update()
     }
 
+    /// Takes the configured neighbours of the links that peers are bound to.
+    pub(crate) fn set_neighbors(&mut self, neighbors: BTreeMap<String, Neighbors>) -> Moved {
+        if self.neighbors == neighbors {
+            return Moved::default();
+        }
+        self.neighbors = neighbors;
+        self.update()
+    }
+
     /// Takes the kernel's other routes.
     pub(crate) fn set_underlying(&mut self, routes: Vec<UnderlyingRoute>) -> Moved {
         self.underlying = routes;
@@ -224,7 +243,10 @@ impl NextHops {
         if let Some(name) = &key.via {
             let link = self.links.iter().find(|link| link.up && link.name == *name);
             return match link {
-                Some(link) => Resolution::Via(Hop { gateway: preferred(&key.next_hop, link), link: link.index }),
+                Some(link) => {
+                    let neighbors = self.neighbors.get(name).copied().unwrap_or_default();
+                    Resolution::Via(Hop { gateway: preferred(&key.next_hop, link, neighbors), link: link.index })
+                }
                 None => Resolution::Unreachable,
             };
         }
@@ -239,15 +261,17 @@ impl NextHops {
     }
 }
 
-/// The address to send to on a link: the global one when the link has its prefix, else the link-local one where there
-/// is one (RFC 2545 section 3).
-fn preferred(next_hop: &NextHop, link: &Link) -> IpAddr {
+/// The address to send to on a link: the announced one when the link has its prefix, else the link-local one where
+/// there is one (RFC 2545 section 3), else the configured neighbour's. The last is for a neighbour that speaks from an
+/// address of another link of its own: it need not answer for that on this link, and for IPv6 it does not.
+fn preferred(next_hop: &NextHop, link: &Link, neighbors: Neighbors) -> IpAddr {
+    let announced = next_hop.address();
+    if link.addresses.iter().any(|net| net.contains(&announced)) {
+        return announced;
+    }
     match next_hop {
-        NextHop::V4(address) => IpAddr::V4(*address),
-        NextHop::V6 { global, link_local } => {
-            let on_link = link.addresses.iter().any(|net| net.contains(&IpAddr::V6(*global)));
-            IpAddr::V6(link_local.filter(|_| !on_link).unwrap_or(*global))
-        }
+        NextHop::V4(_) => neighbors.v4.map_or(announced, IpAddr::V4),
+        NextHop::V6 { link_local, .. } => link_local.or(neighbors.v6).map_or(announced, IpAddr::V6),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Behaviours of whole routers, in virtual time.
 
 use crate::sim::{MS, SECOND, Sim, With, intent};
-use engine::intent::{Intent, Network, Role};
+use engine::intent::{Intent, Network, PeerIntent, RangeIntent, Role};
 use engine::snapshot::PeerState;
 use engine::{ConnId, Engine, Event, Select};
 use proptest::prelude::*;
@@ -298,6 +298,44 @@ fn a_next_hop_that_leads_nowhere_is_not_used_and_views_say_so() {
     sim.tell(router, Event::Underlying(vec![via]));
     sim.run(SECOND);
     assert_eq!(sim.gateways(router, "203.0.113.0/24"), ["192.168.11.2"]);
+}
+
+/// A host that speaks from an address of another link of its own need not answer for it on the veth.
+#[test]
+fn a_next_hop_outside_its_link_is_reached_through_the_neighbor_configured_there() {
+    // The router's address, the planned ones of the host, the one that it speaks from, and its network.
+    let table = [
+        ("192.169.10.1/24", ["192.169.10.2", "192.169.10.3"], "192.168.18.2/15", "10.244.1.0/24", "0.0.0.0/0"),
+        ("2001:db8:10::1/64", ["2001:db8:10::2", "2001:db8:10::3"], "2001:db8:18::2/32", "2001:db8:244::/64", "::/0"),
+    ];
+    for (own, planned, source, network, everybody) in table {
+        let mut sim = Sim::new(17);
+        let ip = |net: &'static str| net.split('/').next().expect("an address");
+        let (own_ip, source_ip) = (ip(own), ip(source));
+        let configured = |planned: &str| {
+            let bound = |peer: &mut PeerIntent| peer.link = Some("pt-ns".into());
+            let mut own = intent(ROUTER, "10.0.0.1").peer_with(planned, HOST, Role::Host, bound);
+            let peer = own.peers.values().next().expect("one peer").clone();
+            own.ranges.push(RangeIntent {
+                prefix: everybody.parse().expect("a prefix"),
+                link: None,
+                limit: None,
+                peer: PeerIntent { name: "others".into(), ..peer },
+            });
+            own
+        };
+        let router = sim.add(&[("pt-ns", &[own])], configured(planned[0]));
+        let host = intent(HOST, "10.2.0.1").peer(own_ip, ROUTER, Role::Peer).network(network);
+        sim.add(&[("eth0", &[source])], host);
+        sim.run(SECOND * 20);
+        assert!(sim.established(router, source_ip));
+        assert_eq!(sim.gateways(router, network), [planned[0]]);
+        let since = sim.peer(router, source_ip).since;
+        sim.configure(router, configured(planned[1]));
+        sim.run(SECOND);
+        assert_eq!(sim.gateways(router, network), [planned[1]]);
+        assert_eq!(sim.peer(router, source_ip).since, since, "its session is another matter");
+    }
 }
 
 #[test]

@@ -7,16 +7,17 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 use rustix::io::Errno;
 
 use super::op::{Op, Place};
-use super::{DesiredHost, HostError, NIC_GROUP, saved};
+use super::{DesiredHost, HostError, NIC_GROUP, WAY_BACK, saved};
 use crate::link::{self, Link};
-use crate::netlink::Socket;
-use crate::netlink::constants::{IFF_UP, IFLA_GROUP, IFLA_MTU};
+use crate::netlink::constants::*;
+use crate::netlink::{Attributes, Socket};
 use crate::netns::Namespace;
-use crate::sysctl;
+use crate::route::{self, Exit};
+use crate::{rule, sysctl};
 
 /// One namespace to work in.
 struct Workplace {
@@ -138,7 +139,11 @@ fn needs_router(op: &Op) -> bool {
         | Op::ReturnNic { .. }
         | Op::MoveNic { .. }
         | Op::MarkNic { .. }
-        | Op::CreateVeth { .. } => true,
+        | Op::CreateVeth { .. }
+        | Op::AddRule { .. }
+        | Op::RemoveRule { .. }
+        | Op::AddWay { .. }
+        | Op::RemoveWay { .. } => true,
     }
 }
 
@@ -159,7 +164,11 @@ fn breaks(op: &Op) -> Vec<(Place, String)> {
         | Op::SetMtu { .. }
         | Op::RemoveAddress { .. }
         | Op::AddAddress { .. }
-        | Op::LinkUp { .. } => Vec::new(),
+        | Op::LinkUp { .. }
+        | Op::AddRule { .. }
+        | Op::RemoveRule { .. }
+        | Op::AddWay { .. }
+        | Op::RemoveWay { .. } => Vec::new(),
     }
 }
 
@@ -178,6 +187,7 @@ impl Work<'_> {
             | Op::RemoveAddress { place, link, .. }
             | Op::AddAddress { place, link, .. }
             | Op::LinkUp { place, link } => is_broken(*place, link),
+            Op::AddWay { link, .. } => is_broken(Place::Router, link),
             Op::CreateVeth { host_name, ns_name, .. } => {
                 is_broken(Place::Host, host_name) || is_broken(Place::Router, ns_name)
             }
@@ -188,7 +198,10 @@ impl Work<'_> {
             | Op::MoveNic { .. }
             | Op::MarkNic { .. }
             | Op::AwaitNic { .. }
-            | Op::DeleteLink { .. } => false,
+            | Op::DeleteLink { .. }
+            | Op::AddRule { .. }
+            | Op::RemoveRule { .. }
+            | Op::RemoveWay { .. } => false,
         }
     }
 
@@ -256,6 +269,38 @@ impl Work<'_> {
                 let index = place.link(link)?.index;
                 Ok(link::set(&mut place.socket, index, IFF_UP, IFF_UP, |_| {})?)
             }
+            Op::AddRule { rule } => Ok(rule::add(&mut self.router()?.socket, rule)?),
+            Op::RemoveRule { rule } => Ok(rule::delete(&mut self.router()?.socket, rule)?),
+            Op::AddWay { link, gateway } => {
+                let router = self.router()?;
+                let exit = Exit::via(*gateway, router.link(link)?.index);
+                let any = IpNet::V6(Ipv6Net::default());
+                match router.socket.change(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, |a| way(a, any, Some(exit))) {
+                    Err(refusal) if refusal.errno != Errno::EXIST => Err(refusal.into()),
+                    Ok(()) | Err(_) => Ok(()),
+                }
+            }
+            Op::RemoveWay { way: seen } => {
+                let router = self.router()?;
+                let index = link::find(&mut router.socket, &seen.link)?.map(|link| link.index);
+                let exit = index.map(|link| Exit { gateway: seen.gateway, link });
+                match router.socket.change(RTM_DELROUTE, 0, |a| way(a, seen.prefix, exit)) {
+                    Err(refusal) if !matches!(refusal.errno, Errno::SRCH | Errno::NOENT) => Err(refusal.into()),
+                    Ok(()) | Err(_) => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+/// A request for a route in [`WAY_BACK`]. On-link: the gateway is at the other end of the pair, whatever prefix length
+/// the addresses have.
+fn way(a: &mut Attributes<'_>, prefix: IpNet, exit: Option<Exit>) {
+    route::identify(a, prefix, WAY_BACK, RTNH_F_ONLINK);
+    if let Some(Exit { gateway, link }) = exit {
+        a.u32(RTA_OIF, link);
+        if let Some(gateway) = gateway {
+            a.address(RTA_GATEWAY, gateway);
         }
     }
 }

@@ -22,6 +22,12 @@
 //! right only if each end is the other's peer; else both names are cleared and the pair is made anew. Its MTU is the
 //! smallest of the desired NICs'. Addresses are exactly the desired ones; IPv6 link-local ones are left alone.
 //!
+//! **The way back.** A speaker on the host may dial from any address of the host. IPv4 answers it by ARP, which Linux
+//! answers for addresses of all its links; IPv6 does not, since a host answers neighbour discovery only for addresses of
+//! the link (`ndisc_recv_ns`). So what the router itself sends out of a socket bound to its end of the veth goes to the
+//! host's planned address, whatever its destination: one rule for that link, one default route in the table
+//! [`WAY_BACK`]. Packets in transit are not bound to a link, and [`crate::fib`] decides where they go.
+//!
 //! **Sysctls** only inside the namespace: forwarding, `arp_accept`, `accept_untracked_na`, loose source checks,
 //! multipath hashing by ports, `nexthop_compat_mode=0` (see [`crate::fib`]), IPv6 on and its addresses kept when a
 //! link goes down, router advertisements left to [`crate::advertise`]. Links made or moved later inherit `default`;
@@ -46,7 +52,8 @@ use crate::errno::explain_io;
 use crate::fib::Fib;
 use crate::netns::Namespace;
 
-pub use op::{Op, Place};
+pub use crate::rule::Rule;
+pub use op::{Op, Place, SeenWay};
 pub use plan::plan;
 
 /// Upstream's name of the host's end of the veth pair.
@@ -57,6 +64,10 @@ pub const PT_NS: &str = "pt-ns";
 pub const NIC_GROUP: u32 = 4242;
 /// MTU of the veth pair, in bytes, while no desired NIC is there.
 pub const DEFAULT_MTU: u32 = 1500;
+
+/// Number of the table with the IPv6 way back to the host, and priority of the rule that leads there: before the main
+/// table's 32766, whose default route may lead into the fabric, and after the local table's 0.
+pub const WAY_BACK: u32 = 20168;
 
 /// What the node should look like.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +104,10 @@ pub struct Observed {
     pub host: Vec<SeenLink>,
     /// Links in the router's namespace.
     pub router: Vec<SeenLink>,
+    /// Our rules in the router's namespace.
+    pub rules: Vec<Rule>,
+    /// Our routes in the table [`WAY_BACK`] there.
+    pub ways: Vec<SeenWay>,
     /// Settings inside that this kernel has, by path below /proc/sys.
     pub sysctls: BTreeMap<String, String>,
     /// Saved addresses of moved NICs.

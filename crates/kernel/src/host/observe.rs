@@ -6,13 +6,13 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{DesiredHost, Observed, PT_HOST, SeenLink, plan, saved};
+use super::{DesiredHost, Observed, PT_HOST, SeenLink, SeenWay, WAY_BACK, plan, saved};
 use crate::link::{self, Address, Link};
 use crate::netlink::Socket;
 use crate::netlink::constants::{IFA_F_TEMPORARY, RT_SCOPE_LINK};
 use crate::netns::Namespace;
-use crate::route::{self, Filter};
-use crate::sysctl;
+use crate::route::{self, Filter, PROTOCOL};
+use crate::{rule, sysctl};
 
 /// All links of one namespace with their addresses, and the number it gives to the other one.
 struct Side {
@@ -66,9 +66,15 @@ pub(super) fn observe(host: &Namespace, desired: &DesiredHost) -> io::Result<Obs
     let router = Namespace::open(&desired.namespace)?;
     let mut host_socket = host.socket()?;
     let on_host = Side::read(&mut host_socket, router.as_ref())?;
-    let inside = match &router {
-        Some(router) => Side::read(&mut router.socket()?, Some(host))?,
-        None => Side { links: Vec::new(), addresses: Vec::new(), other: None },
+    let (inside, rules, ways) = match &router {
+        Some(router) => {
+            let mut socket = router.socket()?;
+            let inside = Side::read(&mut socket, Some(host))?;
+            let rules = rule::ours(&mut socket)?;
+            let ways = ways(&mut socket, &inside)?;
+            (inside, rules, ways)
+        }
+        None => (Side { links: Vec::new(), addresses: Vec::new(), other: None }, Vec::new(), Vec::new()),
     };
     let veth = desired.veth.as_ref().map_or(PT_HOST, |veth| veth.host_name.as_str());
     let matters =
@@ -86,11 +92,28 @@ pub(super) fn observe(host: &Namespace, desired: &DesiredHost) -> io::Result<Obs
         namespace: router.is_some(),
         host: on_host.links.iter().filter(matters).map(|link| on_host.seen(link, &inside.links)).collect(),
         router: inside.links.iter().map(|link| inside.seen(link, &on_host.links)).collect(),
+        rules,
+        ways,
         sysctls,
         saved,
         default_route: default_route(&mut host_socket, &on_host, desired)?,
         martians: martians(&on_host, &inside, desired),
     })
+}
+
+fn ways(socket: &mut Socket, inside: &Side) -> io::Result<Vec<SeenWay>> {
+    let filter = Filter { table: WAY_BACK, protocol: PROTOCOL, ..Filter::default() };
+    let mut ways = Vec::new();
+    for route in route::routes(socket, filter)? {
+        let exit = route.exits.first();
+        let link = exit.and_then(|exit| inside.links.iter().find(|link| link.index == exit.link));
+        ways.push(SeenWay {
+            prefix: route.prefix,
+            link: link.map(|link| link.name.clone()).unwrap_or_default(),
+            gateway: exit.and_then(|exit| exit.gateway),
+        });
+    }
+    Ok(ways)
 }
 
 /// Addresses that the host keeps although the router has them too, or will have once the desired NICs are moved.

@@ -1,8 +1,12 @@
 //! The steps of a plan, as data and as sentences.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use ipnet::IpNet;
+
+use super::WAY_BACK;
+use crate::rule::Rule;
 
 /// One of the two namespaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -124,6 +128,39 @@ pub enum Op {
         /// Its name.
         link: String,
     },
+    /// Add an IPv6 rule in the router's namespace.
+    AddRule {
+        /// The rule.
+        rule: Rule,
+    },
+    /// Take a rule of ours away.
+    RemoveRule {
+        /// The rule.
+        rule: Rule,
+    },
+    /// Add the default route of [`super::WAY_BACK`] in the router's namespace.
+    AddWay {
+        /// Outgoing link.
+        link: String,
+        /// Gateway.
+        gateway: IpAddr,
+    },
+    /// Take a route of ours out of that table.
+    RemoveWay {
+        /// The route.
+        way: SeenWay,
+    },
+}
+
+/// A route of ours in the table [`super::WAY_BACK`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenWay {
+    /// Destination.
+    pub prefix: IpNet,
+    /// Name of the outgoing link; empty when it has none.
+    pub link: String,
+    /// Gateway.
+    pub gateway: Option<IpAddr>,
 }
 
 impl Op {
@@ -143,13 +180,34 @@ impl Op {
             | Self::SetMtu { link, .. }
             | Self::RemoveAddress { link, .. }
             | Self::AddAddress { link, .. }
-            | Self::LinkUp { link, .. } => link,
+            | Self::LinkUp { link, .. }
+            | Self::AddWay { link, .. } => link,
+            Self::AddRule { rule } | Self::RemoveRule { rule } => &rule.link,
+            Self::RemoveWay { way } => &way.link,
         }
     }
 
     /// Whether it only takes away or gives back: what a teardown does.
     pub(super) fn removes(&self) -> bool {
-        matches!(self, Self::ReturnNic { .. } | Self::RestoreNic { .. } | Self::DeleteLink { .. })
+        match self {
+            Self::ReturnNic { .. }
+            | Self::RestoreNic { .. }
+            | Self::DeleteLink { .. }
+            | Self::RemoveRule { .. }
+            | Self::RemoveWay { .. } => true,
+            Self::EnsureNamespace { .. }
+            | Self::SetSysctl { .. }
+            | Self::MoveNic { .. }
+            | Self::MarkNic { .. }
+            | Self::AwaitNic { .. }
+            | Self::CreateVeth { .. }
+            | Self::SetMtu { .. }
+            | Self::RemoveAddress { .. }
+            | Self::AddAddress { .. }
+            | Self::LinkUp { .. }
+            | Self::AddRule { .. }
+            | Self::AddWay { .. } => false,
+        }
     }
 
     /// The NIC that it gives back.
@@ -188,6 +246,14 @@ impl fmt::Display for Op {
             Self::RemoveAddress { place, link, address } => write!(f, "remove address {address} from {link} {place}"),
             Self::AddAddress { place, link, address } => write!(f, "add address {address} to {link} {place}"),
             Self::LinkUp { place, link } => write!(f, "set {link} {place} up"),
+            Self::AddRule { rule } => write!(f, "add {rule} in the router's namespace"),
+            Self::RemoveRule { rule } => write!(f, "remove {rule} in the router's namespace"),
+            Self::AddWay { link, gateway } => {
+                write!(f, "add IPv6 route default via {gateway} dev {link} table {WAY_BACK} in the router's namespace")
+            }
+            Self::RemoveWay { way: SeenWay { prefix, link, .. } } => {
+                write!(f, "remove IPv6 route {prefix} dev {link} table {WAY_BACK} in the router's namespace")
+            }
         }
     }
 }

@@ -1,9 +1,11 @@
 //! What is to be done. Pure.
 
-use ipnet::IpNet;
+use std::net::{IpAddr, Ipv6Addr};
 
-use super::op::{Op, Place};
-use super::{DEFAULT_MTU, DesiredHost, DesiredVeth, NIC_GROUP, Observed, PT_HOST, PT_NS, SeenLink};
+use ipnet::{IpNet, Ipv6Net};
+
+use super::op::{Op, Place, SeenWay};
+use super::{DEFAULT_MTU, DesiredHost, DesiredVeth, NIC_GROUP, Observed, PT_HOST, PT_NS, Rule, SeenLink, WAY_BACK};
 
 /// A kernel setting that the router needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -177,6 +179,41 @@ fn wanted_veth(veth: &DesiredVeth, mtu: u32, observed: &Observed, ops: &mut Vec<
     };
     end(Place::Host, &host, mtu, &veth.host_addresses, ops);
     end(Place::Router, &router, mtu, &veth.ns_addresses, ops);
+    let gone = if whole.is_none() { Some(veth.ns_name.as_str()) } else { None };
+    way_back(Some(veth), gone, observed, ops);
+}
+
+/// Exactly one rule and one route, or nothing. Last of all: a route needs its link up, and goes with it (`gone`).
+fn way_back(veth: Option<&DesiredVeth>, gone: Option<&str>, observed: &Observed, ops: &mut Vec<Op>) {
+    let wanted = veth.and_then(|veth| Some((veth.ns_name.clone(), hosts_ipv6(veth)?)));
+    let rule = wanted.as_ref().map(|(link, _)| Rule { priority: WAY_BACK, link: link.clone(), table: WAY_BACK });
+    let way = wanted.map(|(link, gateway)| SeenWay { prefix: ANYWHERE, link, gateway: Some(gateway) });
+    let stays = |seen: &&SeenWay| gone != Some(seen.link.as_str());
+    for seen in observed.rules.iter().filter(|seen| Some(*seen) != rule.as_ref()) {
+        ops.push(Op::RemoveRule { rule: seen.clone() });
+    }
+    for seen in observed.ways.iter().filter(stays).filter(|seen| Some(*seen) != way.as_ref()) {
+        ops.push(Op::RemoveWay { way: seen.clone() });
+    }
+    if let Some(rule) = rule
+        && !observed.rules.contains(&rule)
+    {
+        ops.push(Op::AddRule { rule });
+    }
+    if let Some(way) = way
+        && !observed.ways.iter().filter(stays).any(|seen| *seen == way)
+        && let SeenWay { link, gateway: Some(gateway), .. } = way
+    {
+        ops.push(Op::AddWay { link, gateway });
+    }
+}
+
+const ANYWHERE: IpNet = IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0));
+
+/// The host's end's IPv6 address, if the router's end has one to speak from.
+fn hosts_ipv6(veth: &DesiredVeth) -> Option<IpAddr> {
+    let mut addresses = veth.host_addresses.iter().map(IpNet::addr);
+    addresses.find(IpAddr::is_ipv6).filter(|_| veth.ns_addresses.iter().any(|net| net.addr().is_ipv6()))
 }
 
 /// One end of the pair: MTU, state, and exactly these addresses.
@@ -214,6 +251,7 @@ fn no_veth(observed: &Observed, ops: &mut Vec<Op>) {
     {
         ops.push(Op::DeleteLink { place: Place::Router, link: link.name.clone(), reason });
     }
+    way_back(None, router.map(|link| link.name.as_str()), observed, ops);
 }
 
 fn find<'a>(links: &'a [SeenLink], name: &str) -> Option<&'a SeenLink> {

@@ -56,11 +56,21 @@ fn settled() -> Observed {
         ],
         ..Observed::default()
     };
+    observed.rules.push(rule(PT_NS));
+    observed.ways.push(way("2001:db8::2"));
     observed.saved.insert("eth1".to_owned(), nets(&["192.168.11.3/24"]));
     for setting in settings(["eth1", PT_NS].into_iter()) {
         observed.sysctls.insert(setting.key, setting.value.to_owned());
     }
     observed
+}
+
+fn rule(link: &str) -> Rule {
+    Rule { priority: WAY_BACK, link: link.to_owned(), table: WAY_BACK }
+}
+
+fn way(gateway: &str) -> SeenWay {
+    SeenWay { prefix: "::/0".parse().unwrap(), link: PT_NS.to_owned(), gateway: gateway.parse().ok() }
 }
 
 fn sentences(desired: &DesiredHost, observed: &Observed) -> Vec<String> {
@@ -186,6 +196,29 @@ fn one_fault_is_repaired_and_nothing_else_is_touched() {
             |o| drop(o.sysctls.remove("net/ipv4/nexthop_compat_mode")),
             &["set sysctl net/ipv4/nexthop_compat_mode to 0 in the router's namespace"],
         ),
+        (
+            "no rule for the way back",
+            |o| o.rules.clear(),
+            &["add IPv6 rule 20168: oif pt-ns lookup 20168 in the router's namespace"],
+        ),
+        (
+            "a rule too many",
+            |o| o.rules.push(rule("pt-old")),
+            &["remove IPv6 rule 20168: oif pt-old lookup 20168 in the router's namespace"],
+        ),
+        (
+            "no way back",
+            |o| o.ways.clear(),
+            &["add IPv6 route default via 2001:db8::2 dev pt-ns table 20168 in the router's namespace"],
+        ),
+        (
+            "a way back to where the host was",
+            |o| o.ways = vec![way("2001:db8::9")],
+            &[
+                "remove IPv6 route ::/0 dev pt-ns table 20168 in the router's namespace",
+                "add IPv6 route default via 2001:db8::2 dev pt-ns table 20168 in the router's namespace",
+            ],
+        ),
     ];
     for (fault, make, repair) in table {
         let mut observed = settled();
@@ -206,6 +239,7 @@ fn half_a_pair_and_wrong_kinds_are_made_anew() {
         "set pt-ns in the router's namespace up",
         "add address 192.168.2.1/24 to pt-ns in the router's namespace",
         "add address 2001:db8::1/64 to pt-ns in the router's namespace",
+        "add IPv6 route default via 2001:db8::2 dev pt-ns table 20168 in the router's namespace",
     ];
     let drop_host = "delete link pt-host on the host: its other end is not where it belongs";
     let drop_ns = "delete link pt-ns in the router's namespace: its other end is not where it belongs";
@@ -281,7 +315,9 @@ fn without_a_passthrough_the_pair_goes_once() {
     desired.veth = None;
     let mut observed = settled();
     let host_end = "delete link pt-host on the host: no passthrough is configured";
-    assert_eq!(sentences(&desired, &observed), [host_end]);
+    let no_rule = "remove IPv6 rule 20168: oif pt-ns lookup 20168 in the router's namespace";
+    assert_eq!(sentences(&desired, &observed), [host_end, no_rule], "the route goes with the pair");
+    observed.rules.clear();
     // Two halves that do not belong together.
     observed.host[0].peer = None;
     let inner_end = "delete link pt-ns in the router's namespace: no passthrough is configured";
@@ -291,6 +327,7 @@ fn without_a_passthrough_the_pair_goes_once() {
     assert_eq!(sentences(&desired, &observed), [inner_end]);
     observed.host.clear();
     observed.router.retain(|link| link.name != PT_NS);
+    observed.ways.clear();
     assert_eq!(sentences(&desired, &observed), [""; 0]);
 }
 

@@ -2,7 +2,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use kernel::fib::{Batch, Fib, Hop};
-use kernel::host::{DesiredHost, DesiredVeth, HostError, NIC_GROUP, Op, PT_HOST, PT_NS, Site, plan};
+use kernel::host::{DesiredHost, DesiredVeth, HostError, NIC_GROUP, Op, PT_HOST, PT_NS, Site, WAY_BACK, plan};
 use kernel::monitor;
 use kernel::netns::Namespace;
 
@@ -136,6 +136,58 @@ fn case_102_the_pair_is_made_once_and_removed_also_when_absent() {
     assert_eq!(addresses(&lab.host, PT_HOST), None);
     assert_eq!(addresses(&lab.inside(), PT_NS), None);
     lab.settle(&without);
+}
+
+/// The route of the pair's IPv6 way back, as the kernel shows it.
+fn way_back(lab: &Lab) -> String {
+    let rule = ip(&lab.inside(), "-6 rule show");
+    let rules = rule.lines().filter(|line| line.starts_with(&format!("{WAY_BACK}:"))).count();
+    assert_eq!(rules, 1, "{rule}");
+    assert!(rule.contains(&format!("oif {PT_NS} lookup {WAY_BACK}")), "{rule}");
+    ip(&lab.inside(), &format!("-6 route show table {WAY_BACK}"))
+}
+
+#[test]
+fn the_router_answers_ipv6_from_any_address_of_the_host() {
+    let lab = Lab::new(&[("eth1", "192.168.11.3/24")]);
+    ip(&lab.host, "address add 2001:db8:18::2/64 dev eth1 nodad");
+    let desired = lab.desired(&[], Some(DUAL));
+    lab.settle(&desired);
+    assert!(way_back(&lab).starts_with("default via 2001:db8::2 dev pt-ns proto 168"), "{}", way_back(&lab));
+    // As a socket that is bound to the link does; without the link nobody knows the way.
+    run(&lab.inside(), "ping", "-c1 -W5 -I pt-ns 2001:db8:18::2");
+    // It is nobody else's business.
+    let foreign = monitor::foreign_routes(&lab.inside()).unwrap();
+    assert!(foreign.iter().all(|route| route.prefix.prefix_len() > 0), "{foreign:?}");
+    assert_eq!(Fib::open(&lab.inside()).unwrap().routes().unwrap(), []);
+}
+
+#[test]
+fn the_way_back_is_repaired_follows_the_plan_and_goes_with_the_pair() {
+    let lab = Lab::new(&[]);
+    let desired = lab.desired(&[], Some(DUAL));
+    lab.settle(&desired);
+    let faults = [
+        format!("-6 rule del priority {WAY_BACK}"),
+        format!("-6 route flush table {WAY_BACK}"),
+        "link set pt-ns down".into(),
+    ];
+    for fault in faults {
+        ip(&lab.inside(), &fault);
+        lab.settle(&desired);
+        assert!(way_back(&lab).starts_with("default via 2001:db8::2"), "{fault}");
+    }
+    lab.settle(&lab.desired(&[], Some((&["2001:db8::9/128"], &["2001:db8::1/128"]))));
+    assert!(way_back(&lab).starts_with("default via 2001:db8::9"), "{}", way_back(&lab));
+    assert_eq!(way_back(&lab).lines().count(), 1);
+    ip(&lab.host, "link del pt-host");
+    lab.settle(&desired);
+    assert!(way_back(&lab).starts_with("default via 2001:db8::2"), "{}", way_back(&lab));
+    lab.settle(&lab.desired(&[], Some(V4)));
+    assert!(!ip(&lab.inside(), "-6 rule show").contains("20168"), "IPv4 needs none");
+    lab.settle(&desired);
+    lab.settle(&lab.desired(&[], None));
+    assert!(!ip(&lab.inside(), "-6 rule show").contains("20168"));
 }
 
 #[test]

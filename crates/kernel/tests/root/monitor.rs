@@ -32,6 +32,24 @@ fn links_show_state_kind_and_addresses() {
     }
 }
 
+/// The way back to the host: nothing else tells that it is gone.
+#[test]
+fn the_loss_of_our_rule_and_of_a_route_in_its_table_is_noticed() {
+    let pair = Pair::new();
+    ip(&pair.left, "-6 rule add oif va lookup 20168 priority 20168 protocol 168");
+    ip(&pair.left, "-6 rule add oif va lookup 7 priority 7");
+    ip(&pair.left, "-6 route add default via fd00::2 dev va table 20168 protocol 168");
+    let mut monitor = Monitor::open(&pair.left).unwrap();
+    ip(&pair.left, "-6 rule del priority 7");
+    ip(&pair.left, "-6 route add 2001:db8::/32 via fd00::2");
+    assert!(!wait_for(&mut monitor, |changes| changes.routes).links, "somebody else's rule");
+    ip(&pair.left, "-6 rule del priority 20168");
+    wait_for(&mut monitor, |changes| changes.links);
+    ip(&pair.left, "-6 route flush table 20168");
+    let seen = wait_for(&mut monitor, |changes| changes.links);
+    assert!(!seen.resync, "the FIB is not concerned: {seen:?}");
+}
+
 #[test]
 fn foreign_routes_are_all_but_ours() {
     let pair = Pair::new();

@@ -15,6 +15,7 @@ use crate::yaml::Yaml;
 
 /// Address of the node on a link that is neither the veth nor the fabric's: what Kubernetes calls its node IP.
 const NODE_IP: &str = "172.18.0.2";
+const NODE_IPV6: &str = "2001:db8:18::2";
 
 /// Leaf, node with a second link, and the router running: hosts are started when there is somebody to dial.
 fn start(leaf: Daemon, yaml: &Yaml) -> (Passthrough, Peer) {
@@ -127,8 +128,8 @@ fn hosts_may_dial_from_any_address_of_the_node_and_four_at_a_time() {
         seen(&net, speaker, "it has a session", |s| s.established);
         peer_is(net.node(), *source, "established");
         learns(&net.lab, &leaf, *prefix, Some((a.nic.addr(), &[ROUTER_ASN, HOST_ASN])));
-        // Its next hop is its own address, which is behind the veth whatever the routing table says.
-        reaches(&net.lab, &net.node().router_ns, *prefix, Some(&[*source]));
+        // Its next hop is its own address, which is behind the veth whatever the routing table says: via the planned one.
+        reaches(&net.lab, &net.node().router_ns, *prefix, Some(&[a.host]));
     }
     let refused = [speak(3), speak(4)];
     let told = net.lab.wait_until("one of the others is refused", PATIENCE, || {
@@ -209,15 +210,15 @@ fn frr_k8s(plans: &[Addresses; 2]) -> String {
 }
 
 /// Reference 5.3: it listens on one address only and dials from there, says multihop and add paths, offers graceful
-/// restart, tolerates its own AS, and proposes to hold for 240 seconds. IPv4 has Calico's default, the node's address;
-/// IPv6 has `sourceAddress: None`, the address that the kernel chooses.
+/// restart, tolerates its own AS, and proposes to hold for 240 seconds. Both families have Calico's default, the node's
+/// address, for which the node does not answer neighbour discovery on the veth.
 #[test]
 fn calico_dials_from_the_nodes_address() {
     println!("lab: FRR as leaf, perouter, BIRD as Calico runs it as host");
     let yaml = Yaml::new().session("holdTimeSeconds: 240").session("keepaliveTimeSeconds: 80");
     let (net, leaf) = start(Daemon::Frr, &yaml);
     let [v4, v6] = Family::ALL.map(addresses);
-    let sources = [(v4, NODE_IP.parse().unwrap()), (v6, v6.host)];
+    let sources = [(v4, NODE_IP.parse().unwrap()), (v6, NODE_IPV6.parse().unwrap())];
     let host = host(&net, Daemon::Bird, calico(&sources));
     sessions_up(&net.lab, &leaf);
     sessions_up(&net.lab, &host);
@@ -226,7 +227,7 @@ fn calico_dials_from_the_nodes_address() {
         assert_eq!((&peer["role"], &peer["hold_time_seconds"]), (&"host".into(), &240.into()), "{peer}");
         learns(&net.lab, &host, a.leaf_network, Some((a.router, &[ROUTER_ASN, LEAF_ASN])));
         learns(&net.lab, &leaf, a.host_network, Some((a.nic.addr(), &[ROUTER_ASN, HOST_ASN])));
-        reaches(&net.lab, &net.node().router_ns, a.host_network, Some(&[source]));
+        reaches(&net.lab, &net.node().router_ns, a.host_network, Some(&[a.host]));
         packets_pass(&net.lab, (&net.node().ns, a.host_server), (net.leaf_ns(), a.leaf_server));
         traffic::ping(net.leaf_ns(), a.leaf_server, a.host).unwrap();
     }
