@@ -18,6 +18,9 @@ use crate::peer::{Connection, Dialler, FIRST_RETRY, HeldDown, Origin, Peer, Peer
 use crate::rib::table::PeerId;
 use crate::sessions::count;
 
+/// Reasons for having no session that are told until there is one: a peer must not fill the log by varying its own.
+const TOLD: usize = 8;
+
 impl Engine {
     pub(crate) fn connected(&mut self, now: Instant, conn: ConnId, local: SocketAddr) {
         let Some(id) = self.connections.get(&conn).copied() else {
@@ -156,7 +159,7 @@ impl Engine {
         let reason = error.unwrap_or_else(|| "the peer closed the connection".into());
         if matches!(peer.dialler, Dialler::Dialling(dial, _) if dial == conn) {
             self.connections.remove(&conn);
-            peer.last_error = Some(reason);
+            peer.failed(reason);
             peer.failures += 1;
             peer.dialler = Dialler::Resting;
             self.tell_failure(id);
@@ -164,7 +167,7 @@ impl Engine {
             return;
         }
         if peer.connection(conn).is_some() {
-            peer.last_error = Some(reason);
+            peer.failed(reason);
             self.input(now, id, conn, Input::Closed);
         }
     }
@@ -217,12 +220,12 @@ impl Engine {
     fn tell_failure(&mut self, id: PeerId) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let reason = peer.last_error.clone().unwrap_or_default();
-        if peer.told.as_ref() == Some(&reason) {
+        if peer.told.contains(&reason) || peer.told.len() >= TOLD {
             return;
         }
         let text = format!("no session with {} yet: {reason}; trying again", peer.intent.name);
         let address = peer.address.ip;
-        peer.told = Some(reason);
+        peer.told.push(reason);
         self.note(Some(address), Level::Warn, text);
     }
 
@@ -288,7 +291,8 @@ impl Engine {
         self.stop(now, id, Some(&Notification::cease(subcode)));
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.failures = 0;
-        peer.told = None;
+        peer.told.clear();
+        peer.last_notification = None;
         peer.held_down = None;
         peer.dialler = if peer.dials() { Dialler::Waiting(now) } else { Dialler::Resting };
     }

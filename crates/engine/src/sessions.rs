@@ -80,7 +80,7 @@ impl Engine {
             MessageType::Keepalive => self.input(now, id, conn, Input::Keepalive),
             MessageType::Notification => {
                 let notification = Notification::decode(frame.body);
-                peer.last_error = Some(format!("received {notification}"));
+                peer.notification(format!("received {notification}"));
                 self.input(now, id, conn, Input::Notification(notification));
             }
             MessageType::Update => self.update_arrived(now, id, conn, phase, frame.body),
@@ -270,7 +270,8 @@ impl Engine {
         peer.since = now;
         peer.failures = 0;
         peer.last_error = None;
-        peer.told = None;
+        peer.told.clear();
+        peer.last_notification = None;
         let Some((facts, families, text)) = self.peers.get(&id).and_then(|peer| {
             let (connection, session) = peer.established()?;
             let facts = self.facts(peer, connection, &session.agreed);

@@ -121,6 +121,8 @@ impl Keeper {
     /// What the host should be from here on; effective with the next [`Keeper::converge`].
     pub(crate) fn set(&mut self, desired: DesiredHost) {
         if self.desired.as_ref() != Some(&desired) {
+            // A NIC that we give back ourselves and take again is nobody's fight.
+            self.moves = Moves::default();
             self.desired = Some(desired);
             self.failed_steps.clear();
             self.warnings.clear();

@@ -61,8 +61,8 @@ pub(super) fn choose<'a, T, P>(
                 reason: "ValidationFailed",
                 field: None,
                 message: format!(
-                    "can't have more than one {kind} per node: \"{}\" is in force; remove one of them or narrow its nodeSelector",
-                    first.object.reference.name
+                    "can't have more than one {kind} per node: \"{}\" ({}) is in force; remove one of them or narrow its nodeSelector",
+                    first.object.reference.name, first.object.reference.source
                 ),
             }),
             (Ok(true), None) => make(object).map(Some),

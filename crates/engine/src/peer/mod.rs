@@ -227,8 +227,10 @@ pub(crate) struct Peer {
     pub(crate) received: [u64; 6],
     pub(crate) sent: [u64; 6],
     pub(crate) last_error: Option<String>,
-    /// The reason that was told last for there being no session.
-    pub(crate) told: Option<String>,
+    /// The last NOTIFICATION either way since a session was up: what follows it is seldom the reason.
+    pub(crate) last_notification: Option<String>,
+    /// The reasons that were told for there being no session.
+    pub(crate) told: Vec<String>,
     pub(crate) malformed: u64,
     /// Routes that were not announced because they did not fit into a message.
     pub(crate) oversized: u64,
@@ -256,7 +258,8 @@ impl Peer {
             received: [0; 6],
             sent: [0; 6],
             last_error: None,
-            told: None,
+            last_notification: None,
+            told: Vec::new(),
             malformed: 0,
             oversized: 0,
             held_down: None,
@@ -294,10 +297,24 @@ impl Peer {
             (code::CEASE, code::cease::COLLISION_RESOLUTION) => {}
             (code::OPEN, code::open::BAD_PEER_AS) => {
                 let said = self.asn.map_or_else(String::new, |asn| format!(": it says AS {asn}"));
-                self.last_error = Some(format!("sent {notification}{said}"));
+                self.notification(format!("sent {notification}{said}"));
             }
-            _ => self.last_error = Some(format!("sent {notification}")),
+            _ => self.notification(format!("sent {notification}")),
         }
+    }
+
+    /// Notes a NOTIFICATION, sent or received, as the reason.
+    pub(crate) fn notification(&mut self, text: String) {
+        self.last_notification = Some(text.clone());
+        self.last_error = Some(text);
+    }
+
+    /// Notes that a connection failed or ended without one. A NOTIFICATION before says more.
+    pub(crate) fn failed(&mut self, reason: String) {
+        self.last_error = Some(match &self.last_notification {
+            Some(said) if self.established().is_none() => format!("{said} (then: {reason})"),
+            Some(_) | None => reason,
+        });
     }
 
     /// RFC 4271's state of the peer: that of its better connection, else the dialler's.

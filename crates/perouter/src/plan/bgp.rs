@@ -26,11 +26,12 @@ fn change(change: Change) -> PlanChange {
     PlanChange { peer: change.peer, effect, text: change.what }
 }
 
-/// Peers whose session ends and is opened anew, each once.
+/// Peers whose session ends, for good or to be opened anew, each once. Ranges have no session of their own.
 pub(super) fn resets(changes: &[PlanChange]) -> Vec<String> {
     let mut peers: Vec<String> = changes
         .iter()
-        .filter(|change| change.effect == PlanEffect::NewSession)
+        .filter(|change| matches!(change.effect, PlanEffect::NewSession | PlanEffect::Removed))
+        .filter(|change| !change.text.starts_with("range "))
         .filter_map(|change| change.peer.clone())
         .collect();
     peers.sort();

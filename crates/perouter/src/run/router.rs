@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use config::node::Node;
+use engine::intent::Effect;
 use engine::{Event, Intent, Level};
 use kernel::host::HostError;
 use kernel::monitor::Changes;
@@ -86,9 +87,14 @@ impl Router {
     /// Reads and compiles everything, and puts it in force.
     pub(super) async fn reload(&mut self) {
         tracing::debug!("reading the configuration");
+        let mut node_trouble = None;
         match read_node(&self.options.node_config).await {
             Ok(node) => self.node = node,
-            Err(error) => self.status.note(Level::Warn, None, format!("{error}. The node stays as it was")),
+            Err(error) => {
+                let text = format!("{error}. The node stays as it was, but would not start again");
+                self.status.note(Level::Warn, None, text.clone());
+                node_trouble = Some(text);
+            }
         }
         let (folder, node, in_force) = (self.options.config_dir.clone(), self.node.clone(), self.in_force.clone());
         let reading = match blocking(move || objects::read(&folder, &node, in_force.as_ref())).await {
@@ -106,7 +112,7 @@ impl Router {
             data.node = Some(self.node.clone());
             data.no_config = reading.none;
             data.verdicts = reading.verdicts;
-            data.left_out = reading.left_out;
+            data.left_out = node_trouble.into_iter().chain(reading.left_out).collect();
         });
         match reading.wish {
             Wish::Router(desired) => self.apply(*desired).await,
@@ -122,12 +128,28 @@ impl Router {
         self.converge().await;
         let before = self.in_force.replace(desired.clone());
         let before = before.as_ref();
+        if let Some(before) = before {
+            self.tell_changes(&before.intent, &desired.intent);
+        }
         if before.map(|before| &before.host_table) != Some(&desired.host_table) {
             self.speaker.set_host_table(desired.host_table).await;
         }
         if before.map(|before| &before.intent) != Some(&desired.intent) {
             // Also when the host has errors: the sessions that can work, work.
             self.speaker.apply(desired.intent).await;
+        }
+    }
+
+    /// Says what a new configuration changes of the one in force.
+    fn tell_changes(&self, before: &Intent, after: &Intent) {
+        for change in engine::intent::diff(Some(before), after) {
+            let how = match change.effect {
+                Effect::NewSession => "changed, with a new session",
+                Effect::Live => "changed",
+                Effect::Added => "added",
+                Effect::Removed => "removed",
+            };
+            self.status.note(Level::Info, None, format!("{}: {how}", change.what));
         }
     }
 

@@ -39,7 +39,7 @@ fn case_015_018_and_020_of_two_passthroughs_the_first_stays() {
     assert!(compiled.verdicts[1].is_applied());
     assert_eq!(
         sentence(&compiled.verdicts[2]),
-        "can't have more than one l3passthrough per node: \"pt-1\" is in force; \
+        "can't have more than one l3passthrough per node: \"pt-1\" (x.yaml:1) is in force; \
          remove one of them or narrow its nodeSelector"
     );
 }
@@ -266,7 +266,7 @@ fn case_049_and_051_of_two_underlays_the_first_stays() {
     let second = underlay("second", base_with(select(&[("rack", "rack-1")])));
     let both = compiled(vec![underlay("first", base()), second], vec![passthrough("pt", session(json!({})))]);
     assert!(both.intent.is_some() && veth(&both));
-    let wanted = "can't have more than one underlay per node: \"first\" is in force";
+    let wanted = "can't have more than one underlay per node: \"first\" (x.yaml:1) is in force";
     assert!(sentence(&both.verdicts[1]).starts_with(wanted));
     let elsewhere = underlay("elsewhere", base_with(select(&[("rack", "rack-2")])));
     let one = compiled(vec![elsewhere, underlay("here", base_with(json!({ "nodeSelector": {} })))], vec![]);
@@ -305,7 +305,7 @@ fn case_083_111_and_131_no_underlay_two_underlays_two_passthroughs() {
     let applied: Vec<_> =
         both.verdicts.iter().map(|verdict| (verdict.object.name.as_str(), verdict.is_applied())).collect();
     assert_eq!(applied, [("u1", true), ("u2", false), ("p1", true), ("p2", false)]);
-    for (verdict, winner) in [(1, "\"u1\" is in force"), (3, "\"p1\" is in force")] {
+    for (verdict, winner) in [(1, "\"u1\" (x.yaml:1) is in force"), (3, "\"p1\" (x.yaml:1) is in force")] {
         let Outcome::Rejected { reason, message, .. } = &both.verdicts[verdict].outcome else { panic!() };
         assert_eq!(*reason, "ValidationFailed");
         assert!(message.contains(winner), "{message}");
