@@ -71,9 +71,9 @@ fn print(out: &mut Out<'_>, plan: &Plan) -> io::Result<()> {
         }
         table.print(out)?;
         match plan.resets.as_slice() {
-            [] => out.styled(Style::Good, "no session would be reset")?,
+            [] => out.styled(Style::Good, "no session would end")?,
             resets => {
-                let resets = format!("{} would be reset: {}", count(resets.len(), "session"), resets.join(", "));
+                let resets = format!("{} would end: {}", count(resets.len(), "session"), resets.join(", "));
                 out.styled(Style::Bad, &clean(&resets))?;
             }
         }

@@ -47,7 +47,7 @@ BGP: 2 changes
   PEER      EFFECT       CHANGE
   (router)  live         multipath
   fabric    new session  neighbor 192.168.11.2
-1 session would be reset: fabric
+1 session would end: fabric
 note: NIC eth1 carries a default route
 "
     );
