@@ -18,6 +18,7 @@
 mod conflict;
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::net::IpAddr;
 
@@ -71,6 +72,37 @@ impl From<Link> for Life {
     }
 }
 
+/// A set of prefixes, in a few bytes: enough to see that another one differs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Digest {
+    count: u64,
+    sum: u64,
+}
+
+impl Digest {
+    fn of<'a>(prefixes: impl IntoIterator<Item = &'a IpNet>) -> Self {
+        let mut digest = Self::default();
+        prefixes.into_iter().for_each(|prefix| digest.add(prefix));
+        digest
+    }
+
+    fn add(&mut self, prefix: &IpNet) {
+        self.count = self.count.wrapping_add(1);
+        self.sum = self.sum.wrapping_add(hash(prefix));
+    }
+
+    fn remove(&mut self, prefix: &IpNet) {
+        self.count = self.count.wrapping_sub(1);
+        self.sum = self.sum.wrapping_sub(hash(prefix));
+    }
+}
+
+fn hash(prefix: &IpNet) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    prefix.hash(&mut hasher);
+    hasher.finish()
+}
+
 /// Our routes in the host's table.
 #[derive(Debug)]
 pub struct HostRoutes {
@@ -80,6 +112,8 @@ pub struct HostRoutes {
     life: Option<Life>,
     /// Gateways of the routes that an earlier process left and nobody has set or deleted since.
     adopted: HashMap<IpNet, IpAddr>,
+    /// What should be in the table: what was adopted and what was set since.
+    believed: Digest,
 }
 
 impl HostRoutes {
@@ -90,8 +124,9 @@ impl HostRoutes {
     pub fn open(host: &Namespace, table: HostTable) -> io::Result<Self> {
         let mut socket = host.run(Socket::open_writer)??;
         let life = link::find(&mut socket, &table.link)?.map(Life::from);
-        let mut routes = Self { socket, table, life, adopted: HashMap::new() };
+        let mut routes = Self { socket, table, life, adopted: HashMap::new(), believed: Digest::default() };
         routes.adopted = routes.read()?;
+        routes.believed = Digest::of(routes.adopted.keys());
         Ok(routes)
     }
 
@@ -120,6 +155,16 @@ impl HostRoutes {
         Ok(life.map(|life| life.index))
     }
 
+    /// Whether exactly those routes are there that should be, and over the same link. Also `false` after a change that
+    /// had been made already: the routes are not kept, only what they add up to.
+    ///
+    /// # Errors
+    /// When the kernel cannot be asked.
+    pub fn intact(&mut self) -> io::Result<bool> {
+        let life = link::find(&mut self.socket, &self.table.link)?.map(Life::from);
+        Ok(life == self.life && Digest::of(self.read()?.keys()) == self.believed)
+    }
+
     /// Makes these routes present (`true`) or absent; returns those that the kernel refused, each with a sentence.
     ///
     /// # Errors
@@ -141,6 +186,11 @@ impl HostRoutes {
                 continue;
             };
             let left = self.adopted.remove(&prefix);
+            match (*present, left) {
+                (true, None) => self.believed.add(&prefix),
+                (true, Some(_)) => {}
+                (false, _) => self.believed.remove(&prefix),
+            }
             match (*present, gateway) {
                 (true, Some(gateway)) => {
                     if left == Some(gateway) {
@@ -176,7 +226,24 @@ impl HostRoutes {
         {
             self.settle(&taken, link, &mut failed)?;
         }
+        self.disbelieve(routes, &failed);
         Ok(failed)
+    }
+
+    /// Takes back what was believed of routes that failed.
+    fn disbelieve(&mut self, routes: &[(IpNet, bool)], failed: &[(IpNet, String)]) {
+        if failed.is_empty() || self.life.is_none() {
+            return;
+        }
+        let mut asked: HashMap<IpNet, bool> =
+            routes.iter().map(|(prefix, present)| (prefix.trunc(), *present)).collect();
+        for (prefix, _) in failed {
+            match asked.remove(prefix) {
+                Some(true) => self.believed.remove(prefix),
+                Some(false) => self.believed.add(prefix),
+                None => {}
+            }
+        }
     }
 
     /// Routes that the kernel has already: equal ones are what was wanted, ours with another gateway are replaced,
@@ -237,6 +304,7 @@ impl HostRoutes {
     pub fn sweep(&mut self) -> io::Result<()> {
         let link = self.follow_link()?;
         let left = std::mem::take(&mut self.adopted);
+        left.keys().for_each(|prefix| self.believed.remove(prefix));
         self.delete(link, left)
     }
 
@@ -248,6 +316,7 @@ impl HostRoutes {
         let link = self.follow_link()?;
         let routes = self.read()?;
         self.adopted.clear();
+        self.believed = Digest::default();
         self.delete(link, routes)
     }
 

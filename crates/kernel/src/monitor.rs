@@ -43,6 +43,8 @@ pub struct LinkInfo {
     pub up: bool,
     /// Has carrier (operational state up or unknown).
     pub carrier: bool,
+    /// How often the carrier came or went: routes over the link do not survive that.
+    pub carrier_changes: u32,
     /// MTU in bytes.
     pub mtu: u32,
     /// Kind as the kernel names it ("veth", "vlan", ""), empty for hardware.
@@ -81,6 +83,7 @@ pub fn links(ns: &Namespace) -> io::Result<Vec<LinkInfo>> {
             index: link.index,
             up: link.up(),
             carrier: link.carrier(),
+            carrier_changes: link.carrier_changes,
             mtu: link.mtu,
             addresses: usable(link.index),
             name: link.name,

@@ -3,13 +3,20 @@
 //! Owns: `kernel::host_table::HostRoutes`, opened at the first batch, and a note of the table in the state directory,
 //! so that a later process finds what this one made although nobody tells it of that table any more.
 //! Is told: [`Command`]s; the owner sends a batch only when the last one was answered. Emits: one [`Event::HostAck`]
-//! per batch, and [`Event::HostLost`] when the kernel could not be talked to.
-//! Does not: remember routes, or notice that the link was made anew (`run` does, and says `HostLost`).
+//! per batch, and [`Event::HostLost`] when the kernel could not be talked to or routes are missing.
+//! Does not: remember routes, or notice that something happened to them (`run` does, and says `HostLost` or asks for a
+//! check).
+//!
+//! **After `HostLost`** the table is read before anything is told again, so that routes which are there cost nothing.
+//! The engine has forgotten what it told: what nobody asked for when everything is told again is removed then. Not
+//! before the engine's first sweep, though: until then these are the routes of an earlier process.
 
 mod note;
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
@@ -50,7 +57,11 @@ pub(crate) fn clear(host: &HostSide) -> io::Result<bool> {
 }
 
 enum Command {
-    Apply(HostBatch),
+    /// The batch, and whether the table is to be read before.
+    Apply(HostBatch, bool),
+    /// Everything was told again. Whether the table is to be read before.
+    Settle(bool),
+    Check,
     Table(Option<HostTable>),
 }
 
@@ -58,20 +69,46 @@ enum Command {
 #[derive(Debug)]
 pub(crate) struct HostThread {
     commands: SyncSender<Command>,
+    /// A check is on its way: one is enough.
+    checking: Arc<AtomicBool>,
 }
 
 impl HostThread {
     /// Starts the thread; answers go to `events`.
     pub(crate) fn start(host: HostSide, status: Status, events: mpsc::Sender<Event>) -> io::Result<Self> {
         let (commands, queue) = sync_channel(COMMANDS);
-        let mut worker = Worker { host, status, events, table: None, routes: None, wait: FIRST_WAIT, told: None };
+        let checking = Arc::new(AtomicBool::new(false));
+        let mut worker = Worker {
+            host,
+            status,
+            events,
+            checking: Arc::clone(&checking),
+            table: None,
+            routes: None,
+            swept: false,
+            wait: FIRST_WAIT,
+            told: None,
+        };
         thread::Builder::new().name("host-routes".into()).spawn(move || worker.run(&queue))?;
-        Ok(Self { commands })
+        Ok(Self { commands, checking })
     }
 
-    /// Has a batch carried out. Only when the previous one was answered.
-    pub(crate) fn apply(&self, batch: HostBatch) {
-        self.send(Command::Apply(batch));
+    /// Has a batch carried out. Only when the previous one was answered. `fresh`: it is the first after
+    /// [`Event::HostLost`].
+    pub(crate) fn apply(&self, batch: HostBatch, fresh: bool) {
+        self.send(Command::Apply(batch, fresh));
+    }
+
+    /// Everything was told again after [`Event::HostLost`]; `fresh`: there was nothing to tell.
+    pub(crate) fn settle(&self, fresh: bool) {
+        self.send(Command::Settle(fresh));
+    }
+
+    /// Has the table compared with what should be there; [`Event::HostLost`] when it differs.
+    pub(crate) fn check(&self) {
+        if !self.checking.swap(true, Ordering::AcqRel) {
+            self.send(Command::Check);
+        }
     }
 
     /// From here on this is the table; the routes in the one before it are removed. `None`: no routes at all.
@@ -90,8 +127,11 @@ struct Worker {
     host: HostSide,
     status: Status,
     events: mpsc::Sender<Event>,
+    checking: Arc<AtomicBool>,
     table: Option<HostTable>,
     routes: Option<HostRoutes>,
+    /// The engine has asked for a sweep at least once.
+    swept: bool,
     wait: Duration,
     /// The failure that was last told, so that a lasting one is told once.
     told: Option<String>,
@@ -100,15 +140,28 @@ struct Worker {
 impl Worker {
     fn run(&mut self, queue: &Receiver<Command>) {
         while let Ok(command) = queue.recv() {
-            match command {
-                Command::Apply(batch) => {
-                    for event in self.apply(&batch) {
-                        if self.events.blocking_send(event).is_err() {
-                            return;
-                        }
-                    }
+            let events = match command {
+                Command::Apply(batch, fresh) => {
+                    self.reopen(fresh);
+                    self.apply(&batch)
                 }
-                Command::Table(table) => self.set_table(table),
+                Command::Settle(fresh) => {
+                    self.reopen(fresh);
+                    self.settle()
+                }
+                Command::Check => {
+                    self.checking.store(false, Ordering::Release);
+                    self.check()
+                }
+                Command::Table(table) => {
+                    self.set_table(table);
+                    Vec::new()
+                }
+            };
+            for event in events {
+                if self.events.blocking_send(event).is_err() {
+                    return;
+                }
             }
         }
     }
@@ -123,22 +176,61 @@ impl Worker {
             }
             Err(error) => {
                 let reason = words(&error);
-                self.failed(&format!("cannot write to the host's routing table: {reason}"));
-                self.routes = None;
+                let lost = self.lost(&error);
                 let wanted = batch.routes.iter().filter(|(_, present)| *present);
                 let failed = wanted.map(|(prefix, _)| (*prefix, reason.clone())).collect();
-                vec![Event::HostAck { id, failed }, Event::HostLost]
+                vec![Event::HostAck { id, failed }, lost]
             }
         }
     }
 
-    fn carry_out(&mut self, batch: &HostBatch) -> io::Result<Vec<(ipnet::IpNet, String)>> {
+    /// What the table is believed to hold is read anew.
+    fn reopen(&mut self, fresh: bool) {
+        if fresh {
+            self.routes = None;
+        }
+    }
+
+    fn settle(&mut self) -> Vec<Event> {
+        if !self.swept {
+            return Vec::new();
+        }
+        match self.open().and_then(|routes| routes.map_or(Ok(()), HostRoutes::sweep)) {
+            Ok(()) => Vec::new(),
+            Err(error) => vec![self.lost(&error)],
+        }
+    }
+
+    fn check(&mut self) -> Vec<Event> {
+        // What was never opened holds nothing that could be missing.
+        match self.routes.as_mut().map_or(Ok(true), HostRoutes::intact) {
+            Ok(true) => Vec::new(),
+            Ok(false) => vec![Event::HostLost],
+            Err(error) => vec![self.lost(&error)],
+        }
+    }
+
+    /// The kernel could not be talked to: what the table holds is unknown.
+    fn lost(&mut self, error: &io::Error) -> Event {
+        self.failed(&format!("cannot keep the host's routing table: {}", words(error)));
+        self.routes = None;
+        Event::HostLost
+    }
+
+    /// The table as it was read; `None` when there is none to keep.
+    fn open(&mut self) -> io::Result<Option<&mut HostRoutes>> {
         // Batches of a moment ago may still be on their way when the option was removed.
-        let Some(table) = &self.table else { return Ok(Vec::new()) };
-        let routes = match &mut self.routes {
+        let Some(table) = &self.table else { return Ok(None) };
+        Ok(Some(match &mut self.routes {
             Some(routes) => routes,
             empty @ None => empty.insert(HostRoutes::open(&self.host.namespace, table.clone())?),
-        };
+        }))
+    }
+
+    fn carry_out(&mut self, batch: &HostBatch) -> io::Result<Vec<(ipnet::IpNet, String)>> {
+        // Also when it fails: what it was to remove is removed when everything has been told again.
+        self.swept |= batch.sweep;
+        let Some(routes) = self.open()? else { return Ok(Vec::new()) };
         let failed = routes.apply(&batch.routes)?;
         if batch.sweep {
             routes.sweep()?;

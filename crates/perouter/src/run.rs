@@ -127,7 +127,10 @@ pub(crate) async fn run(options: RunOptions) -> Result<(), RunError> {
             () = files.burst() => reload(&mut router, &mut files).await,
             () = names.burst() => router.kernel_changed(),
             _ = host_news.take() => router.kernel_changed(),
-            changes = own_news.take() => router.host_changed(changes).await,
+            changes = own_news.take() => if let Err(error) = router.host_changed(changes).await {
+                tracing::warn!(%error, "cannot read the links of the host, trying again");
+                own_news.add_later(changes);
+            },
             () = router.due() => router.converge().await,
         }
     }

@@ -42,6 +42,7 @@ pub(crate) enum Request {
     Tell(Box<Event>),
     /// The table for the host's routes.
     HostTable(Option<HostTable>),
+    CheckHostRoutes,
     /// Answered when no connection is open, dialled or being closed.
     Quiet(oneshot::Sender<()>),
     /// Stop in order.
@@ -85,6 +86,11 @@ impl SpeakerHandle {
     /// Says where the host's routes go, if anywhere. Without a host side nothing happens.
     pub(crate) async fn set_host_table(&self, table: Option<HostTable>) {
         self.send(Request::HostTable(table)).await;
+    }
+
+    /// Has the host's routes compared with what should be there, and told again when some are missing.
+    pub(crate) async fn check_host_routes(&self) {
+        self.send(Request::CheckHostRoutes).await;
     }
 
     /// Hands the engine a fact that does not come from a connection.

@@ -56,6 +56,17 @@ impl News {
     }
 }
 
+impl News {
+    /// Adds to what was not taken yet, after a moment: what was to be read could not be.
+    pub(crate) fn add_later(&self, changes: Changes) {
+        let news = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(REOPEN).await;
+            news.add(changes);
+        });
+    }
+}
+
 /// Subscribes to `namespace` and feeds `targets` for the life of the process.
 pub(crate) fn monitor(namespace: Namespace, name: &str, targets: Vec<News>) -> io::Result<()> {
     let mut monitor = Monitor::open(&namespace)?;
@@ -159,6 +170,14 @@ mod tests {
         assert_eq!(news.take().await, Changes { links: false, routes: true, resync: false });
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn changes_that_could_not_be_read_come_again() {
+        let news = News::default();
+        let links = Changes { links: true, ..Changes::default() };
+        news.add_later(links);
+        assert_eq!(news.take().await, links);
+    }
+
     #[test]
     fn a_link_without_carrier_is_down_for_the_engine() {
         let link = LinkInfo {
@@ -166,6 +185,7 @@ mod tests {
             name: "eth1".into(),
             up: true,
             carrier: false,
+            carrier_changes: 0,
             mtu: 1500,
             kind: String::new(),
             addresses: Vec::new(),

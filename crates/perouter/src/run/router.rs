@@ -5,6 +5,7 @@
 //! the status. Does not: decide what objects mean ([`crate::source::objects`]) nor when to look (`run`).
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use config::node::Node;
 use engine::intent::Effect;
 use engine::{Event, Intent, Level};
 use kernel::host::HostError;
-use kernel::monitor::Changes;
+use kernel::monitor::{Changes, LinkInfo};
 use kernel::netns::Namespace;
 
 use super::verdicts::Told;
@@ -29,6 +30,20 @@ use crate::watch;
 /// How long sessions may take to end before their NIC is given back.
 const QUIET_LIMIT: Duration = Duration::from_secs(3);
 
+/// The host's end of the veth pair in one of its lives: its routes live no longer than that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct HostLink {
+    index: u32,
+    carrier_changes: u32,
+    holds_routes: bool,
+}
+
+impl From<&LinkInfo> for HostLink {
+    fn from(link: &LinkInfo) -> Self {
+        Self { index: link.index, carrier_changes: link.carrier_changes, holds_routes: link.up && link.carrier }
+    }
+}
+
 pub(super) struct Router {
     options: RunOptions,
     node: Node,
@@ -43,8 +58,8 @@ pub(super) struct Router {
     told: Told,
     /// Files of session keys that the objects name.
     secret_files: Vec<PathBuf>,
-    /// The host's end of the veth pair when it was last looked at: index, and whether it holds routes.
-    host_link: Option<(u32, bool)>,
+    /// The host's end of the veth pair when it was last looked at.
+    host_link: Option<HostLink>,
 }
 
 impl Router {
@@ -177,22 +192,22 @@ impl Router {
     }
 
     /// Something changed in the host's namespace: routes in its table may have gone, of which the kernel does not
-    /// always tell.
-    pub(super) async fn host_changed(&mut self, changes: Changes) {
+    /// always tell. An error when it could not be found out what.
+    pub(super) async fn host_changed(&mut self, changes: Changes) -> io::Result<()> {
         let Some(table) = self.in_force.as_ref().and_then(|desired| desired.host_table.as_ref()) else {
-            return;
+            return Ok(());
         };
         let (own, name) = (self.own.clone(), table.link.clone());
-        let links = match blocking(move || kernel::monitor::links(&own)).await {
-            Ok(Ok(links)) => links,
-            // The next change brings another look.
-            Ok(Err(_)) | Err(_) => return,
-        };
-        let link = links.iter().find(|link| link.name == name).map(|link| (link.index, link.up && link.carrier));
+        let links = blocking(move || kernel::monitor::links(&own)).await.map_err(io::Error::other)??;
+        let link = links.iter().find(|link| link.name == name).map(HostLink::from);
         let before = std::mem::replace(&mut self.host_link, link);
-        if changes.resync || (before != link && link.is_some_and(|(_, holds_routes)| holds_routes)) {
+        if before != link && link.is_some_and(|link| link.holds_routes) {
             self.speaker.tell(Event::HostLost).await;
+        } else if changes.resync {
+            // Any link that goes looks like this, and pods' links go all the time.
+            self.speaker.check_host_routes().await;
         }
+        Ok(())
     }
 
     /// Waits until the host is to be looked at without a cause. Safe to cancel.

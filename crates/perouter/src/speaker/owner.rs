@@ -68,6 +68,8 @@ pub(super) struct Owner {
     fib_idle: bool,
     host: Option<HostThread>,
     host_idle: bool,
+    /// The host's routes are told again: to be read before, and swept afterwards.
+    host_retelling: Retelling,
     neighbors: Neighbors,
     connections: BTreeMap<ConnId, Connection>,
     /// Connections for which the engine has bytes.
@@ -81,6 +83,16 @@ pub(super) struct Owner {
     written: mpsc::Receiver<ConnId>,
     written_sender: mpsc::Sender<ConnId>,
     kernel: mpsc::Receiver<Event>,
+}
+
+/// How far the host's routes are told again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Retelling {
+    No,
+    /// Nothing has been told yet.
+    Due,
+    /// Some have.
+    Begun,
 }
 
 struct Stopping {
@@ -114,6 +126,7 @@ impl Owner {
             fib_idle: true,
             host,
             host_idle: true,
+            host_retelling: Retelling::No,
             neighbors,
             connections: BTreeMap::new(),
             ready: BTreeSet::new(),
@@ -225,9 +238,10 @@ impl Owner {
             Request::HostTable(table) => {
                 if let Some(host) = &self.host {
                     host.set_table(table);
-                    self.engine.handle(now(), Event::HostLost);
+                    self.tell(Event::HostLost);
                 }
             }
+            Request::CheckHostRoutes => self.host.iter().for_each(HostThread::check),
             Request::Quiet(answer) => self.quiet.push(answer),
             Request::Stop { graceful, clear_fib } => self.stop(graceful, clear_fib),
         }
@@ -237,6 +251,9 @@ impl Owner {
         if event == Event::FibLost {
             // What the FIB thread believes of the kernel is as stale as what the engine believes.
             self.fib.reopen();
+        }
+        if event == Event::HostLost {
+            self.host_retelling = Retelling::Due;
         }
         if let Event::Intent(intent) = &event
             && let Err(error) = self.neighbors.set_links(intent.unnumbered.keys().cloned().collect())
@@ -366,10 +383,22 @@ impl Owner {
         if self.host_idle
             && self.stopping.is_none()
             && let Some(host) = &self.host
-            && let Some(batch) = self.engine.poll_host_routes()
         {
-            self.host_idle = false;
-            host.apply(batch);
+            let fresh = self.host_retelling == Retelling::Due;
+            match self.engine.poll_host_routes() {
+                Some(batch) => {
+                    self.host_idle = false;
+                    if fresh {
+                        self.host_retelling = Retelling::Begun;
+                    }
+                    host.apply(batch, fresh);
+                }
+                None if self.host_retelling != Retelling::No => {
+                    self.host_retelling = Retelling::No;
+                    host.settle(fresh);
+                }
+                None => {}
+            }
         }
     }
 

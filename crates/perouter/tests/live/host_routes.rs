@@ -88,3 +88,31 @@ fn a_host_that_dials_from_another_of_its_addresses_is_one_more_host_session() {
     wait_until("its prefix is in the router", || has(&site.router.0, "198.51.100.0/24"));
     run.stop();
 }
+
+#[test]
+fn routes_that_stay_are_taken_over_and_others_of_ours_go_when_everything_is_told_again() {
+    let site = Site::new();
+    site.write("a", UNDERLAY);
+    site.write("b", &format!("{PASSTHROUGH}  hostRoutes: {{metric: 77}}\n"));
+    let (_leaf, _host, run) = (site.leaf(), host(&site), site.run("run.log"));
+    let route = |prefix: &str| ip(&format!("-n {} route show {prefix}", site.node)).contains("metric 77");
+    // Also the sweep after the start is over then: it takes what looks like an earlier process's.
+    wait_until("the route is there", || route("203.0.113.0/24"));
+
+    // Looks like one of ours that was never removed. A pod's link goes, which may have taken routes along.
+    ip(&format!("-n {} route add 192.0.2.0/24 via 192.169.10.1 dev pt-host proto 168 metric 77 onlink", site.node));
+    wait_until("what nobody asks for is gone after a pod's link has gone", || {
+        ip(&format!("-n {} link add pod0 up type veth peer name pod1", site.node));
+        ip(&format!("-n {} link set pod1 up", site.node));
+        ip(&format!("-n {} link delete pod0", site.node));
+        !route("192.0.2.0/24")
+    });
+    assert!(route("203.0.113.0/24"), "what is wanted stays");
+
+    // All routes over the link go along, without a word.
+    ip(&format!("-n {} link set pt-host down", site.node));
+    assert!(!route("203.0.113.0/24"));
+    ip(&format!("-n {} link set pt-host up", site.node));
+    wait_until("it is back on the link that came back", || route("203.0.113.0/24"));
+    run.stop();
+}
