@@ -44,8 +44,9 @@ fn a_router_where_everything_is_up_is_healthy() {
     assert_eq!(status.node, Some(model::Node { name: "n1".into(), index: 3 }));
 }
 
+/// Upstream has one word for each of five situations; here each problem is a sentence of its own (design 6.1).
 #[test]
-fn every_kind_of_problem_is_told_gravest_first() {
+fn case_132_every_kind_of_problem_is_told_gravest_first() {
     let mut snapshot = snapshot(vec![
         peer_snapshot("fabric", "192.168.11.2", PeerState::Active),
         peer_snapshot("host", "192.169.10.2", PeerState::Established),

@@ -6,8 +6,10 @@ use testbed::{Daemon, ip};
 use crate::fabric::{Fabric, PATIENCE};
 use crate::yaml::Yaml;
 
+/// Upstream leaves the data path alone when its control plane fails. Here neither half holds the other back (design
+/// section 6.1).
 #[test]
-fn a_nic_that_does_not_exist_is_named_and_the_other_one_works() {
+fn case_130_a_nic_that_does_not_exist_is_named_and_the_other_one_works() {
     let fabric = Fabric::new(Daemon::Bird, Daemon::Bird);
     let nic = "      - type: NetworkDevice\n        networkDevice: {interfaceName: eth1}\n";
     let yaml = ROUTER_YAML.replace(nic, &format!("{nic}{}", nic.replace("eth1", "nosuchnic")));
@@ -170,9 +172,9 @@ fn rejected(fabric: &Fabric, kind: &str) -> String {
     found[0]["message"].as_str().unwrap().to_owned()
 }
 
-/// The whole Underlay is wrong here; the one that was in force stays (case 136).
+/// The whole Underlay is wrong here; the one that was in force stays.
 #[test]
-fn overlapping_listen_ranges_are_rejected_and_what_worked_works_on() {
+fn case_136_overlapping_listen_ranges_are_rejected_and_what_worked_works_on() {
     let fabric = Fabric::new(Daemon::Frr, Daemon::Bird);
     fabric.node().start_router().unwrap();
     fabric.sessions_up();

@@ -68,7 +68,7 @@ fn a_plan_names_what_would_change_and_changes_nothing() {
 }
 
 #[test]
-fn a_burst_of_writes_is_read_once_and_the_same_again_tells_nothing() {
+fn case_128_and_133_a_burst_of_writes_is_read_once_and_the_same_again_tells_nothing() {
     let site = Site::new();
     site.write("a", UNDERLAY);
     let run = site.run("run.log");

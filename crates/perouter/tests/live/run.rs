@@ -75,6 +75,21 @@ fn a_stopped_router_leaves_the_data_plane_and_the_next_one_repeats_nothing() {
     again.stop();
 }
 
+/// Upstream configures its routing daemon before the data path, because of a bug of that daemon. Here the host comes first:
+/// sessions find their links, and nothing waits for a retry (design section 5).
+#[test]
+fn case_129_the_host_is_made_before_its_sessions_begin() {
+    let site = Site::new();
+    site.write("a", &format!("{UNDERLAY}{PASSTHROUGH}"));
+    let (_leaf, _host, run) = (site.leaf(), site.host(), site.run("run.log"));
+    wait_until("both sessions are up", || run.log().matches(") established").count() >= 2);
+    let log = run.log();
+    let at = |what: &str| log.find(what).unwrap_or_else(|| panic!("no `{what}` in {log}"));
+    assert!(at("move NIC eth1") < at(") established") && at("create veth pair") < at(") established"));
+    assert!(!log.contains("Network is unreachable"), "{log}");
+    run.stop();
+}
+
 #[test]
 fn what_strangers_remove_is_repaired() {
     let site = Site::new();
