@@ -12,9 +12,10 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use engine::Level;
-use kernel::host::{DesiredHost, HostError, Observed, Op};
+use kernel::host::{DesiredHost, HostError, Observed, Op, SeenLink};
 use tokio::time::Instant;
 
+use crate::lifeline::{self, Lifeline};
 use crate::status::Status;
 
 /// Kernel changes come in bursts; this much quiet ends one.
@@ -231,7 +232,25 @@ fn attempt(desired: &DesiredHost, skip: &[Op]) -> Attempt {
 /// What deserves a look before and after this host is made.
 pub(crate) fn warnings(desired: &DesiredHost, observed: &Observed) -> Vec<String> {
     let cut_off = desired.nics.iter().filter(|nic| observed.carries_default_route(nic)).map(|nic| cuts_off(nic));
-    cut_off.chain(observed.martians.iter().map(martian)).collect()
+    let lifelines = lifeline::read();
+    cut_off.chain(carried(desired, observed, &lifelines)).chain(observed.martians.iter().map(martian)).collect()
+}
+
+/// Connections that go with the NICs that are about to be taken.
+fn carried(desired: &DesiredHost, observed: &Observed, lifelines: &[Lifeline]) -> Vec<String> {
+    let nics = observed.host.iter().filter(|link| desired.nics.contains(&link.name));
+    let on = |link: &SeenLink| {
+        let here: Vec<IpAddr> = link.addresses.iter().map(ipnet::IpNet::addr).collect();
+        let name = link.name.clone();
+        let carried = lifelines.iter().filter(move |lifeline| here.contains(&lifeline.local));
+        carried.map(move |Lifeline { local, what }| {
+            format!(
+                "NIC {name} has {local}, which {what} uses: it breaks when the router takes the NIC. Use another address of \
+                 this node for it, or remove {name} from the Underlay"
+            )
+        })
+    };
+    nics.flat_map(on).collect()
 }
 
 fn martian(address: &IpAddr) -> String {
@@ -327,5 +346,25 @@ mod tests {
         pace.attempted(now, true, false);
         pace.kernel_changed(now);
         assert_eq!(wait(&pace, now), Some(DEBOUNCE));
+    }
+
+    #[test]
+    fn a_connection_on_a_nic_that_is_to_be_taken_is_named() {
+        let desired = DesiredHost {
+            namespace: "perouter".into(),
+            nics: vec!["eth1".into()],
+            veth: None,
+            state_dir: "/run/perouter".into(),
+        };
+        let link = |name: &str, address: &str| SeenLink {
+            name: name.into(),
+            addresses: vec![address.parse().expect("an address")],
+            ..SeenLink::default()
+        };
+        let host = vec![link("eth0", "10.0.0.5/24"), link("eth1", "192.168.11.3/24")];
+        let observed = Observed { host, ..Observed::default() };
+        let used = |local: &str| Lifeline { local: local.parse().expect("an address"), what: "an SSH connection" };
+        let warnings = carried(&desired, &observed, &[used("10.0.0.5"), used("192.168.11.3")]);
+        assert!(matches!(warnings.as_slice(), [one] if one.contains("eth1") && one.contains("SSH")), "{warnings:?}");
     }
 }

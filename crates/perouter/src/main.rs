@@ -14,6 +14,7 @@ mod fib;
 mod host;
 mod host_routes;
 mod lab;
+mod lifeline;
 mod logging;
 mod plan;
 mod run;
