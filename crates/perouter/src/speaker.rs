@@ -16,7 +16,7 @@ mod neighbors;
 mod owner;
 
 use std::io;
-use std::net::{IpAddr, TcpListener};
+use std::net::TcpListener;
 use std::sync::{Arc, OnceLock};
 
 use engine::{Event, Intent, RouteQuery, RouteView, Snapshot};
@@ -75,12 +75,6 @@ impl SpeakerHandle {
     /// Puts a configuration in force.
     pub(crate) async fn apply(&self, intent: Intent) {
         self.tell(Event::Intent(Box::new(intent))).await;
-    }
-
-    /// Ends the session with this peer; it comes back by itself.
-    #[allow(dead_code, reason = "the admin API has no verb that changes anything yet")]
-    pub(crate) async fn reset(&self, peer: IpAddr) {
-        self.tell(Event::Reset(peer)).await;
     }
 
     /// Says where the host's routes go, if anywhere. Without a host side nothing happens.
