@@ -7,13 +7,14 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::os::unix::fs::chown;
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use ipnet::IpNet;
 use serde_json::Value;
 
 use super::{Family, LearnedRoute, Peer, program, text};
 use crate::process::run_ok;
-use crate::{LabError, Result};
+use crate::{LabError, Result, ip};
 
 pub(super) fn start(peer: &Peer) -> Result<u32> {
     let dir = &peer.dir;
@@ -59,7 +60,26 @@ pub(super) fn start(peer: &Peer) -> Result<u32> {
 
 pub(super) fn established(peer: &Peer, neighbor: IpAddr) -> Result<bool> {
     let answer = ask(peer, &format!("show bgp neighbors {neighbor} json"))?;
-    Ok(answer[neighbor.to_string()]["bgpState"] == "Established")
+    let established = answer[neighbor.to_string()]["bgpState"] == "Established";
+    static QUESTIONS: AtomicU32 = AtomicU32::new(0);
+    // Now and then only: it is one more question per link, and hardly ever needed.
+    if !established && QUESTIONS.fetch_add(1, Ordering::Relaxed) % 32 == 31 {
+        announce_again(peer)?;
+    }
+    Ok(established)
+}
+
+/// FRR 8.4's zebra can lose an IPv4 address that comes within milliseconds of its link, and bgpd then waits for a connected
+/// route for ever. The kernel is asked to say again what zebra does not know.
+fn announce_again(peer: &Peer) -> Result<()> {
+    for link in ip::links(&peer.ns)?.iter().filter(|link| link.up) {
+        let known = vtysh(peer, "zebra", &[&format!("show interface {}", link.name)])?;
+        let v4 = link.addresses.iter().filter(|net| net.addr().is_ipv4()).map(ToString::to_string);
+        for net in v4.filter(|net| !known.contains(net.as_str())) {
+            ip::change(&peer.ns, &["address", "change", &net, "dev", &link.name])?;
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn routes(peer: &Peer, family: Family) -> Result<Vec<LearnedRoute>> {
