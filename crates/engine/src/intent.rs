@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -297,11 +297,6 @@ impl PeerIntent {
             || *link != new.link
             || *ttl_security != new.ttl_security
             || *bgp_role != new.bgp_role
-    }
-
-    /// Where to dial this peer, known as `address`.
-    pub fn target(&self, address: IpAddr) -> SocketAddr {
-        SocketAddr::new(address, self.port)
     }
 }
 
