@@ -1,8 +1,9 @@
 //! What the kernel is told when it refuses, loses or lags.
 
 use engine::intent::Role;
-use engine::{Action, Engine, Event, FibBatch, GroupChange, UnderlyingRoute};
+use engine::{Action, Engine, Event, FibBatch, GroupChange};
 
+use crate::routing::{behind_another_router, way_to_the_origin};
 use crate::sim::{SECOND, Sim, With, intent};
 
 const LEAF: u32 = 64512;
@@ -44,23 +45,12 @@ fn answer(engine: &mut Engine, now: std::time::Instant, failed: impl FnOnce(&Fib
 #[test]
 fn a_group_that_the_kernel_refused_is_tried_again_with_all_its_routes() {
     let mut sim = Sim::new(102);
-    let far = intent(ROUTER, "10.9.0.1")
-        .peer_with("192.168.11.3", ROUTER, Role::Peer, |peer| peer.next_hop_self = false)
-        .peer("192.168.50.2", 65001, Role::Peer);
-    let origin = intent(65001, "10.9.0.2").peer("192.168.50.1", ROUTER, Role::Peer).network("203.0.113.0/24");
-    sim.add(&[("eth0", &["192.168.11.2/24"]), ("eth1", &["192.168.50.1/24"])], far);
-    sim.add(&[("eth0", &["192.168.50.2/24"])], origin);
-    let own = intent(ROUTER, "10.0.0.1").peer("192.168.11.2", ROUTER, Role::Fabric);
-    let router = sim.add(&[("eth1", &["192.168.11.3/24"])], own);
-    let via = |gateway: &str| {
-        let prefix = "192.168.50.0/24".parse().expect("a prefix");
-        Event::Underlying(vec![UnderlyingRoute { prefix, gateway: gateway.parse().ok(), link: 1 }])
-    };
-    sim.tell(router, via("192.168.11.2"));
+    let router = behind_another_router(&mut sim);
+    sim.tell(router, way_to_the_origin("192.168.11.2"));
     sim.run(SECOND * 20);
     let now = sim.now;
     let engine = &mut sim.nodes[router].engine;
-    engine.handle(now, via("192.168.11.9"));
+    engine.handle(now, way_to_the_origin("192.168.11.9"));
     let batch = answer(engine, now, |batch, ack| {
         let [GroupChange::Set(group, _)] = batch.groups[..] else { panic!("{batch:?}") };
         let Event::FibAck { failed_groups, .. } = ack else { return };

@@ -274,9 +274,9 @@ fn a_peer_that_never_reads_is_given_up_although_it_is_alive() {
     assert!(error.contains("Send Hold Timer"), "{error}");
 }
 
-#[test]
-fn a_next_hop_that_leads_nowhere_is_not_used_and_views_say_so() {
-    let mut sim = Sim::new(13);
+/// A router whose only peer passes on 203.0.113.0/24 with the next hop that it got itself, 192.168.50.2, to which the
+/// router has no way. Returns the router.
+pub(crate) fn behind_another_router(sim: &mut Sim) -> usize {
     let far = intent(ROUTER, "10.9.0.1")
         .peer_with("192.168.11.3", ROUTER, Role::Peer, |peer| peer.next_hop_self = false)
         .peer("192.168.50.2", 65001, Role::Peer);
@@ -284,18 +284,25 @@ fn a_next_hop_that_leads_nowhere_is_not_used_and_views_say_so() {
     sim.add(&[("eth0", &["192.168.11.2/24"]), ("eth1", &["192.168.50.1/24"])], far);
     sim.add(&[("eth0", &["192.168.50.2/24"])], origin);
     let router = intent(ROUTER, "10.0.0.1").peer("192.168.11.2", ROUTER, Role::Fabric);
-    let router = sim.add(&[("eth1", &["192.168.11.3/24"])], router);
+    sim.add(&[("eth1", &["192.168.11.3/24"])], router)
+}
+
+/// The kernel has a way to that next hop now.
+pub(crate) fn way_to_the_origin(gateway: &str) -> Event {
+    let prefix = "192.168.50.0/24".parse().expect("a prefix");
+    Event::Underlying(vec![engine::UnderlyingRoute { prefix, gateway: gateway.parse().ok(), link: 1 }])
+}
+
+#[test]
+fn a_next_hop_that_leads_nowhere_is_not_used_and_views_say_so() {
+    let mut sim = Sim::new(13);
+    let router = behind_another_router(&mut sim);
     sim.run(SECOND * 20);
     let view = sim.route(router, "203.0.113.0/24").expect("kept in RIB-In");
     assert!(!view.paths[0].best);
     assert_eq!(view.paths[0].reason, "next hop 192.168.50.2 is not reachable");
     assert!(sim.gateways(router, "203.0.113.0/24").is_empty());
-    let via = engine::UnderlyingRoute {
-        prefix: "192.168.50.0/24".parse().expect("a prefix"),
-        gateway: "192.168.11.2".parse().ok(),
-        link: 1,
-    };
-    sim.tell(router, Event::Underlying(vec![via]));
+    sim.tell(router, way_to_the_origin("192.168.11.2"));
     sim.run(SECOND);
     assert_eq!(sim.gateways(router, "203.0.113.0/24"), ["192.168.11.2"]);
 }
