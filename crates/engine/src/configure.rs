@@ -9,7 +9,7 @@ use wire::{Notification, code};
 
 use crate::action::{Action, Admission, Level};
 use crate::intent::{Intent, Network, PeerIntent};
-use crate::peer::{Dialler, Origin, Peer, PeerAddress};
+use crate::peer::{Dialler, HeldDown, Origin, Peer, PeerAddress};
 use crate::policy::Own;
 use crate::rib::nexthop::Neighbors;
 use crate::rib::table::PeerId;
@@ -42,7 +42,7 @@ impl Engine {
         self.intent = Some(new.clone());
         if identity_changed {
             for id in self.ids() {
-                self.restart(now, id, code::cease::OTHER_CONFIGURATION_CHANGE);
+                self.restart(now, id, &Notification::cease(code::cease::OTHER_CONFIGURATION_CHANGE));
             }
         }
         self.rib.set_neighbors(neighbors(&new));
@@ -100,8 +100,8 @@ impl Engine {
         let reset = peer.intent.session_changed(&new);
         let limits_changed = peer.intent.max_prefixes != new.max_prefixes;
         peer.intent = new;
-        if reset || (limits_changed && peer.held_down.is_some()) {
-            self.restart(now, id, code::cease::OTHER_CONFIGURATION_CHANGE);
+        if reset || (limits_changed && matches!(peer.held_down, Some(HeldDown::TooMany { .. }))) {
+            self.restart(now, id, &Notification::cease(code::cease::OTHER_CONFIGURATION_CHANGE));
         } else if limits_changed {
             peer.warned = [false; 2];
             self.check_limits(now, id);

@@ -92,14 +92,38 @@ pub enum Event {
     HostLost,
     /// Start again from nothing in the kernel's FIB: the kernel dropped our routes without telling which.
     FibLost,
-    /// End the session with this peer: Cease, administrative reset (RFC 4486).
-    Reset(IpAddr),
+    /// An operator wants something done with the peers of this address ([`crate::Engine::may_order`]).
+    Order {
+        /// Which; several only when a link-local address exists on several links.
+        peer: IpAddr,
+        /// What.
+        order: Order,
+    },
     /// Stop in order. `graceful`: close the sockets without a NOTIFICATION, so that peers with graceful
     /// restart keep our routes.
     Shutdown {
         /// See above.
         graceful: bool,
     },
+}
+
+/// What an operator can do with a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// End the session and begin again: Cease, administrative reset (RFC 4486). Ends [`Order::Shutdown`] too.
+    Reset {
+        /// Told to the peer (RFC 9003), at most 255 octets; longer ones are cut.
+        message: Option<String>,
+    },
+    /// End the session and have none until [`Order::Reset`]: Cease, administrative shutdown (RFC 4486).
+    Shutdown {
+        /// As above.
+        message: Option<String>,
+    },
+    /// Ask the peer to send everything again (RFC 2918).
+    RefreshIn,
+    /// Send everything to the peer again.
+    RefreshOut,
 }
 
 /// A link of the router's namespace.

@@ -18,6 +18,7 @@ pub mod event;
 pub mod fib;
 pub mod intent;
 mod lifecycle;
+mod operator;
 mod peer;
 mod policy;
 mod retry;
@@ -34,7 +35,7 @@ use bytes::Bytes;
 use ipnet::IpNet;
 
 pub use action::{Action, Admission, Dial, Level, Note};
-pub use event::{ConnId, Event, Link, UnderlyingRoute};
+pub use event::{ConnId, Event, Link, Order, UnderlyingRoute};
 pub use fib::{FibBatch, GroupChange, GroupId, Hop, RouteChange};
 pub use intent::Intent;
 pub use snapshot::{RouteQuery, RouteView, Select, Snapshot};
@@ -48,7 +49,6 @@ use policy::Own;
 use retry::Retry;
 use rib::Rib;
 use rib::table::PeerId;
-use wire::code;
 
 /// How long after the first configuration the tables count as converged although not every peer has said so: what an earlier
 /// process left in the kernel is swept then.
@@ -126,11 +126,7 @@ impl Engine {
             Event::HostAck { id, failed } => self.host_acknowledged(now, id, &failed),
             Event::HostLost => self.rib.host_lost(),
             Event::FibLost => self.rib.fib_lost(),
-            Event::Reset(address) => {
-                for id in self.ids_of(address) {
-                    self.restart(now, id, code::cease::ADMINISTRATIVE_RESET);
-                }
-            }
+            Event::Order { peer, order } => self.order(now, peer, &order),
             Event::Shutdown { graceful } => self.shutdown(now, graceful),
         }
         self.announce_output();

@@ -44,14 +44,14 @@ impl Engine {
     ) {
         let id = match self.acceptor(now, remote, link) {
             Ok(id) => id,
-            Err(text) => {
+            Err((text, answer)) => {
                 // Strangers decide how often this happens, not we: the first ten, and then each time their number doubles.
                 self.refusals += 1;
                 if self.refusals <= 10 || self.refusals.is_power_of_two() {
                     let total = if self.refusals > 10 { format!(" ({} so far)", self.refusals) } else { String::new() };
                     self.note(Some(remote.ip()), Level::Warn, format!("{text}{total}"));
                 }
-                self.refuse(conn);
+                self.refuse(conn, &answer);
                 return;
             }
         };
@@ -69,18 +69,27 @@ impl Engine {
     }
 
     /// The peer that a connection belongs to, made from a range if need be; or why there is none.
-    fn acceptor(&mut self, now: Instant, remote: SocketAddr, link: Option<&str>) -> Result<PeerId, String> {
+    fn acceptor(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        link: Option<&str>,
+    ) -> Result<PeerId, (String, Notification)> {
         let address = PeerAddress::of(remote);
         self.adopt_unnumbered(now, address);
         if let Some(&id) = self.by_address.get(&address) {
             let Some(peer) = self.peers.get_mut(&id) else { return Ok(id) };
             if peer.is_held(now) {
-                return Err(format!("connection from {} refused: it announced too many prefixes", remote.ip()));
+                let (why, answer) = match &peer.held_down {
+                    Some(HeldDown::Operator(said)) => ("an operator shut it down", said.clone()),
+                    Some(HeldDown::TooMany { .. }) | None => ("it announced too many prefixes", rejected()),
+                };
+                return Err((format!("connection from {} refused: {why}", remote.ip()), answer));
             }
             peer.held_down = None;
             return Ok(id);
         }
-        let refused = |why: &str| format!("connection from {} refused: {why}", remote.ip());
+        let refused = |why: &str| (format!("connection from {} refused: {why}", remote.ip()), rejected());
         let Some(range) = self.range_for(remote, link).cloned() else {
             return Err(refused("no neighbor with this address is configured"));
         };
@@ -237,12 +246,12 @@ impl Engine {
             peer.dialler = Dialler::Resting;
             return;
         }
-        let at = match peer.held_down {
-            Some(HeldDown { until: None }) => {
+        let at = match peer.held_down.as_ref().map(HeldDown::until) {
+            Some(None) => {
                 peer.dialler = Dialler::Resting;
                 return;
             }
-            Some(HeldDown { until: Some(until) }) => until,
+            Some(Some(until)) => until,
             None => now + peer.retry_delay(portion),
         };
         if !matches!(peer.dialler, Dialler::Waiting(_)) || peer.held_down.is_some() {
@@ -257,10 +266,10 @@ impl Engine {
         self.actions.push_back(Action::Close(conn));
     }
 
-    /// Closes a connection that nobody wants, with the reason (RFC 4486 section 4).
-    fn refuse(&mut self, conn: ConnId) {
+    /// Closes a connection that nobody wants, with the reason.
+    fn refuse(&mut self, conn: ConnId, answer: &Notification) {
         let mut last_words = Vec::new();
-        Notification::cease(code::cease::CONNECTION_REJECTED).encode(&mut last_words);
+        answer.encode(&mut last_words);
         self.close(conn, Some(last_words));
     }
 
@@ -286,14 +295,14 @@ impl Engine {
         }
     }
 
-    /// Ends the session with `subcode` of Cease and begins a new one at once.
-    pub(crate) fn restart(&mut self, now: Instant, id: PeerId, subcode: u8) {
-        self.stop(now, id, Some(&Notification::cease(subcode)));
+    /// Ends the session and begins a new one at once, unless an operator shut it down.
+    pub(crate) fn restart(&mut self, now: Instant, id: PeerId, notification: &Notification) {
+        self.stop(now, id, Some(notification));
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.failures = 0;
         peer.told.clear();
         peer.last_notification = None;
-        peer.held_down = None;
+        peer.held_down = peer.held_down.take().filter(|held| matches!(held, HeldDown::Operator(_)));
         peer.dialler = if peer.dials() { Dialler::Waiting(now) } else { Dialler::Resting };
     }
 
@@ -303,7 +312,7 @@ impl Engine {
         self.forget(id);
     }
 
-    fn forget(&mut self, id: PeerId) {
+    pub(crate) fn forget(&mut self, id: PeerId) {
         self.unmap(id);
         self.peers.remove(&id);
     }
@@ -329,7 +338,7 @@ impl Engine {
             let (name, address) = (peer.intent.name.clone(), peer.address.ip);
             let what = format!("{name} announces {received} {family} prefixes, more than the {} it may", max.limit);
             if max.teardown {
-                peer.held_down = Some(HeldDown { until: max.restart.map(|restart| now + restart) });
+                peer.held_down = Some(HeldDown::TooMany { until: max.restart.map(|restart| now + restart) });
                 self.note(Some(address), Level::Warn, what);
                 self.stop(now, id, Some(&over_limit(family, max.limit)));
                 return;
@@ -402,6 +411,11 @@ impl Engine {
         self.connections.insert(conn, id);
         self.actions.push_back(Action::Dial { conn, dial });
     }
+}
+
+/// RFC 4486 section 4: nobody is expected there, or not now.
+fn rejected() -> Notification {
+    Notification::cease(code::cease::CONNECTION_REJECTED)
 }
 
 /// RFC 4486 section 4: the family and the limit go along.

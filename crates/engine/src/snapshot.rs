@@ -111,6 +111,8 @@ pub struct PeerSnapshot {
     pub last_error: Option<String>,
     /// Attributes discarded or routes treated as withdrawn because of errors (RFC 7606).
     pub malformed: u64,
+    /// An operator shut it down ([`crate::Order::Shutdown`]).
+    pub shut_down: bool,
 }
 
 /// Counts of one family of one peer.

@@ -87,10 +87,23 @@ pub(crate) enum Origin {
     Range(IpNet, Option<String>),
 }
 
-/// It announced too many prefixes: no session before this moment, or before an operator's reset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct HeldDown {
-    pub(crate) until: Option<Instant>,
+/// Why there is to be no session for now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum HeldDown {
+    /// It announced too many prefixes: not before this moment, or before an operator's reset.
+    TooMany { until: Option<Instant> },
+    /// An operator shut it down: not before an operator's reset. Whoever tries meanwhile is told the same again.
+    Operator(Notification),
+}
+
+impl HeldDown {
+    /// When it is over by itself.
+    pub(crate) fn until(&self) -> Option<Instant> {
+        match self {
+            Self::TooMany { until } => *until,
+            Self::Operator(_) => None,
+        }
+    }
 }
 
 /// Timers of a session whose parameters are agreed; `None` when the hold time is zero.
@@ -281,12 +294,17 @@ impl Peer {
 
     /// Whether it must not come back yet.
     pub(crate) fn is_held(&self, now: Instant) -> bool {
-        self.held_down.is_some_and(|held| held.until.is_none_or(|until| until > now))
+        self.held_down.as_ref().is_some_and(|held| held.until().is_none_or(|until| until > now))
+    }
+
+    /// Whether an operator shut it down.
+    pub(crate) fn is_shut_down(&self) -> bool {
+        matches!(self.held_down, Some(HeldDown::Operator(_)))
     }
 
     /// Whether we dial it.
     pub(crate) fn dials(&self) -> bool {
-        !self.intent.passive && self.address != PeerAddress::UNKNOWN
+        !self.intent.passive && self.address != PeerAddress::UNKNOWN && !self.is_shut_down()
     }
 
     /// Notes what we told the peer at the end.
@@ -325,6 +343,7 @@ impl Peer {
             (Some(Phase::OpenConfirm), _) => PeerState::OpenConfirm,
             (Some(Phase::OpenSent), _) => PeerState::OpenSent,
             (None, Dialler::Dialling(..)) => PeerState::Connect,
+            (None, _) if self.is_shut_down() => PeerState::Idle,
             (None, Dialler::Waiting(_)) if self.failures > 0 => PeerState::Idle,
             (None, Dialler::Waiting(_) | Dialler::Resting) => PeerState::Active,
         }
@@ -350,7 +369,8 @@ impl Peer {
             hold.into_iter().chain(keepalive)
         });
         // A peer of a range that is held down goes when that is over: it is there to be refused.
-        let over = self.held_down.filter(|_| matches!(self.origin, Origin::Range(..))).and_then(|held| held.until);
+        let over =
+            self.held_down.as_ref().filter(|_| matches!(self.origin, Origin::Range(..))).and_then(HeldDown::until);
         let over = over.map(|at| (at, "held down"));
         dial.into_iter().chain(timers).chain(over).min_by_key(|(at, _)| *at)
     }

@@ -2,6 +2,7 @@
 
 mod fib;
 mod model;
+mod operator;
 mod policies;
 mod routing;
 mod sim;

@@ -94,6 +94,7 @@ pub(super) fn peer(name: &str, address: &str, state: PeerState) -> PeerSnapshot 
         sent: [0, 10, 20, 30, 40, 50],
         last_error: (!up).then(|| "connection refused".to_owned()),
         malformed: 1,
+        shut_down: false,
     }
 }
 

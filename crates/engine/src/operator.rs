@@ -1,0 +1,105 @@
+//! What operators do with peers: reset, shut down, refresh.
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+use wire::{Family, MessageType, Notification, Refresh, RouteRefresh, code};
+
+use crate::Engine;
+use crate::event::Order;
+use crate::peer::{Dialler, HeldDown, Origin};
+use crate::rib::table::PeerId;
+use crate::sessions::count;
+
+impl Engine {
+    /// Whether [`crate::Event::Order`] would have an effect.
+    ///
+    /// # Errors
+    /// One sentence that says why not: there is no such peer, or what is asked for needs a session, or a capability.
+    pub fn may_order(&self, address: IpAddr, order: &Order) -> Result<(), String> {
+        let ids = self.ids_of(address);
+        if ids.is_empty() {
+            return Err(format!("there is no peer {address}"));
+        }
+        if matches!(order, Order::Reset { .. } | Order::Shutdown { .. }) {
+            return Ok(());
+        }
+        let agreed = |id: &PeerId| Some(&self.peers.get(id)?.established()?.1.agreed);
+        let agreed: Vec<_> = ids.iter().filter_map(agreed).collect();
+        if agreed.is_empty() {
+            return Err(format!("there is no session with {address}: nothing to refresh"));
+        }
+        if *order == Order::RefreshIn && !agreed.iter().any(|agreed| agreed.route_refresh) {
+            return Err(format!(
+                "{address} did not offer route refresh (RFC 2918): only a reset makes it send its routes again"
+            ));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn order(&mut self, now: Instant, address: IpAddr, order: &Order) {
+        for id in self.ids_of(address) {
+            match order {
+                Order::Reset { message } => {
+                    let Some(peer) = self.peers.get_mut(&id) else { continue };
+                    peer.held_down = None;
+                    self.restart(now, id, &cease(code::cease::ADMINISTRATIVE_RESET, message.as_deref()));
+                    self.forget_if_gone(id);
+                }
+                Order::Shutdown { message } => self.shut_down(now, id, message.as_deref()),
+                Order::RefreshIn => self.ask_again(id),
+                Order::RefreshOut => self.send_again(id),
+            }
+        }
+    }
+
+    /// A peer of a range goes with its last connection; one that was shut down stayed, to be refused.
+    fn forget_if_gone(&mut self, id: PeerId) {
+        let Some(peer) = self.peers.get(&id) else { return };
+        if peer.connections.is_empty() && matches!(peer.origin, Origin::Range(..)) {
+            self.forget(id);
+        }
+    }
+
+    fn shut_down(&mut self, now: Instant, id: PeerId, message: Option<&str>) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let notification = cease(code::cease::ADMINISTRATIVE_SHUTDOWN, message);
+        peer.held_down = Some(HeldDown::Operator(notification.clone()));
+        self.stop(now, id, Some(&notification));
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.dialler = Dialler::Resting;
+        // Also when no session was there to end.
+        peer.last_error = Some(format!("shut down by an operator: {notification}"));
+    }
+
+    /// RFC 2918 section 4: a request per family.
+    fn ask_again(&mut self, id: PeerId) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let Some((connection, session)) = peer.established() else { return };
+        let (conn, families, able) = (connection.id, session.agreed.families, session.agreed.route_refresh);
+        for family in Family::ALL.into_iter().filter(|family| able && families.contains(*family)) {
+            let request = RouteRefresh { family: family.code(), subtype: Refresh::Request };
+            if let Some(connection) = peer.connection(conn) {
+                request.encode(&mut connection.out);
+            }
+            count(&mut peer.sent, MessageType::RouteRefresh, 1);
+        }
+    }
+
+    fn send_again(&mut self, id: PeerId) {
+        let Some((_, session)) = self.peers.get(&id).and_then(|peer| peer.established()) else { return };
+        let (families, enhanced) = (session.agreed.families, session.agreed.enhanced_refresh);
+        for family in families.iter() {
+            self.rib.refresh_requested(id, family, enhanced);
+        }
+    }
+}
+
+/// A Cease with a text for the operator on the other side: one octet of length, UTF-8 (RFC 9003 section 2).
+fn cease(subcode: u8, message: Option<&str>) -> Notification {
+    let Some(message) = message.filter(|message| !message.is_empty()) else { return Notification::cease(subcode) };
+    let text = &message[..message.floor_char_boundary(usize::from(u8::MAX))];
+    let mut data = vec![text.len() as u8];
+    data.extend_from_slice(text.as_bytes());
+    Notification::with_data(code::CEASE, subcode, data)
+}
