@@ -8,7 +8,7 @@ use std::hash::{BuildHasher, Hash, Hasher};
 use std::net::Ipv4Addr;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
-use wire::{AsPath, Origin, attr_code, attributes, communities};
+use wire::{AsPath, Community, Origin, attr_code, attributes, communities};
 
 use super::nexthop::NextHopId;
 use super::slab::Slab;
@@ -44,9 +44,6 @@ pub(crate) struct AttrSet {
     pub(crate) cluster_list_length: u16,
     pub(crate) scope: Scope,
 }
-
-/// RFC 8326 section 6.
-const GRACEFUL_SHUTDOWN: u32 = 0xFFFF_0000;
 
 /// LOCAL_PREF of a path that has none.
 const DEFAULT_LOCAL_PREF: u32 = 100;
@@ -90,7 +87,7 @@ impl AttrSet {
                 attr_code::CLUSTER_LIST => set.cluster_list_length = (value.len() / 4) as u16,
                 attr_code::COMMUNITIES => {
                     set.scope = Scope { only_to_customer: set.scope.only_to_customer, ..scope(value) };
-                    shutting_down = wire::communities(value).any(|community| community == GRACEFUL_SHUTDOWN);
+                    shutting_down = communities(value).any(|value| Community(value) == Community::GRACEFUL_SHUTDOWN);
                 }
                 attr_code::OTC => set.scope.only_to_customer = true,
                 _ => {}
@@ -123,15 +120,12 @@ fn word(value: &[u8]) -> Option<u32> {
 }
 
 fn scope(value: &[u8]) -> Scope {
-    const NO_EXPORT: u32 = 0xFFFF_FF01;
-    const NO_ADVERTISE: u32 = 0xFFFF_FF02;
-    const NO_EXPORT_SUBCONFED: u32 = 0xFFFF_FF03;
     let mut scope = Scope::default();
     for community in communities(value) {
-        match community {
+        match Community(community) {
             // Without confederations the sub-confederation is the AS.
-            NO_EXPORT | NO_EXPORT_SUBCONFED => scope.no_export = true,
-            NO_ADVERTISE => scope.no_advertise = true,
+            Community::NO_EXPORT | Community::NO_EXPORT_SUBCONFED => scope.no_export = true,
+            Community::NO_ADVERTISE => scope.no_advertise = true,
             _ => {}
         }
     }
