@@ -26,6 +26,10 @@ pub enum Capability {
     ExtendedNextHop(Vec<(AfiSafi, u16)>),
     /// 64, RFC 4724.
     GracefulRestart(GracefulRestart),
+    /// 71, RFC 9494 3.1: families whose stale routes are kept beyond the restart time.
+    LongLivedGracefulRestart(Vec<LongLived>),
+    /// 69, RFC 7911 4: families with several paths to a prefix.
+    AddPath(Vec<(AfiSafi, AddPath)>),
     /// 9, RFC 9234: what the sender is to the receiver.
     Role(Role),
     /// One we do not know, or whose value makes no sense.
@@ -97,6 +101,54 @@ pub struct GracefulRestart {
     pub families: Vec<(AfiSafi, bool)>,
 }
 
+/// One family of capability 71 (RFC 9494 3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LongLived {
+    /// Which.
+    pub family: AfiSafi,
+    /// F: forwarding state survived the restart.
+    pub preserved: bool,
+    /// Seconds that stale routes are kept beyond the restart time, in 24 bits: 0..=16777215.
+    pub stale_time: u32,
+}
+
+/// What the sender of capability 69 can do in a family (RFC 7911 4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AddPath {
+    /// Take several paths to one prefix.
+    Receive = 1,
+    /// Send them.
+    Send = 2,
+    /// Both.
+    Both = 3,
+}
+
+impl AddPath {
+    /// Whether it takes several paths.
+    pub const fn receives(self) -> bool {
+        matches!(self, Self::Receive | Self::Both)
+    }
+
+    /// Whether it may send several.
+    pub const fn sends(self) -> bool {
+        matches!(self, Self::Send | Self::Both)
+    }
+
+    fn from_code(code: u8) -> Option<Self> {
+        [Self::Receive, Self::Send, Self::Both].into_iter().find(|mode| *mode as u8 == code)
+    }
+}
+
+impl fmt::Display for AddPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Receive => "receive",
+            Self::Send => "send",
+            Self::Both => "send and receive",
+        })
+    }
+}
+
 /// Capability codes.
 mod cap {
     pub(super) const MULTI_PROTOCOL: u8 = 1;
@@ -106,7 +158,9 @@ mod cap {
     pub(super) const ROLE: u8 = 9;
     pub(super) const GRACEFUL_RESTART: u8 = 64;
     pub(super) const FOUR_OCTET_AS: u8 = 65;
+    pub(super) const ADD_PATH: u8 = 69;
     pub(super) const ENHANCED_ROUTE_REFRESH: u8 = 70;
+    pub(super) const LONG_LIVED_GRACEFUL_RESTART: u8 = 71;
 }
 
 /// The restart state bit, over the 12 bits of time.
@@ -116,6 +170,8 @@ const NOTIFICATION: u16 = 0x4000;
 const TIME: u16 = 0x0fff;
 /// The F bit of one family.
 const FORWARDING: u8 = 0x80;
+/// The time field of [`LongLived`].
+const STALE_TIME: u32 = 0x00ff_ffff;
 
 impl Capability {
     /// Its code point.
@@ -128,6 +184,8 @@ impl Capability {
             Self::FourOctetAs(_) => cap::FOUR_OCTET_AS,
             Self::ExtendedNextHop(_) => cap::EXTENDED_NEXT_HOP,
             Self::GracefulRestart(_) => cap::GRACEFUL_RESTART,
+            Self::LongLivedGracefulRestart(_) => cap::LONG_LIVED_GRACEFUL_RESTART,
+            Self::AddPath(_) => cap::ADD_PATH,
             Self::Role(_) => cap::ROLE,
             Self::Unknown { code, .. } => *code,
         }
@@ -171,6 +229,28 @@ impl Capability {
                     time: head & TIME,
                     families,
                 })
+            }
+            cap::LONG_LIVED_GRACEFUL_RESTART => {
+                let mut families = Vec::with_capacity(value.len() / 7);
+                while !read.is_empty() {
+                    let (afi, safi, flags) = (read.u16()?, read.u8()?, read.u8()?);
+                    let [hi, mid, lo] = read.array()?;
+                    families.push(LongLived {
+                        family: AfiSafi { afi, safi },
+                        preserved: flags & FORWARDING != 0,
+                        stale_time: u32::from_be_bytes([0, hi, mid, lo]),
+                    });
+                }
+                Self::LongLivedGracefulRestart(families)
+            }
+            cap::ADD_PATH => {
+                let mut families = Vec::with_capacity(value.len() / 4);
+                while !read.is_empty() {
+                    let (afi, safi, mode) = (read.u16()?, read.u8()?, read.u8()?);
+                    // RFC 7911 4: a mode that is not defined is ignored; the other families stay.
+                    families.extend(AddPath::from_code(mode).map(|mode| (AfiSafi { afi, safi }, mode)));
+                }
+                Self::AddPath(families)
             }
             _ => return None,
         };
@@ -218,6 +298,19 @@ impl Capability {
                     out.extend_from_slice(&[*safi, if *preserved { FORWARDING } else { 0 }]);
                 }
             }
+            Self::LongLivedGracefulRestart(families) => {
+                for LongLived { family: AfiSafi { afi, safi }, preserved, stale_time } in families {
+                    out.extend_from_slice(&afi.to_be_bytes());
+                    out.extend_from_slice(&[*safi, if *preserved { FORWARDING } else { 0 }]);
+                    out.extend_from_slice(&(*stale_time).min(STALE_TIME).to_be_bytes()[1..]);
+                }
+            }
+            Self::AddPath(families) => {
+                for (AfiSafi { afi, safi }, mode) in families {
+                    out.extend_from_slice(&afi.to_be_bytes());
+                    out.extend_from_slice(&[*safi, *mode as u8]);
+                }
+            }
             Self::Unknown { value, .. } => out.extend_from_slice(value),
         }
     }
@@ -254,6 +347,21 @@ impl fmt::Display for Capability {
                 }
                 for (family, preserved) in &restart.families {
                     write!(f, ", {family}{}", if *preserved { " preserved" } else { "" })?;
+                }
+                f.write_str(")")
+            }
+            Self::LongLivedGracefulRestart(families) => {
+                f.write_str("long-lived graceful restart (")?;
+                for (i, LongLived { family, preserved, stale_time }) in families.iter().enumerate() {
+                    let comma = if i == 0 { "" } else { ", " };
+                    write!(f, "{comma}{family} {stale_time} s{}", if *preserved { " preserved" } else { "" })?;
+                }
+                f.write_str(")")
+            }
+            Self::AddPath(families) => {
+                f.write_str("add-path (")?;
+                for (i, (family, mode)) in families.iter().enumerate() {
+                    write!(f, "{}{family} {mode}", if i == 0 { "" } else { ", " })?;
                 }
                 f.write_str(")")
             }

@@ -31,7 +31,7 @@ pub use attr::{
     large_communities, needs_as4_path, prepend, write_aggregator, write_as_path, write_as4_aggregator, write_as4_path,
     write_attribute, write_two_octet,
 };
-pub use capability::{Capability, GracefulRestart, Role};
+pub use capability::{AddPath, Capability, GracefulRestart, LongLived, Role};
 pub use family::{AfiSafi, Family, FamilySet};
 pub use header::{Frame, HEADER_LEN, MAX_LEN, MAX_LEN_EXTENDED, MessageType, encode_keepalive, next_frame};
 pub use nlri::{Nlri, NlriError, Prefixes, write_prefix};
