@@ -18,6 +18,7 @@ pub mod attr;
 pub mod capability;
 pub mod family;
 pub mod header;
+mod hex;
 pub mod nlri;
 pub mod notification;
 pub mod open;

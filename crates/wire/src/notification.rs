@@ -2,10 +2,11 @@
 //!
 //! Owns the code points and their names. Emits what a log line or a status shows. Does not decide anything.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use crate::HEADER_LEN;
 use crate::header::{MAX_LEN, Message, MessageType};
+use crate::hex::Hex;
 
 /// Error codes, and their sub-codes in modules.
 pub mod code {
@@ -232,19 +233,9 @@ impl fmt::Display for Notification {
         if self.data.is_empty() {
             return Ok(());
         }
-        f.write_str(" (data ")?;
-        for octet in self.data.iter().take(SHOWN_DATA) {
-            write!(f, "{octet:02x}")?;
-        }
-        if self.data.len() > SHOWN_DATA {
-            write!(f, ".. {} octets", self.data.len())?;
-        }
-        f.write_char(')')
+        write!(f, " (data {})", Hex(&self.data))
     }
 }
-
-/// Octets of data in one log line.
-const SHOWN_DATA: usize = 32;
 
 #[cfg(test)]
 #[path = "notification_tests.rs"]

@@ -23,7 +23,7 @@ use differences::{Seen, Verdict};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
-use wire::{Consequence, DecodeContext, Frame, Notification, Open, Refresh, RouteRefresh, Update, next_frame};
+use wire::{Consequence, DecodeContext, Frame, Notification, Open, Problem, Refresh, RouteRefresh, Update, next_frame};
 
 /// AS_SETs may not be in what goes to rustbgpd (RFC 9774), nor sequences that it joins.
 fn plain(speech: &Speech) -> bool {
@@ -122,7 +122,9 @@ fn ours(body: &[u8], context: &DecodeContext) -> (Verdict, String) {
     match Update::decode(body, context) {
         Err(notification) => (Verdict::Reset, notification.to_string()),
         Ok(update) => {
-            let problems: Vec<String> = update.problems().iter().map(ToString::to_string).collect();
+            // Without the octets: reasons are compared and grouped.
+            let reason = |problem: &Problem<'_>| format!("attribute {}: {}", problem.code, problem.what);
+            let problems: Vec<String> = update.problems().iter().map(reason).collect();
             let verdict = match update.problems().iter().map(|problem| problem.consequence).max() {
                 None => Verdict::Accept,
                 Some(Consequence::Discard) => Verdict::Discard,

@@ -52,6 +52,30 @@ pub mod attr_code {
     pub const LARGE_COMMUNITIES: u8 = 32;
     /// RFC 9234
     pub const OTC: u8 = 35;
+
+    /// As the specification of the attribute writes it; `None` for one that we do not know.
+    pub const fn name(code: u8) -> Option<&'static str> {
+        Some(match code {
+            ORIGIN => "ORIGIN",
+            AS_PATH => "AS_PATH",
+            NEXT_HOP => "NEXT_HOP",
+            MED => "MULTI_EXIT_DISC",
+            LOCAL_PREF => "LOCAL_PREF",
+            ATOMIC_AGGREGATE => "ATOMIC_AGGREGATE",
+            AGGREGATOR => "AGGREGATOR",
+            COMMUNITIES => "COMMUNITIES",
+            ORIGINATOR_ID => "ORIGINATOR_ID",
+            CLUSTER_LIST => "CLUSTER_LIST",
+            MP_REACH => "MP_REACH_NLRI",
+            MP_UNREACH => "MP_UNREACH_NLRI",
+            EXTENDED_COMMUNITIES => "EXTENDED_COMMUNITIES",
+            AS4_PATH => "AS4_PATH",
+            AS4_AGGREGATOR => "AS4_AGGREGATOR",
+            LARGE_COMMUNITIES => "LARGE_COMMUNITIES",
+            OTC => "OTC",
+            _ => return None,
+        })
+    }
 }
 
 /// Attribute flags (RFC 4271 4.3).

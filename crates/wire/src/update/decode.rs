@@ -40,7 +40,7 @@ impl<'a> Update<'a> {
         let encodes_reachable = !nlri.is_empty() || walk.mp_reach_encodes;
         let any_classic = !withdrawn.is_empty() || !nlri.is_empty();
         if any_classic && !context.families.contains(Family::Ipv4Unicast) {
-            walk.note(0, Consequence::Discard, "IPv4 unicast was not negotiated");
+            walk.note(0, Consequence::Discard, "IPv4 unicast was not negotiated", &[]);
             (withdrawn, nlri) = (Nlri::none(Family::Ipv4Unicast), Nlri::none(Family::Ipv4Unicast));
         }
         let mp_reach = walk.mp_reach.filter(|(nlri, _)| !nlri.is_empty());
@@ -53,7 +53,7 @@ impl<'a> Update<'a> {
         }
 
         let treat_as_withdraw = walk.withdraw.is_some();
-        let classic = walk.next_hop.filter(|_| !treat_as_withdraw).map(|next_hop| (nlri, NextHop::V4(next_hop)));
+        let classic = walk.next_hop.filter(|_| !treat_as_withdraw).map(|(next_hop, _)| (nlri, NextHop::V4(next_hop)));
         let end_of_rib = if body == [0; 4] {
             Some(Family::Ipv4Unicast).filter(|family| context.families.contains(*family))
         } else {
@@ -105,13 +105,14 @@ struct Walk<'c, 'a> {
     /// How many attributes there were.
     count: usize,
     last_kept: u8,
-    next_hop: Option<Ipv4Addr>,
+    /// And the attribute that it stood in.
+    next_hop: Option<(Ipv4Addr, &'a [u8])>,
     /// Of a negotiated family; without next hop if that is unusable.
     mp_reach: Option<(Nlri<'a>, Option<NextHop>)>,
     /// Whether MP_REACH_NLRI has any NLRI in it, of whichever family.
     mp_reach_encodes: bool,
     mp_unreach: Option<Nlri<'a>>,
-    problems: Vec<Problem>,
+    problems: Vec<Problem<'a>>,
     /// Set when the message is to be treated as withdraw: sub-code and data of the first reason.
     withdraw: Option<(u8, &'a [u8])>,
 }
@@ -140,15 +141,18 @@ impl<'c, 'a> Walk<'c, 'a> {
         }
     }
 
-    fn note(&mut self, code: u8, consequence: Consequence, what: &'static str) {
+    fn note(&mut self, code: u8, consequence: Consequence, what: &'static str, data: &'a [u8]) {
         let first = !self.problems.iter().any(|problem| problem.consequence == consequence);
         if first || self.problems.len() < MAX_PROBLEMS {
-            self.problems.push(Problem { code, consequence, what });
+            self.problems.push(Problem { code, consequence, what, data });
         }
     }
 
+    /// `data` is what is wrong, as it stood in the message.
     fn withdraw(&mut self, code: u8, subcode: u8, data: &'a [u8], what: &'static str) {
-        self.note(code, Consequence::Withdraw, what);
+        self.note(code, Consequence::Withdraw, what, data);
+        // RFC 4271 6.3 gives every error about an attribute that attribute as data, except a malformed AS_PATH.
+        let data = if subcode == subcode::MALFORMED_AS_PATH { &[] } else { data };
         self.withdraw.get_or_insert((subcode, data));
     }
 
@@ -182,7 +186,7 @@ impl<'c, 'a> Walk<'c, 'a> {
                 return Err(error(subcode::MALFORMED_ATTRIBUTE_LIST, &[]));
             }
             // RFC 7606 3.g. Its place in the order matters no more; the first one's does.
-            self.note(code, Consequence::Discard, "given more than once");
+            self.note(code, Consequence::Discard, "given more than once", whole);
             self.attributes.ascending = false;
             return Ok(());
         }
@@ -194,7 +198,7 @@ impl<'c, 'a> Walk<'c, 'a> {
                 self.last_kept = code;
             }
             Verdict::Pass => {}
-            Verdict::Discard(what) => self.note(code, Consequence::Discard, what),
+            Verdict::Discard(what) => self.note(code, Consequence::Discard, what, whole),
             Verdict::Withdraw(subcode, what) => self.withdraw(code, subcode, whole, what),
         }
         Ok(())
@@ -223,7 +227,7 @@ impl<'c, 'a> Walk<'c, 'a> {
             attr_code::NEXT_HOP => match value.try_into() {
                 Ok(octets) => {
                     let octets: [u8; 4] = octets;
-                    self.next_hop = Some(octets.into());
+                    self.next_hop = Some((octets.into(), whole));
                     Verdict::Pass
                 }
                 Err(_) => wrong_length(), // RFC 7606 7.3
@@ -266,7 +270,7 @@ impl<'c, 'a> Walk<'c, 'a> {
         }
     }
 
-    fn mp_reach(&mut self, flags_fit: bool, value: &'a [u8], whole: &[u8]) -> Result<Verdict, Notification> {
+    fn mp_reach(&mut self, flags_fit: bool, value: &'a [u8], whole: &'a [u8]) -> Result<Verdict, Notification> {
         let incorrect = || error(subcode::OPTIONAL_ATTRIBUTE, whole);
         let mut read = Reader(value);
         let head = (read.u16(), read.u8(), read.u8());
@@ -284,7 +288,7 @@ impl<'c, 'a> Walk<'c, 'a> {
         let nlri = Nlri::parse(family, read.0).map_err(|_| incorrect())?;
         if !next_hop.link_local_fits {
             let what = "the second next hop is not link-local and was ignored";
-            self.note(attr_code::MP_REACH, Consequence::Discard, what);
+            self.note(attr_code::MP_REACH, Consequence::Discard, what, whole);
         }
         let usable = next_hop.usable();
         self.mp_reach = Some((nlri, usable));
@@ -316,20 +320,20 @@ impl<'c, 'a> Walk<'c, 'a> {
     /// Rules about the message as a whole. LOCAL_PREF is not asked for: it is not a well-known *mandatory* attribute
     /// (RFC 4271 5.1.5), so RFC 7606 3.d does not speak of it.
     fn judge_together(&mut self, classic: bool, mp: bool) {
-        let mandatory: [(u8, bool, &'static [u8], _); 3] = [
-            (attr_code::ORIGIN, classic || mp, &[attr_code::ORIGIN], "ORIGIN is missing"),
-            (attr_code::AS_PATH, classic || mp, &[attr_code::AS_PATH], "AS_PATH is missing"),
-            (attr_code::NEXT_HOP, classic, &[attr_code::NEXT_HOP], "NEXT_HOP is missing"),
+        let mandatory = [
+            (attr_code::ORIGIN, classic || mp, "ORIGIN is missing"),
+            (attr_code::AS_PATH, classic || mp, "AS_PATH is missing"),
+            (attr_code::NEXT_HOP, classic, "NEXT_HOP is missing"),
         ];
-        for (code, needed, data, what) in mandatory {
+        for (code, needed, what) in mandatory {
             if needed && !self.seen.contains(code) {
-                self.withdraw(code, subcode::MISSING_WELL_KNOWN, data, what);
+                self.withdraw(code, subcode::MISSING_WELL_KNOWN, &[], what);
             }
         }
         // Without classic NLRI, NEXT_HOP says nothing (RFC 4760 3).
-        if classic && self.next_hop.is_some_and(|next_hop| !is_host_v4(next_hop)) {
+        if let Some((_, whole)) = self.next_hop.filter(|(next_hop, _)| classic && !is_host_v4(*next_hop)) {
             let what = "the next hop is not a host's address";
-            self.withdraw(attr_code::NEXT_HOP, subcode::INVALID_NEXT_HOP, &[], what);
+            self.withdraw(attr_code::NEXT_HOP, subcode::INVALID_NEXT_HOP, whole, what);
         }
     }
 }

@@ -190,7 +190,7 @@ fn treat_as_withdraw_moves_every_prefix() {
     assert!(update.treat_as_withdraw());
     assert_eq!(prefixes(update.withdrawn()), ["172.16.0.0/16", "10.0.0.0/8", "2001:db8::/32"]);
     assert_eq!(update.announced().count(), 0);
-    assert_eq!(update.problems()[0].to_string(), "attribute 1: undefined origin: routes withdrawn");
+    assert_eq!(update.problems()[0].to_string(), "attribute 1 (ORIGIN): undefined origin: routes withdrawn (40010109)");
 }
 
 #[test]
@@ -244,7 +244,7 @@ fn duplicates() {
     assert_eq!(announced(&update)[0].1, "192.0.2.1");
     assert_eq!(
         update.problems(),
-        [Problem { code: 3, consequence: Consequence::Discard, what: "given more than once" }]
+        [Problem { code: 3, consequence: Consequence::Discard, what: "given more than once", data: second }]
     );
     // Also when the first is not kept, and when unknown.
     let list: [&[u8]; 5] = [ORIGIN, AS_PATH, NEXT_HOP, &[0x40, 6, 1, 0], &[0x40, 6, 0]];

@@ -17,6 +17,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub use encode::{encode_end_of_rib, encode_reach, encode_unreach, reach_fits};
 
+use crate::attr::attr_code;
+use crate::hex::Hex;
 use crate::{Family, FamilySet, Nlri};
 use canonical::Attributes;
 
@@ -76,25 +78,34 @@ pub enum Consequence {
     Withdraw,
 }
 
-/// Something wrong with an UPDATE that does not end the session.
+/// Something wrong with an UPDATE that does not end the session. Displays on one line, fit for a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub struct Problem<'a> {
     /// The attribute's type code; 0 for the message as a whole.
     pub code: u8,
     /// What was done about it.
     pub consequence: Consequence,
     /// In words.
     pub what: &'static str,
+    /// The attribute as it stood in the message, header included. Empty for one that is missing and for the message as a
+    /// whole.
+    pub data: &'a [u8],
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for Problem<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { code, consequence, what } = self;
+        let Self { code, consequence, what, data } = self;
         let done = match consequence {
             Consequence::Discard => "left out",
             Consequence::Withdraw => "routes withdrawn",
         };
-        if *code == 0 { write!(f, "{what}: {done}") } else { write!(f, "attribute {code}: {what}: {done}") }
+        match attr_code::name(*code) {
+            Some(name) => write!(f, "attribute {code} ({name}): ")?,
+            None if *code == 0 => {}
+            None => write!(f, "attribute {code}: ")?,
+        }
+        write!(f, "{what}: {done}")?;
+        if data.is_empty() { Ok(()) } else { write!(f, " ({})", Hex(data)) }
     }
 }
 
@@ -108,7 +119,7 @@ pub struct Update<'a> {
     /// The prefixes of those that were to be announced, when treated as withdrawn. Next hops may be missing then.
     instead: [Option<Nlri<'a>>; 2],
     attributes: Attributes<'a>,
-    problems: Vec<Problem>,
+    problems: Vec<Problem<'a>>,
     treat_as_withdraw: bool,
     end_of_rib: Option<Family>,
 }
@@ -135,7 +146,7 @@ impl<'a> Update<'a> {
     }
 
     /// What was wrong. The first few are kept, and always one for each consequence that occurred.
-    pub fn problems(&self) -> &[Problem] {
+    pub fn problems(&self) -> &[Problem<'a>] {
         &self.problems
     }
 
