@@ -169,6 +169,7 @@ impl Engine {
             external: agreed.external,
             families: agreed.families,
             extended_next_hop: agreed.extended_next_hop,
+            add_path: FamilySet::NONE,
         };
         let update = match Update::decode(body, &context) {
             Ok(update) => update,

@@ -70,6 +70,9 @@ impl fmt::Display for Family {
 pub struct FamilySet(u8);
 
 impl FamilySet {
+    /// No family.
+    pub const NONE: Self = Self(0);
+
     /// Every family we know.
     pub const ALL: Self = Self((1 << Family::ALL.len()) - 1);
 

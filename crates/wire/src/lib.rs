@@ -35,7 +35,7 @@ pub use attr::{
 pub use capability::{AddPath, Capability, GracefulRestart, LongLived, Role};
 pub use family::{AfiSafi, Family, FamilySet};
 pub use header::{Frame, HEADER_LEN, MAX_LEN, MAX_LEN_EXTENDED, MessageType, encode_keepalive, next_frame};
-pub use nlri::{Nlri, NlriError, Prefixes, write_prefix};
+pub use nlri::{Nlri, NlriError, NlriItem, PathId, Paths, Prefixes, write_prefix};
 pub use notification::{Notification, code};
 pub use open::{AS_TRANS, Open};
 pub use refresh::{Refresh, RouteRefresh};

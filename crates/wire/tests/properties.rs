@@ -10,15 +10,14 @@ use common::{Attrs, SESSION, attrs, bodies, canonical, decode, speech};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use wire::{
-    DecodeContext, FamilySet, MAX_LEN, MAX_LEN_EXTENDED, Notification, Open, RouteRefresh, Update, attributes,
+    DecodeContext, Family, FamilySet, MAX_LEN, MAX_LEN_EXTENDED, Notification, Open, RouteRefresh, Update, attributes,
     next_frame, write_two_octet,
 };
 
 fn contexts() -> impl Strategy<Value = DecodeContext> {
-    let families = vec(0..2_usize, 0..3);
-    (any::<[bool; 3]>(), families).prop_map(|([four_octet_as, external, extended_next_hop], families)| {
-        let families = families.into_iter().map(|i| wire::Family::ALL[i]).collect::<FamilySet>();
-        DecodeContext { four_octet_as, external, families, extended_next_hop }
+    let set = || vec(0..2_usize, 0..3).prop_map(|set| set.into_iter().map(|i| Family::ALL[i]).collect::<FamilySet>());
+    (any::<[bool; 3]>(), set(), set()).prop_map(|([four_octet_as, external, extended_next_hop], families, add_path)| {
+        DecodeContext { four_octet_as, external, families, extended_next_hop, add_path }
     })
 }
 

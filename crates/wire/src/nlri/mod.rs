@@ -1,13 +1,16 @@
 //! Reachability sections: dispatch by family, one module per kind of NLRI.
 //!
 //! Owns the promise that a [`Nlri`] was validated when it was made, so that iterating cannot fail. Is told the bytes of a
-//! section and its family. A new family is a module beside `unicast` and an arm in each `match` here.
+//! section, its family, and whether path identifiers (RFC 7911) stand in it. A new family is a module beside `unicast` and an
+//! arm in each `match` here.
 
+pub(crate) mod item;
 pub(crate) mod unicast;
 
 use ipnet::IpNet;
 
-pub use unicast::{Prefixes, write_prefix};
+pub use item::{NlriItem, PathId};
+pub use unicast::{Paths, Prefixes, write_prefix};
 
 use crate::Family;
 
@@ -15,6 +18,7 @@ use crate::Family;
 #[derive(Clone, Copy, Debug)]
 pub struct Nlri<'a> {
     family: Family,
+    add_path: bool,
     bytes: &'a [u8],
 }
 
@@ -25,22 +29,22 @@ pub enum NlriError {
     /// A prefix length beyond the family's.
     #[error("prefix length {0} is beyond the address family's")]
     PrefixTooLong(u8),
-    /// The section ends inside a prefix.
+    /// The section ends inside a prefix, or before one whose path identifier is there.
     #[error("the section ends inside a prefix")]
     Truncated,
 }
 
 impl<'a> Nlri<'a> {
-    /// Validates a section.
+    /// Validates a section. `add_path`: a path identifier stands before each prefix (RFC 7911 3).
     ///
     /// # Errors
     /// See [`NlriError`].
-    pub fn parse(family: Family, bytes: &'a [u8]) -> Result<Self, NlriError> {
+    pub fn parse(family: Family, add_path: bool, bytes: &'a [u8]) -> Result<Self, NlriError> {
         match family {
-            Family::Ipv4Unicast => unicast::validate(bytes, 32)?,
-            Family::Ipv6Unicast => unicast::validate(bytes, 128)?,
+            Family::Ipv4Unicast => unicast::validate(bytes, 32, add_path)?,
+            Family::Ipv6Unicast => unicast::validate(bytes, 128, add_path)?,
         }
-        Ok(Self { family, bytes })
+        Ok(Self { family, add_path, bytes })
     }
 
     /// Whose routes these are.
@@ -58,13 +62,23 @@ impl<'a> Nlri<'a> {
         self.bytes
     }
 
-    /// The prefixes, host bits masked to zero.
+    /// Whether path identifiers stand in it.
+    pub fn has_path_ids(&self) -> bool {
+        self.add_path
+    }
+
+    /// The prefixes, host bits masked to zero. One that has several path identifiers comes as often.
     pub fn iter(&self) -> Prefixes<'a> {
-        Prefixes::new(self.family, self.bytes)
+        Prefixes(self.paths())
+    }
+
+    /// The prefixes as [`Self::iter`] has them, each with its path identifier: 0 where the section has none.
+    pub fn paths(&self) -> Paths<'a> {
+        Paths::new(self.family, self.add_path, self.bytes)
     }
 
     pub(crate) const fn none(family: Family) -> Self {
-        Self { family, bytes: &[] }
+        Self { family, add_path: false, bytes: &[] }
     }
 }
 

@@ -1,4 +1,5 @@
-//! Plain prefixes: a length in bits, then as many octets as hold them (RFC 4271 4.3, RFC 4760 5).
+//! Plain prefixes: a length in bits, then as many octets as hold them (RFC 4271 4.3, RFC 4760 5), perhaps after a path
+//! identifier (RFC 7911 3).
 
 use std::iter::FusedIterator;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -6,6 +7,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::NlriError;
+use super::item::{PATH_ID_LEN, PathId};
 use crate::Family;
 
 /// Octets that hold this many bits.
@@ -13,8 +15,10 @@ fn octets(bits: u8) -> usize {
     usize::from(bits).div_ceil(8)
 }
 
-pub(super) fn validate(mut bytes: &[u8], max_bits: u8) -> Result<(), NlriError> {
-    while let Some((&bits, rest)) = bytes.split_first() {
+pub(super) fn validate(mut bytes: &[u8], max_bits: u8, add_path: bool) -> Result<(), NlriError> {
+    let skip = if add_path { PATH_ID_LEN } else { 0 };
+    while !bytes.is_empty() {
+        let (&bits, rest) = bytes.get(skip..).and_then(<[u8]>::split_first).ok_or(NlriError::Truncated)?;
         if bits > max_bits {
             return Err(NlriError::PrefixTooLong(bits));
         }
@@ -25,22 +29,34 @@ pub(super) fn validate(mut bytes: &[u8], max_bits: u8) -> Result<(), NlriError> 
 
 /// The prefixes of a section, host bits masked to zero.
 #[derive(Clone, Debug)]
-pub struct Prefixes<'a> {
-    family: Family,
-    bytes: &'a [u8],
-}
-
-impl<'a> Prefixes<'a> {
-    pub(super) fn new(family: Family, bytes: &'a [u8]) -> Self {
-        Self { family, bytes }
-    }
-}
+pub struct Prefixes<'a>(pub(super) Paths<'a>);
 
 impl Iterator for Prefixes<'_> {
     type Item = IpNet;
 
     #[inline]
     fn next(&mut self) -> Option<IpNet> {
+        self.0.next().map(|(_, prefix)| prefix)
+    }
+}
+
+impl FusedIterator for Prefixes<'_> {}
+
+/// The prefixes of a section with their path identifiers; host bits masked to zero.
+#[derive(Clone, Debug)]
+pub struct Paths<'a> {
+    family: Family,
+    add_path: bool,
+    bytes: &'a [u8],
+}
+
+impl<'a> Paths<'a> {
+    pub(super) fn new(family: Family, add_path: bool, bytes: &'a [u8]) -> Self {
+        Self { family, add_path, bytes }
+    }
+
+    #[inline]
+    fn prefix(&mut self) -> Option<IpNet> {
         let (&bits, rest) = self.bytes.split_first()?;
         self.bytes = rest.get(octets(bits)..)?;
         match self.family {
@@ -58,7 +74,22 @@ impl Iterator for Prefixes<'_> {
     }
 }
 
-impl FusedIterator for Prefixes<'_> {}
+impl Iterator for Paths<'_> {
+    type Item = (PathId, IpNet);
+
+    #[inline]
+    fn next(&mut self) -> Option<(PathId, IpNet)> {
+        let mut id = 0;
+        if self.add_path {
+            let (octets, rest) = self.bytes.split_first_chunk()?;
+            id = PathId::from_be_bytes(*octets);
+            self.bytes = rest;
+        }
+        Some((id, self.prefix()?))
+    }
+}
+
+impl FusedIterator for Paths<'_> {}
 
 /// The first octets, which may be the next prefix's too: the mask takes those away. One load, except at the very end.
 #[inline]

@@ -31,8 +31,10 @@ impl<'a> Update<'a> {
     pub fn decode(body: &'a [u8], context: &DecodeContext) -> Result<Self, Notification> {
         let (withdrawn, attribute_bytes, nlri) =
             sections(body).ok_or_else(|| error(subcode::MALFORMED_ATTRIBUTE_LIST, &[]))?;
-        let ipv4 =
-            |bytes| Nlri::parse(Family::Ipv4Unicast, bytes).map_err(|_| error(subcode::INVALID_NETWORK_FIELD, &[]));
+        let add_path = context.add_path.contains(Family::Ipv4Unicast);
+        let ipv4 = |bytes| {
+            Nlri::parse(Family::Ipv4Unicast, add_path, bytes).map_err(|_| error(subcode::INVALID_NETWORK_FIELD, &[]))
+        };
         let (mut withdrawn, mut nlri) = (ipv4(withdrawn)?, ipv4(nlri)?);
 
         let mut walk = Walk::new(context, attribute_bytes);
@@ -285,7 +287,7 @@ impl<'c, 'a> Walk<'c, 'a> {
             return Ok(Verdict::Discard("its family was not negotiated"));
         };
         let next_hop = NextHopValue::parse(family, next_hop, self.context).ok_or_else(incorrect)?;
-        let nlri = Nlri::parse(family, read.0).map_err(|_| incorrect())?;
+        let nlri = Nlri::parse(family, self.context.add_path.contains(family), read.0).map_err(|_| incorrect())?;
         if !next_hop.link_local_fits {
             let what = "the second next hop is not link-local and was ignored";
             self.note(attr_code::MP_REACH, Consequence::Discard, what, whole);
@@ -307,7 +309,8 @@ impl<'c, 'a> Walk<'c, 'a> {
         let Some(family) = self.negotiated(AfiSafi { afi, safi }) else {
             return Ok(Verdict::Discard("its family was not negotiated"));
         };
-        self.mp_unreach = Some(Nlri::parse(family, read.0).map_err(|_| incorrect())?);
+        let add_path = self.context.add_path.contains(family);
+        self.mp_unreach = Some(Nlri::parse(family, add_path, read.0).map_err(|_| incorrect())?);
         Ok(Verdict::Pass)
     }
 

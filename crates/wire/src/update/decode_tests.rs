@@ -3,8 +3,13 @@
 use super::*;
 use crate::{Attributes as Walker, FamilySet, write_attribute};
 
-const EXTERNAL: DecodeContext =
-    DecodeContext { four_octet_as: true, external: true, families: FamilySet::ALL, extended_next_hop: false };
+const EXTERNAL: DecodeContext = DecodeContext {
+    four_octet_as: true,
+    external: true,
+    families: FamilySet::ALL,
+    extended_next_hop: false,
+    add_path: FamilySet::NONE,
+};
 const INTERNAL: DecodeContext = DecodeContext { external: false, ..EXTERNAL };
 const OLD: DecodeContext = DecodeContext { four_octet_as: false, ..EXTERNAL };
 const IPV4_ONLY: DecodeContext = DecodeContext { families: FamilySet::only(Family::Ipv4Unicast), ..EXTERNAL };

@@ -1,7 +1,7 @@
 //! Writing UPDATEs: as many prefixes that share one attribute set as a message holds.
 //!
-//! Is told canonical attributes (already as this peer wants them), one next hop and prefixes of one family; appends whole
-//! messages. Does not choose what to send to whom.
+//! Is told canonical attributes (already as this peer wants them), one next hop and prefixes of one family, with path
+//! identifiers (RFC 7911) where the peer takes them; appends whole messages. Does not choose what to send to whom.
 
 use std::iter::Peekable;
 
@@ -10,25 +10,28 @@ use ipnet::IpNet;
 use super::NextHop;
 use crate::attr::{RawAttr, WELL_KNOWN, attr_code, attributes, flag, write_attribute};
 use crate::header::{HEADER_LEN, MAX_LEN_EXTENDED, Message, MessageType, put_u16};
-use crate::nlri::unicast::{prefix_size, write_prefix};
+use crate::nlri::NlriItem;
+use crate::nlri::item::{PATH_ID_LEN, sealed::Item as _};
 use crate::{AfiSafi, Family};
 
 /// Appends messages that announce the prefixes, and returns how many messages.
 ///
 /// `attributes` is a canonical set: ascending, no next hop in it, AS numbers as wide as the peer wants them (see
 /// [`crate::write_two_octet`]). IPv4 with an IPv4 next hop takes the classic form, all else MP_REACH_NLRI, which then comes
-/// first (RFC 7606 5.1). `max_len` is what the session negotiated. Prefixes of another family are passed over.
+/// first (RFC 7606 5.1). `max_len` is what the session negotiated. Prefixes of another family are passed over. They are
+/// [`IpNet`], or `(PathId, IpNet)` for a family in which the peer takes path identifiers: all of a session's messages for a
+/// family are of one kind (RFC 7911 3).
 ///
 /// When [`reach_fits`] says no, nothing is appended, no prefix is taken, and the result is 0.
-pub fn encode_reach(
+pub fn encode_reach<T: NlriItem>(
     out: &mut Vec<u8>,
     max_len: usize,
     attributes: &[u8],
     next_hop: &NextHop,
     family: Family,
-    prefixes: impl Iterator<Item = IpNet>,
+    prefixes: impl Iterator<Item = T>,
 ) -> usize {
-    if !reach_fits(max_len, attributes.len(), next_hop, family) {
+    if !reach_fits(max_len, attributes.len(), next_hop, family, T::ADD_PATH) {
         return 0;
     }
     let form = ReachForm::of(family, next_hop);
@@ -61,9 +64,10 @@ pub fn encode_reach(
     })
 }
 
-/// Whether a message has room for the attributes, the next hop, and the longest prefix of the family. What does not fit
-/// cannot be said to this peer (RFC 8654 4 speaks of withdrawing such routes). IPv6 with an IPv4 next hop never fits.
-pub fn reach_fits(max_len: usize, attributes_len: usize, next_hop: &NextHop, family: Family) -> bool {
+/// Whether a message has room for the attributes, the next hop, and the longest prefix of the family, with its path
+/// identifier if `add_path`. What does not fit cannot be said to this peer (RFC 8654 4 speaks of withdrawing such routes).
+/// IPv6 with an IPv4 next hop never fits.
+pub fn reach_fits(max_len: usize, attributes_len: usize, next_hop: &NextHop, family: Family, add_path: bool) -> bool {
     let next_hop_len = match (ReachForm::of(family, next_hop), next_hop) {
         (ReachForm::None, _) => return false,
         (ReachForm::Classic(_), _) => 3 + 4,
@@ -75,22 +79,24 @@ pub fn reach_fits(max_len: usize, attributes_len: usize, next_hop: &NextHop, fam
         Family::Ipv4Unicast => 1 + 4,
         Family::Ipv6Unicast => 1 + 16,
     };
-    HEADER_LEN + 4 + attributes_len + next_hop_len + longest <= max_len.min(MAX_LEN_EXTENDED)
+    let id = if add_path { PATH_ID_LEN } else { 0 };
+    HEADER_LEN + 4 + attributes_len + next_hop_len + id + longest <= max_len.min(MAX_LEN_EXTENDED)
 }
 
 /// Attribute header with long length, AFI, SAFI, next hop length, reserved octet.
 const MP_REACH_FIXED: usize = 4 + 3 + 1 + 1;
 
 /// A withdrawal of the longest prefix there is. Real sessions have [`crate::MAX_LEN`] and more.
-const UNREACH_MIN: usize = HEADER_LEN + 4 + 4 + 3 + 17;
+const UNREACH_MIN: usize = HEADER_LEN + 4 + 4 + 3 + PATH_ID_LEN + 17;
 
 /// Appends messages that withdraw the prefixes, and returns how many messages. Prefixes of another family are passed over.
-/// A `max_len` that no session has (under 47 octets) holds nothing: 0.
-pub fn encode_unreach(
+/// As with [`encode_reach`], they have path identifiers or not. A `max_len` that no session has (under 51 octets) holds
+/// nothing: 0.
+pub fn encode_unreach<T: NlriItem>(
     out: &mut Vec<u8>,
     max_len: usize,
     family: Family,
-    prefixes: impl Iterator<Item = IpNet>,
+    prefixes: impl Iterator<Item = T>,
 ) -> usize {
     if max_len < UNREACH_MIN {
         return 0;
@@ -207,34 +213,34 @@ fn write_mp_next_hop(out: &mut Vec<u8>, next_hop: &NextHop) {
 }
 
 /// Prefixes of one family that wait for room.
-struct Waiting<I: Iterator<Item = IpNet>> {
+struct Waiting<I: Iterator<Item: NlriItem>> {
     prefixes: Peekable<I>,
     max_len: usize,
 }
 
-impl<I: Iterator<Item = IpNet>> Waiting<I> {
+impl<I: Iterator<Item: NlriItem>> Waiting<I> {
     /// Appends as many as fit when `tail` more octets of this message follow.
     fn pack(&mut self, out: &mut Vec<u8>, message: Message, tail: usize) {
         let room = |out: &[u8]| self.max_len.saturating_sub(message.len(out) + tail);
         let mut left = room(out);
-        while let Some(prefix) = self.prefixes.next_if(|prefix| prefix_size(prefix) <= left) {
-            write_prefix(out, &prefix);
-            left -= prefix_size(&prefix);
+        while let Some(prefix) = self.prefixes.next_if(|prefix| prefix.size() <= left) {
+            prefix.write(out);
+            left -= prefix.size();
         }
     }
 }
 
 /// Calls `write` for one message after the other until no prefix waits, and counts. `write` takes at least one prefix each
 /// time: a message always has room for one.
-fn messages<I: Iterator<Item = IpNet>>(
+fn messages<I: Iterator<Item: NlriItem>>(
     max_len: usize,
     family: Family,
     prefixes: I,
-    mut write: impl FnMut(&mut Waiting<std::iter::Filter<I, fn(&IpNet) -> bool>>),
+    mut write: impl FnMut(&mut Waiting<std::iter::Filter<I, fn(&I::Item) -> bool>>),
 ) -> usize {
-    let of_family: fn(&IpNet) -> bool = match family {
-        Family::Ipv4Unicast => |prefix| matches!(prefix, IpNet::V4(_)),
-        Family::Ipv6Unicast => |prefix| matches!(prefix, IpNet::V6(_)),
+    let of_family: fn(&I::Item) -> bool = match family {
+        Family::Ipv4Unicast => |item| matches!(item.prefix(), IpNet::V4(_)),
+        Family::Ipv6Unicast => |item| matches!(item.prefix(), IpNet::V6(_)),
     };
     let max_len = max_len.min(MAX_LEN_EXTENDED);
     let mut waiting = Waiting { prefixes: prefixes.filter(of_family).peekable(), max_len };

@@ -3,10 +3,15 @@
 use std::net::Ipv4Addr;
 
 use super::*;
-use crate::{DecodeContext, FamilySet, Frame, MAX_LEN, Update, next_frame};
+use crate::{DecodeContext, FamilySet, Frame, MAX_LEN, PathId, Update, next_frame};
 
-const CONTEXT: DecodeContext =
-    DecodeContext { four_octet_as: true, external: true, families: FamilySet::ALL, extended_next_hop: true };
+const CONTEXT: DecodeContext = DecodeContext {
+    four_octet_as: true,
+    external: true,
+    families: FamilySet::ALL,
+    extended_next_hop: true,
+    add_path: FamilySet::NONE,
+};
 const V4: NextHop = NextHop::V4(Ipv4Addr::new(192, 0, 2, 1));
 /// ORIGIN, an empty AS_PATH, MED.
 const SET: &[u8] = &[0x40, 1, 1, 0, 0x40, 2, 0, 0x80, 4, 4, 0, 0, 0, 9];
@@ -29,17 +34,21 @@ fn many(family: Family, count: u32) -> Vec<IpNet> {
         .collect()
 }
 
+type Listed = Vec<(PathId, IpNet)>;
+
 /// All messages in `bytes`; each no longer than allowed and none unnecessarily short.
-fn read(mut bytes: &[u8], max_len: usize) -> (Vec<IpNet>, Vec<IpNet>, usize) {
+fn read(mut bytes: &[u8], max_len: usize, add_path: bool) -> (Listed, Listed, usize) {
+    let context = if add_path { DecodeContext { add_path: FamilySet::ALL, ..CONTEXT } } else { CONTEXT };
+    let longest = if add_path { 21 } else { 17 };
     let (mut announced, mut withdrawn, mut count) = (Vec::new(), Vec::new(), 0);
     while let Some(Frame { body, len, .. }) = next_frame(bytes, max_len).unwrap() {
-        let update = Update::decode(body, &CONTEXT).unwrap();
+        let update = Update::decode(body, &context).unwrap();
         assert!(update.problems().is_empty(), "{:?}", update.problems());
-        announced.extend(update.announced().flat_map(|(section, _)| section));
-        withdrawn.extend(update.withdrawn().flatten());
+        announced.extend(update.announced().flat_map(|(section, _)| section.paths()));
+        withdrawn.extend(update.withdrawn().flat_map(|section| section.paths()));
         bytes = &bytes[len..];
         count += 1;
-        assert!(bytes.is_empty() || len + 17 > max_len, "a message of {len} octets had room for more");
+        assert!(bytes.is_empty() || len + longest > max_len, "a message of {len} octets had room for more");
     }
     assert!(bytes.is_empty());
     (announced, withdrawn, count)
@@ -69,6 +78,58 @@ fn a_multiprotocol_message_has_its_prefixes_first() {
     assert_eq!(&out[53..], SET);
 }
 
+/// RFC 7911 3: the identifier stands before the prefix, in each of the four sections.
+#[test]
+fn path_identifiers_in_every_section() {
+    let (v4, v6_net) = ([(7, net("10.0.0.0/8")), (1 << 24, net("10.0.0.0/8"))], [(9, net("2001:db8::/32"))]);
+    let v4_bytes = [0, 0, 0, 7, 8, 10, 1, 0, 0, 0, 8, 10];
+    let v6_bytes = [0, 0, 0, 9, 32, 0x20, 1, 0xd, 0xb8];
+    let mut out = Vec::new();
+    assert_eq!(encode_reach(&mut out, MAX_LEN, SET, &V4, Family::Ipv4Unicast, v4.into_iter()), 1);
+    assert_eq!(out[16..23], [0, 56, 2, 0, 0, 0, 21]);
+    assert_eq!(out[44..], v4_bytes);
+    let mut out = Vec::new();
+    assert_eq!(encode_unreach(&mut out, MAX_LEN, Family::Ipv4Unicast, v4.into_iter()), 1);
+    assert_eq!(out[19..], [&[0, 12][..], &v4_bytes, &[0, 0]].concat());
+    let mut out = Vec::new();
+    assert_eq!(encode_reach(&mut out, MAX_LEN, SET, &v6(false), Family::Ipv6Unicast, v6_net.into_iter()), 1);
+    assert_eq!(out[19..31], [0, 0, 0, 48, 0x90, 14, 0, 30, 0, 2, 1, 16]);
+    assert_eq!(out[47..], [&[0][..], &v6_bytes, SET].concat());
+    let mut out = Vec::new();
+    assert_eq!(encode_unreach(&mut out, MAX_LEN, Family::Ipv6Unicast, v6_net.into_iter()), 1);
+    assert_eq!(out[19..], [&[0, 0, 0, 16, 0x90, 15, 0, 12, 0, 2, 1][..], &v6_bytes].concat());
+}
+
+/// RFC 8654 4, RFC 7911 3: the identifier counts for what a message can hold.
+#[test]
+fn attributes_without_room_for_a_path_identifier_are_refused_whole() {
+    for (family, next_hop, fixed) in [(Family::Ipv4Unicast, V4, 7 + 5), (Family::Ipv6Unicast, v6(true), 41 + 17)] {
+        for max_len in [MAX_LEN, 65535] {
+            let longest = match family {
+                Family::Ipv4Unicast => net("192.0.2.1/32"),
+                Family::Ipv6Unicast => net("2001:db8::1/128"),
+            };
+            let room = max_len - HEADER_LEN - 4 - fixed;
+            let set = |len: usize| {
+                let mut set = Vec::new();
+                write_attribute(&mut set, 0xc0, 99, &vec![0; len - 4]);
+                set
+            };
+            let path = || std::iter::once((1, longest));
+            let mut out = Vec::new();
+            assert_eq!(encode_reach(&mut out, max_len, &set(room - 4), &next_hop, family, path()), 1);
+            assert_eq!(out.len(), max_len);
+            assert!(reach_fits(max_len, room - 4, &next_hop, family, true));
+            let mut out = Vec::new();
+            assert_eq!(encode_reach(&mut out, max_len, &set(room - 3), &next_hop, family, path()), 0);
+            assert!(out.is_empty());
+            assert!(!reach_fits(max_len, room - 3, &next_hop, family, true));
+            assert!(reach_fits(max_len, room, &next_hop, family, false));
+            assert!(!reach_fits(max_len, room + 1, &next_hop, family, false));
+        }
+    }
+}
+
 #[test]
 fn every_form_is_packed_and_read_back() {
     let forms = [
@@ -82,10 +143,19 @@ fn every_form_is_packed_and_read_back() {
             let prefixes = many(family, 9000);
             let mut out = Vec::new();
             let count = encode_reach(&mut out, max_len, SET, &next_hop, family, prefixes.iter().copied());
-            assert_eq!(read(&out, max_len), (prefixes.clone(), vec![], count));
+            let paths: Listed = prefixes.iter().map(|prefix| (0, *prefix)).collect();
+            assert_eq!(read(&out, max_len, false), (paths.clone(), vec![], count));
             let mut out = Vec::new();
             let count = encode_unreach(&mut out, max_len, family, prefixes.iter().copied());
-            assert_eq!(read(&out, max_len), (vec![], prefixes, count));
+            assert_eq!(read(&out, max_len, false), (vec![], paths, count));
+
+            let paths: Listed = (u32::MAX - 4000..=u32::MAX).zip(prefixes.into_iter().cycle()).collect();
+            let mut out = Vec::new();
+            let count = encode_reach(&mut out, max_len, SET, &next_hop, family, paths.iter().copied());
+            assert_eq!(read(&out, max_len, true), (paths.clone(), vec![], count));
+            let mut out = Vec::new();
+            let count = encode_unreach(&mut out, max_len, family, paths.iter().copied());
+            assert_eq!(read(&out, max_len, true), (vec![], paths, count));
         }
     }
 }
@@ -93,11 +163,11 @@ fn every_form_is_packed_and_read_back() {
 #[test]
 fn nothing_to_say_is_no_message() {
     let mut out = Vec::new();
-    assert_eq!(encode_reach(&mut out, MAX_LEN, SET, &V4, Family::Ipv4Unicast, std::iter::empty()), 0);
+    assert_eq!(encode_reach(&mut out, MAX_LEN, SET, &V4, Family::Ipv4Unicast, std::iter::empty::<IpNet>()), 0);
     let other = [net("2001:db8::/32")];
     assert_eq!(encode_reach(&mut out, MAX_LEN, SET, &V4, Family::Ipv4Unicast, other.into_iter()), 0);
     assert_eq!(encode_unreach(&mut out, MAX_LEN, Family::Ipv4Unicast, other.into_iter()), 0);
-    assert_eq!(encode_unreach(&mut out, 46, Family::Ipv6Unicast, other.into_iter()), 0);
+    assert_eq!(encode_unreach(&mut out, 50, Family::Ipv6Unicast, other.into_iter()), 0);
     assert!(out.is_empty());
 }
 
@@ -116,7 +186,7 @@ fn attributes_without_room_for_a_prefix_are_refused_whole() {
     let mut out = Vec::new();
     assert_eq!(encode_reach(&mut out, MAX_LEN, &set, &V4, Family::Ipv4Unicast, prefixes()), 0);
     assert!(out.is_empty());
-    assert!(reach_fits(65535, set.len(), &V4, Family::Ipv4Unicast));
+    assert!(reach_fits(65535, set.len(), &V4, Family::Ipv4Unicast, false));
 }
 
 #[test]

@@ -33,6 +33,8 @@ pub struct DecodeContext {
     pub families: FamilySet,
     /// IPv4 unicast may have IPv6 next hops (RFC 8950).
     pub extended_next_hop: bool,
+    /// Families in which the peer sends path identifiers (RFC 7911 3): it offered to send, and we to receive.
+    pub add_path: FamilySet,
 }
 
 /// Where to send packets.

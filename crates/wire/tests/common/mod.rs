@@ -16,8 +16,13 @@ use wire::{
 };
 
 /// An internal session that can do everything.
-pub(crate) const SESSION: DecodeContext =
-    DecodeContext { four_octet_as: true, external: false, families: FamilySet::ALL, extended_next_hop: true };
+pub(crate) const SESSION: DecodeContext = DecodeContext {
+    four_octet_as: true,
+    external: false,
+    families: FamilySet::ALL,
+    extended_next_hop: true,
+    add_path: FamilySet::NONE,
+};
 
 /// The attributes of a route.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
