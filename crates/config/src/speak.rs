@@ -204,6 +204,7 @@ impl Reading<'_> {
             networks,
             graceful_restart: file.graceful_restart.as_ref().map(options::graceful_restart),
             multipath: options::multipath(file.multipath.as_ref()),
+            prefer_oldest: false,
             host_routes: None,
             cluster_id: file.route_reflector.as_ref().and_then(|reflector| reflector.cluster_id.parse().ok()),
             fib: file.kernel_routes.unwrap_or(true),

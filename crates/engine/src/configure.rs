@@ -11,6 +11,7 @@ use crate::action::{Action, Admission, Level};
 use crate::intent::{Intent, Network, PeerIntent};
 use crate::peer::{Dialler, HeldDown, Origin, Peer, PeerAddress};
 use crate::policy::Own;
+use crate::rib::decision::Rules;
 use crate::rib::nexthop::Neighbors;
 use crate::rib::table::PeerId;
 use crate::{CONVERGENCE, Engine};
@@ -46,7 +47,7 @@ impl Engine {
             }
         }
         self.rib.set_neighbors(neighbors(&new));
-        self.rib.set_own(own, new.multipath);
+        self.rib.set_own(own, Rules { multipath: new.multipath, prefer_oldest: new.prefer_oldest });
         self.refresh_local();
         for (address, peer) in new.peers {
             self.set_peer(now, address, peer);

@@ -148,4 +148,6 @@ pub struct UnderlyingRoute {
     pub gateway: Option<IpAddr>,
     /// Outgoing link.
     pub link: u32,
+    /// Its metric: what breaks a tie between BGP next hops (RFC 4271 9.1.2.2 e).
+    pub metric: u32,
 }

@@ -34,6 +34,9 @@ pub struct Intent {
     pub graceful_restart: Option<GracefulRestart>,
     /// How many equal paths are used at once.
     pub multipath: Multipath,
+    /// Among external paths that are equal but for their peers' identifiers, the one that was the best stays it. Off, the
+    /// result does not depend on history.
+    pub prefer_oldest: bool,
     /// Routes for the host's own table, for speakers that install none; `None` is off.
     pub host_routes: Option<HostRoutes>,
     /// Cluster id for reflected routes (RFC 4456); the router id when unset.
@@ -219,6 +222,10 @@ pub struct PeerIntent {
     pub as_override: bool,
     /// Accept only packets that came over at most this many hops (RFC 5082).
     pub ttl_security: Option<u8>,
+    /// Several paths per prefix (RFC 7911), as far as the peer offers them too; unset: not offered.
+    pub add_path: Option<wire::AddPath>,
+    /// Take routes with an AS_SET in their path for withdrawn (RFC 9774).
+    pub reject_as_sets: bool,
     /// eBGP: what we are to this neighbour (RFC 9234); unset: no role is offered and none is looked for.
     pub bgp_role: Option<wire::Role>,
 }
@@ -253,6 +260,8 @@ impl PeerIntent {
             max_prefixes: BTreeMap::new(),
             as_override: false,
             ttl_security: None,
+            add_path: None,
+            reject_as_sets: false,
             bgp_role: None,
         }
     }
@@ -282,6 +291,8 @@ impl PeerIntent {
             max_prefixes: _,
             as_override: _,
             ttl_security,
+            add_path,
+            reject_as_sets: _,
             bgp_role,
         } = self;
         *remote_as != new.remote_as
@@ -296,6 +307,7 @@ impl PeerIntent {
             || *local_address != new.local_address
             || *link != new.link
             || *ttl_security != new.ttl_security
+            || *add_path != new.add_path
             || *bgp_role != new.bgp_role
     }
 }
@@ -384,6 +396,7 @@ fn diff_router(old: &Intent, new: &Intent, changes: &mut Vec<Change>) {
     let live = [
         (old.graceful_restart != new.graceful_restart, "graceful restart"),
         (old.multipath != new.multipath, "multipath"),
+        (old.prefer_oldest != new.prefer_oldest, "best path"),
         (old.host_routes != new.host_routes, "host routes"),
         (old.cluster_id != new.cluster_id, "cluster id"),
         (old.listen_limit != new.listen_limit, "listen limit"),

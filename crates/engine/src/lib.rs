@@ -41,7 +41,7 @@ pub use intent::Intent;
 pub use snapshot::{RouteQuery, RouteView, Select, Snapshot};
 
 /// Families are part of the configuration, which others make.
-pub use wire::{Family, FamilySet, Role as BgpRole};
+pub use wire::{AddPath, Family, FamilySet, Role as BgpRole};
 
 use intent::{PeerIntent, Role};
 use peer::{Peer, PeerAddress};

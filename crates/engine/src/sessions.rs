@@ -7,18 +7,20 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use ipnet::IpNet;
 use wire::{
     DecodeContext, FamilySet, Frame, MAX_LEN, MessageType, Notification, Open, Refresh, RouteRefresh, Update, code,
 };
 
 use crate::Engine;
 use crate::action::{Action, Level};
-use crate::event::ConnId;
+use crate::event::{ConnId, Link};
 use crate::peer::collision::{self, Resolution};
 use crate::peer::fsm::{Input, Phase, Verdict, step};
 use crate::peer::negotiate::{Agreed, negotiate};
 use crate::peer::{Connection, OPEN_HOLD, Peer, Session, State};
 use crate::policy::PeerFacts;
+use crate::rib::MAX_PATHS;
 use crate::rib::table::PeerId;
 
 impl Engine {
@@ -169,7 +171,7 @@ impl Engine {
             external: agreed.external,
             families: agreed.families,
             extended_next_hop: agreed.extended_next_hop,
-            add_path: FamilySet::NONE,
+            add_path: agreed.add_path_receive,
         };
         let update = match Update::decode(body, &context) {
             Ok(update) => update,
@@ -180,6 +182,7 @@ impl Engine {
             self.report_problems(id, &update);
         }
         self.rib.receive(id, &update);
+        self.report_overflowing(id);
         if self.peers.get(&id).is_some_and(|peer| !peer.intent.max_prefixes.is_empty()) {
             self.check_limits(now, id);
         }
@@ -196,6 +199,9 @@ impl Engine {
         // The first and then ever rarer ones are told: a peer may repeat its error for every route.
         let before = peer.malformed;
         peer.malformed += update.problems().len() as u64;
+        for problem in update.problems() {
+            *peer.malformed_attributes.entry(problem.code).or_default() += 1;
+        }
         if before == 0 || before.ilog2() != peer.malformed.ilog2() {
             let (address, total) = (peer.address.ip, peer.malformed);
             if let Some(problem) = update.problems().first() {
@@ -203,6 +209,23 @@ impl Engine {
                 self.note(Some(address), Level::Warn, text);
             }
         }
+    }
+
+    /// Paths that were dropped because a destination had too many of the peer's: the first and then ever rarer ones.
+    fn report_overflowing(&mut self, id: PeerId) {
+        let overflowing = self.rib.take_overflowing(id) as u64;
+        let Some(peer) = self.peers.get_mut(&id).filter(|_| overflowing > 0) else { return };
+        let before = peer.overflowing;
+        peer.overflowing += overflowing;
+        if before > 0 && before.ilog2() == peer.overflowing.ilog2() {
+            return;
+        }
+        let text = format!(
+            "{} sends more than {MAX_PATHS} paths for one prefix: {} were dropped so far",
+            peer.intent.name, peer.overflowing
+        );
+        let address = peer.address.ip;
+        self.note(Some(address), Level::Warn, text);
     }
 
     fn refresh_arrived(&mut self, id: PeerId, refresh: &RouteRefresh) {
@@ -337,6 +360,10 @@ impl Engine {
             allowed_prefixes: peer.intent.allowed_prefixes.clone(),
             as_override: agreed.external && peer.intent.as_override,
             bgp_role: peer.intent.bgp_role.filter(|_| agreed.external),
+            shared: shared(link, peer.address.ip, agreed.external && !peer.intent.next_hop_self),
+            add_path_receive: agreed.add_path_receive,
+            add_path_send: agreed.add_path_send,
+            reject_as_sets: peer.intent.reject_as_sets,
         }
     }
 
@@ -434,6 +461,15 @@ impl Engine {
             }
         }
     }
+}
+
+/// The networks of a link that a peer is on, when its next hops may be third parties.
+fn shared(link: Option<&Link>, peer: IpAddr, wanted: bool) -> Vec<IpNet> {
+    let networks = link.filter(|_| wanted).into_iter().flat_map(|link| &link.addresses).map(IpNet::trunc);
+    let networks: Vec<IpNet> = networks.collect();
+    // Several hops away nothing is shared.
+    let connected = networks.iter().any(|net| net.contains(&peer));
+    if connected { networks } else { Vec::new() }
 }
 
 pub(crate) fn count(counters: &mut [u64; 6], kind: MessageType, by: u64) {

@@ -3,6 +3,7 @@
 //! [`crate::Engine::snapshot`] costs as much as there are peers, never as much as there are routes. Route
 //! listings are paged: a page is bounded and the next one starts where the last one ended.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -111,6 +112,8 @@ pub struct PeerSnapshot {
     pub last_error: Option<String>,
     /// Attributes discarded or routes treated as withdrawn because of errors (RFC 7606).
     pub malformed: u64,
+    /// Of these, by attribute type code; 0 for messages as a whole.
+    pub malformed_attributes: BTreeMap<u8, u64>,
     /// An operator shut it down ([`crate::Order::Shutdown`]).
     pub shut_down: bool,
 }
@@ -120,11 +123,11 @@ pub struct PeerSnapshot {
 pub struct FamilySnapshot {
     /// Which one.
     pub family: Family,
-    /// Routes received and held in RIB-In, refused ones included.
+    /// Paths received and held in RIB-In, refused ones included.
     pub received: usize,
     /// Of these, accepted by import policy.
     pub accepted: usize,
-    /// Routes advertised to the peer.
+    /// Paths advertised to the peer.
     pub advertised: usize,
     /// Of these, those with the peer's own AS in the path: it refuses them unless it allows its own AS.
     pub looping: usize,
@@ -167,7 +170,7 @@ pub struct RouteView {
     pub prefix: IpNet,
     /// In the kernel: `Some(true)` acknowledged, `Some(false)` waiting or refused, `None` not meant to be.
     pub installed: Option<bool>,
-    /// All paths; for `Select::Advertised` the one that is sent, with the attributes that are sent.
+    /// All paths; for `Select::Advertised` those that are sent, with the attributes that are sent.
     pub paths: Vec<PathView>,
     /// Peers that it is advertised to (empty for `Select::Advertised`).
     pub advertised_to: Vec<IpAddr>,
@@ -178,6 +181,8 @@ pub struct RouteView {
 pub struct PathView {
     /// The peer it came from, `None` for our own.
     pub peer: Option<IpAddr>,
+    /// Path identifier (RFC 7911), where the peer sends several paths: its own, or, for what is advertised, ours.
+    pub path_id: Option<u32>,
     /// Takes part in the decision: not refused by import policy, next hop reachable.
     pub usable: bool,
     /// Selected as best.

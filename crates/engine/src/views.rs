@@ -72,6 +72,7 @@ impl Engine {
             sent: peer.sent,
             last_error: peer.last_error.clone(),
             malformed: peer.malformed,
+            malformed_attributes: peer.malformed_attributes.clone(),
             shut_down: peer.is_shut_down(),
         }
     }

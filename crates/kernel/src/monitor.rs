@@ -62,6 +62,8 @@ pub struct RouteInfo {
     pub gateway: Option<IpAddr>,
     /// Outgoing link.
     pub link: u32,
+    /// Its metric.
+    pub metric: u32,
 }
 
 /// All links of a namespace.
@@ -105,8 +107,8 @@ pub fn foreign_routes(ns: &Namespace) -> io::Result<Vec<RouteInfo>> {
             Some(object) if route.exits.is_empty() => objects.exits(object),
             Some(_) | None => route.exits,
         };
-        let prefix = route.prefix;
-        found.extend(exits.into_iter().map(|Exit { gateway, link }| RouteInfo { prefix, gateway, link }));
+        let (prefix, metric) = (route.prefix, route.metric);
+        found.extend(exits.into_iter().map(|Exit { gateway, link }| RouteInfo { prefix, gateway, link, metric }));
     }
     Ok(found)
 }

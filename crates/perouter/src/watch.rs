@@ -110,7 +110,12 @@ pub(crate) fn links_event(links: &[LinkInfo]) -> Event {
 
 /// As the engine knows routes that are not ours.
 pub(crate) fn routes_event(routes: &[RouteInfo]) -> Event {
-    let route = |route: &RouteInfo| UnderlyingRoute { prefix: route.prefix, gateway: route.gateway, link: route.link };
+    let route = |route: &RouteInfo| UnderlyingRoute {
+        prefix: route.prefix,
+        gateway: route.gateway,
+        link: route.link,
+        metric: route.metric,
+    };
     Event::Underlying(routes.iter().map(route).collect())
 }
 

@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use super::{Remark, is_internal, options, remark};
 use crate::addresses::Plan;
 use crate::compile::ROUTER_LINK;
-use crate::types::HostSession;
+use crate::types::{AddPath, HostSession};
 
 /// Longest wait between two attempts to reach the host's speaker.
 const CONNECT_RETRY: Duration = Duration::from_secs(5);
@@ -56,6 +56,7 @@ pub(crate) fn build(
     common.password = session.password.clone().map(Secret);
     common.allowed_prefixes = options::prefix_rules(session.allowed_prefixes.as_deref(), "allowedPrefixes")?;
     common.as_override = session.as_override;
+    common.add_path = session.add_path.map(AddPath::meaning);
     let secret = session.password_secret.as_deref();
     if let Some((field, what)) = options::key(common.password.is_some(), secret, unreadable, &mut host.remarks) {
         let what = format!("{what}: there is no session with the host, everything else works");

@@ -142,10 +142,9 @@ pub struct Neighbor {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-perouter-ours" = true))]
     pub bgp_role: Option<BgpRole>,
-    /// Several paths per prefix (RFC 7911).
+    /// Several paths per prefix (RFC 7911), as far as the neighbour offers the same: all usable ones are sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("x-perouter-ours" = true, "x-perouter-default" = "off",
-        "x-perouter-idle" = "several paths per prefix are not exchanged by this version: only the best path is"))]
+    #[schemars(extend("x-perouter-ours" = true, "x-perouter-default" = "off"))]
     pub add_path: Option<AddPath>,
 }
 

@@ -109,10 +109,9 @@ pub struct HostSession {
     #[serde(default)]
     #[schemars(extend("x-perouter-ours" = true))]
     pub as_override: bool,
-    /// Several paths per prefix (RFC 7911).
+    /// Several paths per prefix (RFC 7911), as far as the neighbour offers the same: all usable ones are sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("x-perouter-ours" = true, "x-perouter-default" = "off",
-        "x-perouter-idle" = "several paths per prefix are not exchanged by this version: only the best path is"))]
+    #[schemars(extend("x-perouter-ours" = true, "x-perouter-default" = "off"))]
     pub add_path: Option<AddPath>,
 }
 

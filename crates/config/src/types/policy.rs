@@ -127,3 +127,14 @@ pub enum AddPath {
     /// Both.
     Both,
 }
+
+impl AddPath {
+    /// What it is to the router.
+    pub(crate) fn meaning(self) -> engine::AddPath {
+        match self {
+            Self::Send => engine::AddPath::Send,
+            Self::Receive => engine::AddPath::Receive,
+            Self::Both => engine::AddPath::Both,
+        }
+    }
+}

@@ -8,6 +8,7 @@ pub(crate) mod collision;
 pub(crate) mod fsm;
 pub(crate) mod negotiate;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::time::{Duration, Instant};
 
@@ -245,6 +246,10 @@ pub(crate) struct Peer {
     /// The reasons that were told for there being no session.
     pub(crate) told: Vec<String>,
     pub(crate) malformed: u64,
+    /// Of these, by the attribute's type code; 0 for messages as a whole.
+    pub(crate) malformed_attributes: BTreeMap<u8, u64>,
+    /// Paths dropped because one destination had too many.
+    pub(crate) overflowing: u64,
     /// Routes that were not announced because they did not fit into a message.
     pub(crate) oversized: u64,
     pub(crate) held_down: Option<HeldDown>,
@@ -274,6 +279,8 @@ impl Peer {
             last_notification: None,
             told: Vec::new(),
             malformed: 0,
+            malformed_attributes: BTreeMap::new(),
+            overflowing: 0,
             oversized: 0,
             held_down: None,
             moving: None,

@@ -24,6 +24,9 @@ pub(crate) struct Agreed {
     pub(crate) route_refresh: bool,
     pub(crate) enhanced_refresh: bool,
     pub(crate) extended_message: bool,
+    /// Families in which the peer sends us, and takes from us, several paths per prefix (RFC 7911).
+    pub(crate) add_path_receive: FamilySet,
+    pub(crate) add_path_send: FamilySet,
     /// IPv4 routes with IPv6 next hops.
     pub(crate) extended_next_hop: bool,
 }
@@ -42,6 +45,8 @@ impl Agreed {
             (self.enhanced_refresh, "enhanced route refresh"),
             (self.extended_message, "extended message"),
             (self.extended_next_hop, "extended next hop"),
+            (!self.add_path_receive.is_empty(), "additional paths received"),
+            (!self.add_path_send.is_empty(), "additional paths sent"),
         ];
         named.into_iter().filter(|(agreed, _)| *agreed).map(|(_, name)| name.to_string()).collect()
     }
@@ -59,6 +64,10 @@ pub(crate) fn offer(intent: &Intent, peer: &PeerIntent) -> Open {
     ]);
     if peer.extended_next_hop {
         capabilities.push(Capability::ExtendedNextHop(vec![(Family::Ipv4Unicast.code(), AFI_IPV6)]));
+    }
+    if let Some(mode) = peer.add_path {
+        let all = peer.families.iter().map(|family| (family.code(), mode));
+        capabilities.push(Capability::AddPath(all.collect()));
     }
     let hold_time = peer.hold_time.as_secs().min(u64::from(u16::MAX)) as u16;
     // RFC 9234 4.1: on eBGP sessions only.
@@ -117,6 +126,19 @@ pub(crate) fn negotiate(intent: &Intent, peer: &PeerIntent, open: &Open) -> Resu
             .capabilities
             .iter()
             .any(|capability| matches!(capability, Capability::ExtendedNextHop(list) if list.contains(&next_hop_v6)));
+    // RFC 7911 section 4: one side receives what the other sends.
+    let add_path = |ours: fn(wire::AddPath) -> bool, theirs: fn(wire::AddPath) -> bool| -> FamilySet {
+        let listed = open
+            .capabilities
+            .iter()
+            .filter_map(|capability| if let Capability::AddPath(list) = capability { Some(list) } else { None });
+        let listed: Vec<_> = listed.flatten().collect();
+        let offers = |family: &Family| listed.iter().any(|(code, mode)| *code == family.code() && theirs(*mode));
+        let agreed = families.iter().filter(offers);
+        if peer.add_path.is_some_and(ours) { agreed.collect() } else { FamilySet::default() }
+    };
+    let add_path_receive = add_path(wire::AddPath::receives, wire::AddPath::sends);
+    let add_path_send = add_path(wire::AddPath::sends, wire::AddPath::receives);
     let hold_time = peer.hold_time.min(Duration::from_secs(u64::from(open.hold_time)));
     let route_refresh = has(&Capability::RouteRefresh);
     Ok(Agreed {
@@ -130,6 +152,8 @@ pub(crate) fn negotiate(intent: &Intent, peer: &PeerIntent, open: &Open) -> Resu
         route_refresh,
         enhanced_refresh: route_refresh && has(&Capability::EnhancedRouteRefresh),
         extended_message: has(&Capability::ExtendedMessage),
+        add_path_receive,
+        add_path_send,
         extended_next_hop,
     })
 }

@@ -82,6 +82,9 @@ pub(crate) fn next_hop(from: Origination, received: NextHop, family: Family, to:
         };
         return fits.then_some(elsewhere);
     }
+    if let Some(third) = third_party(from, received, family, to) {
+        return Some(third);
+    }
     let v6 = to.own_v6.map(|global| NextHop::V6 { global, link_local: to.own_link_local });
     match family {
         Family::Ipv4Unicast => {
@@ -92,6 +95,19 @@ pub(crate) fn next_hop(from: Origination, received: NextHop, family: Family, to:
         }
         Family::Ipv6Unicast => v6,
     }
+}
+
+/// RFC 4271 5.1.3, 2: a next hop on a network that the external peer shares with us is passed on, because the detour
+/// through us would be for nothing; but never the peer's own address.
+fn third_party(from: Origination, received: NextHop, family: Family, to: &PeerFacts) -> Option<NextHop> {
+    let passes = to.external && !to.next_hop_self && from != Origination::Local;
+    let address = received.address();
+    let fits = match (family, address) {
+        (Family::Ipv4Unicast, IpAddr::V4(_)) | (Family::Ipv6Unicast, IpAddr::V6(_)) => true,
+        (Family::Ipv4Unicast, IpAddr::V6(_)) | (Family::Ipv6Unicast, IpAddr::V4(_)) => false,
+    };
+    let shared = address != to.address && to.shared.iter().any(|net| net.contains(&address));
+    (passes && fits && shared).then_some(received)
 }
 
 /// What of a next hop means something to a peer that need not share its link: RFC 2545 section 3 keeps link-local

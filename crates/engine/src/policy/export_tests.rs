@@ -34,6 +34,10 @@ fn peer(role: Role, external: bool) -> PeerFacts {
         allowed_prefixes: Vec::new(),
         as_override: false,
         bgp_role: None,
+        shared: Vec::new(),
+        add_path_receive: FamilySet::default(),
+        add_path_send: FamilySet::default(),
+        reject_as_sets: false,
     }
 }
 

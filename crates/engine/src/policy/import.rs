@@ -19,6 +19,10 @@ pub(crate) fn refusal(own: &Own, peer: &PeerFacts, set: &AttrSet, next_hop: Reso
     if path.count(own.asn) > usize::from(peer.allow_own_as) {
         return Some(Refusal::OwnAs);
     }
+    // RFC 9774 section 3, where we are asked to.
+    if peer.reject_as_sets && path.segments().any(|segment| segment.kind.is_set()) {
+        return Some(Refusal::AsSet);
+    }
     // RFC 9234 section 5: a customer's route that was only for customers has leaked, and so has a peer's that another
     // AS marked.
     let marked = set.value(attr_code::OTC).and_then(|value| value.try_into().ok()).map(u32::from_be_bytes);
@@ -81,6 +85,9 @@ impl Refusal {
             Self::OwnOriginator => format!("refused: originated by us (originator id {})", own.router_id),
             Self::OwnCluster => format!("refused: went through our cluster {}", own.cluster_id),
             Self::Leak => "refused: a route leak, it was marked as only for customers (RFC 9234)".into(),
+            Self::AsSet => {
+                "refused: its AS path has an AS_SET, which rejectAsSets treats as withdrawn (RFC 9774)".into()
+            }
             Self::NotAllowed => "refused: not among the peer's allowed prefixes".into(),
             Self::OwnNextHop => "refused: the next hop is one of our own addresses".into(),
         }

@@ -8,6 +8,7 @@ pub(crate) mod import;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use ipnet::IpNet;
 use wire::FamilySet;
 
 use crate::intent::{PrefixRule, Role};
@@ -38,12 +39,19 @@ pub(crate) struct PeerFacts {
     pub(crate) own_v6: Option<Ipv6Addr>,
     /// Our link-local address, when the session is between link-local addresses (RFC 2545 section 3).
     pub(crate) own_link_local: Option<Ipv6Addr>,
+    /// Networks that we share with it: a next hop there needs no detour through us (RFC 4271 5.1.3).
+    pub(crate) shared: Vec<IpNet>,
+    /// Families in which it sends, and takes, several paths per prefix (RFC 7911).
+    pub(crate) add_path_receive: FamilySet,
+    pub(crate) add_path_send: FamilySet,
     /// What it may announce; empty: everything.
     pub(crate) allowed_prefixes: Vec<PrefixRule>,
     /// Its AS is replaced by ours in what it is sent.
     pub(crate) as_override: bool,
     /// What we are to it (RFC 9234); external peers only.
     pub(crate) bgp_role: Option<wire::Role>,
+    /// AS_SETs are taken for withdrawals (RFC 9774).
+    pub(crate) reject_as_sets: bool,
 }
 
 /// What both directions must know of ourselves.

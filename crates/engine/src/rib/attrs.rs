@@ -1,6 +1,6 @@
 //! Interned attribute sets.
 //!
-//! A set is the canonical bytes of its attributes (`wire::Update::write_canonical`) and its next hop. Equal
+//! A set is the canonical bytes of its attributes (`wire::Update::write_canonical`), its next hop and path identifier. Equal
 //! sets are stored once and counted; a path holds a four-byte handle. What decision and policy need is read
 //! from the bytes once, when a set is first seen.
 
@@ -12,6 +12,7 @@ use wire::{AsPath, Community, Origin, attr_code, attributes, communities};
 
 use super::nexthop::NextHopId;
 use super::slab::Slab;
+use super::table::PathId;
 
 /// A handle of an attribute set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,7 +32,9 @@ pub(crate) struct Scope {
 pub(crate) struct AttrSet {
     pub(crate) bytes: Box<[u8]>,
     pub(crate) next_hop: NextHopId,
-    /// Changes whenever the slot is given to another set, so that caches keyed by handle can tell.
+    /// As received (RFC 7911); zero where there is none. With it a path needs no room for one of its own.
+    pub(crate) path_id: PathId,
+    /// Never zero. Changes whenever the slot is given to another set, so that caches keyed by handle can tell.
     pub(crate) stamp: u32,
     refs: u32,
     pub(crate) origin: Origin,
@@ -49,10 +52,11 @@ pub(crate) struct AttrSet {
 const DEFAULT_LOCAL_PREF: u32 = 100;
 
 impl AttrSet {
-    fn new(bytes: &[u8], next_hop: NextHopId, stamp: u32) -> Self {
+    fn new(bytes: &[u8], next_hop: NextHopId, path_id: PathId, stamp: u32) -> Self {
         let mut set = Self {
             bytes: bytes.into(),
             next_hop,
+            path_id,
             stamp,
             refs: 0,
             origin: Origin::Incomplete,
@@ -102,7 +106,7 @@ impl AttrSet {
 
     /// A set that is not in the store: for views of what is sent.
     pub(crate) fn detached(bytes: &[u8], next_hop: NextHopId) -> Self {
-        Self::new(bytes, next_hop, 0)
+        Self::new(bytes, next_hop, 0, 0)
     }
 
     /// The value of one attribute.
@@ -144,16 +148,17 @@ pub(crate) struct AttrStore {
 impl AttrStore {
     /// The handle of a set, which is stored if it is new. A reference is taken; `fresh` tells whether it is new,
     /// so that the caller takes a reference on its next hop.
-    pub(crate) fn intern(&mut self, bytes: &[u8], next_hop: NextHopId) -> (AttrId, bool) {
-        let hash = hash(&self.hasher, bytes, next_hop);
+    pub(crate) fn intern(&mut self, bytes: &[u8], next_hop: NextHopId, path_id: PathId) -> (AttrId, bool) {
+        let hash = hash(&self.hasher, bytes, next_hop, path_id);
         let sets = &self.sets;
-        let found = self.index.find(hash, |&slot| sets[slot].next_hop == next_hop && *sets[slot].bytes == *bytes);
+        let same = |set: &AttrSet| set.next_hop == next_hop && set.path_id == path_id && *set.bytes == *bytes;
+        let found = self.index.find(hash, |&slot| same(&sets[slot]));
         if let Some(&slot) = found {
             self.sets[slot].refs += 1;
             return (AttrId(slot), false);
         }
-        self.stamps = self.stamps.wrapping_add(1);
-        let mut set = AttrSet::new(bytes, next_hop, self.stamps);
+        self.stamps = self.stamps.checked_add(1).unwrap_or(1);
+        let mut set = AttrSet::new(bytes, next_hop, path_id, self.stamps);
         set.refs = 1;
         let slot = self.sets.insert(set);
         let (sets, hasher) = (&self.sets, &self.hasher);
@@ -196,15 +201,16 @@ impl AttrStore {
     }
 }
 
-fn hash(hasher: &DefaultHashBuilder, bytes: &[u8], next_hop: NextHopId) -> u64 {
+fn hash(hasher: &DefaultHashBuilder, bytes: &[u8], next_hop: NextHopId, path_id: PathId) -> u64 {
     let mut state = hasher.build_hasher();
     bytes.hash(&mut state);
     next_hop.hash(&mut state);
+    path_id.hash(&mut state);
     state.finish()
 }
 
 fn hash_of(hasher: &DefaultHashBuilder, set: &AttrSet) -> u64 {
-    hash(hasher, &set.bytes, set.next_hop)
+    hash(hasher, &set.bytes, set.next_hop, set.path_id)
 }
 
 #[cfg(test)]

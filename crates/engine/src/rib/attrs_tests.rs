@@ -23,11 +23,14 @@ fn a_route_that_is_about_to_go_loses_to_every_other() {
 #[test]
 fn equal_sets_are_stored_once_and_go_with_their_last_reference() {
     let mut store = AttrStore::default();
-    let (one, fresh) = store.intern(&community(1), NextHops::LOCAL);
+    let (one, fresh) = store.intern(&community(1), NextHops::LOCAL, 0);
     assert!(fresh);
-    assert_eq!(store.intern(&community(1), NextHops::LOCAL), (one, false));
-    let (other, _) = store.intern(&community(1), NextHopId(7));
+    assert_eq!(store.intern(&community(1), NextHops::LOCAL, 0), (one, false));
+    let (other, _) = store.intern(&community(1), NextHopId(7), 0);
     assert_ne!(one, other, "the next hop is part of the set");
+    let (path, _) = store.intern(&community(1), NextHops::LOCAL, 4);
+    assert_ne!(one, path, "and so is the path identifier");
+    store.release(path);
     assert_eq!(store.len(), 2);
     assert_eq!(store.release(one), None);
     assert_eq!(store.release(one), Some(NextHops::LOCAL));
@@ -39,11 +42,11 @@ fn equal_sets_are_stored_once_and_go_with_their_last_reference() {
 #[test]
 fn a_reused_handle_has_another_stamp() {
     let mut store = AttrStore::default();
-    let (keep, _) = store.intern(&community(9), NextHops::LOCAL);
-    let (one, _) = store.intern(&community(1), NextHops::LOCAL);
+    let (keep, _) = store.intern(&community(9), NextHops::LOCAL, 0);
+    let (one, _) = store.intern(&community(1), NextHops::LOCAL, 0);
     let stamp = store.get(one).stamp;
     store.release(one);
-    let (two, _) = store.intern(&community(2), NextHops::LOCAL);
+    let (two, _) = store.intern(&community(2), NextHops::LOCAL, 0);
     assert_eq!((two, keep), (one, AttrId(0)), "the slot is used again");
     assert_ne!(store.get(two).stamp, stamp);
 }

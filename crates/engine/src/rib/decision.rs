@@ -2,13 +2,15 @@
 //!
 //! Each stage filters the set of paths that are still in the running; a path that falls out keeps the stage's
 //! name. There is no ordering of paths: MED compares only paths of the same neighbouring AS, so none exists.
-//! The last stages settle every tie by identity, never by age: the result does not depend on history.
+//! The last stages settle every tie by identity, never by age: the result does not depend on history. Only with
+//! [`Rules::prefer_oldest`] it does, which is what that option is for.
 
 use std::net::IpAddr;
 
 use smallvec::SmallVec;
 use wire::Origin;
 
+use super::table::PathId;
 use crate::intent::Multipath;
 
 /// What a stage looks at. Only usable paths that import policy accepted become candidates.
@@ -22,10 +24,24 @@ pub(crate) struct Candidate<'a> {
     pub(crate) neighbor_as: u32,
     pub(crate) med: u32,
     pub(crate) external: bool,
+    /// Of the way to the next hop (RFC 4271 9.1.2.2 e): the metric of the kernel's route to it, zero on a connected network.
+    pub(crate) cost: u32,
+    /// It was the best before.
+    pub(crate) incumbent: bool,
     /// ORIGINATOR_ID, else the peer's identifier (RFC 4456 section 9).
     pub(crate) router_id: u32,
     pub(crate) cluster_list_length: u16,
     pub(crate) peer: Option<IpAddr>,
+    /// As received (RFC 7911); zero where there is none.
+    pub(crate) path_id: PathId,
+}
+
+/// How the decision is configured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rules {
+    pub(crate) multipath: Multipath,
+    /// Among external paths that are equal up to here, the one that was the best stays it.
+    pub(crate) prefer_oldest: bool,
 }
 
 /// The stage at which a path lost, or that made the best one the best.
@@ -38,9 +54,12 @@ pub(crate) enum Reason {
     Origin,
     Med,
     External,
+    NextHopCost,
+    Oldest,
     RouterId,
     ClusterListLength,
     PeerAddress,
+    PathId,
 }
 
 impl Reason {
@@ -54,9 +73,12 @@ impl Reason {
             Self::Origin => "worse origin",
             Self::Med => "higher MED from the same neighbouring AS",
             Self::External => "internal, and an external path exists",
+            Self::NextHopCost => "farther next hop",
+            Self::Oldest => "younger",
             Self::RouterId => "higher router id",
             Self::ClusterListLength => "longer cluster list",
             Self::PeerAddress => "higher peer address",
+            Self::PathId => "higher path id",
         }
     }
 
@@ -70,9 +92,12 @@ impl Reason {
             Self::Origin => "better origin",
             Self::Med => "lower MED",
             Self::External => "external over internal",
+            Self::NextHopCost => "nearer next hop",
+            Self::Oldest => "older",
             Self::RouterId => "lower router id",
             Self::ClusterListLength => "shorter cluster list",
             Self::PeerAddress => "lower peer address",
+            Self::PathId => "lower path id",
         }
     }
 }
@@ -144,7 +169,8 @@ impl Stages<'_> {
 }
 
 /// Decides. `candidates` must not be empty and hold at most 255 (more are ignored: they lose unseen).
-pub(crate) fn decide(candidates: &[Candidate<'_>], multipath: Multipath) -> Decision {
+pub(crate) fn decide(candidates: &[Candidate<'_>], rules: Rules) -> Decision {
+    let multipath = rules.multipath;
     let count = candidates.len().min(usize::from(u8::MAX));
     let candidates = &candidates[..count];
     let decision = Decision {
@@ -160,10 +186,15 @@ pub(crate) fn decide(candidates: &[Candidate<'_>], multipath: Multipath) -> Deci
     stages.keep_min(Reason::Origin, |path| path.origin as u8);
     stages.compare_med();
     stages.keep_min(Reason::External, |path| !path.external);
+    stages.keep_min(Reason::NextHopCost, |path| path.cost);
     let equal = stages.live.clone();
+    if rules.prefer_oldest {
+        stages.keep_min(Reason::Oldest, |path| !(path.external && path.incumbent));
+    }
     stages.keep_min(Reason::RouterId, |path| path.router_id);
     stages.keep_min(Reason::ClusterListLength, |path| path.cluster_list_length);
     stages.keep_min(Reason::PeerAddress, |path| path.peer);
+    stages.keep_min(Reason::PathId, |path| path.path_id);
 
     let Stages { live, mut decision, .. } = stages;
     let best = live[0];
@@ -175,7 +206,7 @@ pub(crate) fn decide(candidates: &[Candidate<'_>], multipath: Multipath) -> Deci
     }
     sharing.sort_by_key(|&index| {
         let path = &candidates[usize::from(index)];
-        (path.router_id, path.cluster_list_length, path.peer)
+        (path.router_id, path.cluster_list_length, path.peer, path.path_id)
     });
     sharing.truncate(usize::from(multipath.max_paths.clamp(1, 64)) - 1);
     decision.ways = 1 + sharing.len() as u8;

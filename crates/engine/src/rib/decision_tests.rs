@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use wire::Origin;
 
-use super::{Candidate, Decision, Reason, decide};
+use super::{Candidate, Decision, Reason, Rules, decide};
 use crate::intent::Multipath;
 
 fn path() -> Candidate<'static> {
@@ -14,14 +14,21 @@ fn path() -> Candidate<'static> {
         neighbor_as: 64512,
         med: 0,
         external: true,
+        cost: 0,
+        incumbent: false,
         router_id: 10,
         cluster_list_length: 0,
         peer: "10.0.0.10".parse().ok(),
+        path_id: 0,
     }
 }
 
 fn decided(paths: &[Candidate<'_>]) -> Decision {
-    decide(paths, Multipath::default())
+    decide(paths, Rules::default())
+}
+
+fn sharing(max_paths: u16, relax: bool) -> Rules {
+    Rules { multipath: Multipath { max_paths, relax }, prefer_oldest: false }
 }
 
 /// RFC 4271 9.1.2.2 and the usual order of the field, one stage after the other: the second path is better at the
@@ -29,20 +36,22 @@ fn decided(paths: &[Candidate<'_>]) -> Decision {
 #[test]
 fn each_stage_decides_before_those_after_it() {
     let worse = Candidate { router_id: 99, cluster_list_length: 9, peer: "10.0.0.99".parse().ok(), ..path() };
-    let table: [(Reason, Candidate<'_>, Candidate<'_>); 9] = [
+    let table: [(Reason, Candidate<'_>, Candidate<'_>); 11] = [
         (Reason::Local, path(), Candidate { local: true, local_pref: 1, ..worse }),
         (Reason::LocalPref, path(), Candidate { local_pref: 200, as_path_length: 9, ..worse }),
         (Reason::AsPathLength, path(), Candidate { as_path_length: 1, origin: Origin::Incomplete, ..worse }),
         (Reason::Origin, Candidate { origin: Origin::Egp, ..path() }, Candidate { med: 9, ..worse }),
         (Reason::Med, Candidate { med: 5, ..path() }, Candidate { external: false, ..worse }),
-        (Reason::External, Candidate { external: false, ..path() }, worse),
+        (Reason::External, Candidate { external: false, ..path() }, Candidate { cost: 9, ..worse }),
+        (Reason::NextHopCost, Candidate { cost: 20, ..path() }, Candidate { cost: 10, ..worse }),
         (Reason::RouterId, path(), Candidate { router_id: 9, cluster_list_length: 9, ..worse }),
         (
             Reason::ClusterListLength,
             Candidate { cluster_list_length: 3, ..path() },
             Candidate { router_id: 10, cluster_list_length: 2, ..worse },
         ),
-        (Reason::PeerAddress, path(), Candidate { peer: "10.0.0.9".parse().ok(), ..path() }),
+        (Reason::PeerAddress, path(), Candidate { peer: "10.0.0.9".parse().ok(), path_id: 7, ..path() }),
+        (Reason::PathId, Candidate { path_id: 2, ..path() }, Candidate { path_id: 1, ..path() }),
     ];
     for (reason, first, second) in table {
         let decision = decided(&[first, second]);
@@ -74,7 +83,7 @@ fn equal_paths_share_traffic_up_to_the_limit() {
         .map(|id| Candidate { router_id: 10 - u32::from(id), neighbor_as: id.into(), as_path: &[][..], ..path() })
         .collect();
     assert_eq!(decided(&paths).ways, 5);
-    let limited = decide(&paths, Multipath { max_paths: 2, relax: true });
+    let limited = decide(&paths, sharing(2, true));
     assert_eq!((limited.ways, &limited.order[..2]), (2, &[4, 3][..]));
     let longer = Candidate { as_path_length: 3, ..path() };
     assert_eq!(decided(&[path(), longer]).ways, 1);
@@ -84,9 +93,21 @@ fn equal_paths_share_traffic_up_to_the_limit() {
 fn without_the_relaxed_rule_only_the_same_as_path_shares() {
     let one = Candidate { as_path: &[2, 1, 0, 0, 0, 1], ..path() };
     let two = Candidate { as_path: &[2, 1, 0, 0, 0, 2], router_id: 11, ..path() };
-    assert_eq!(decide(&[one, two], Multipath { max_paths: 64, relax: false }).ways, 1);
-    assert_eq!(decide(&[one, one, two], Multipath { max_paths: 64, relax: false }).ways, 2);
-    assert_eq!(decide(&[one, two], Multipath { max_paths: 64, relax: true }).ways, 2);
+    assert_eq!(decide(&[one, two], sharing(64, false)).ways, 1);
+    assert_eq!(decide(&[one, one, two], sharing(64, false)).ways, 2);
+    assert_eq!(decide(&[one, two], sharing(64, true)).ways, 2);
+}
+
+/// Off unless asked for, and then for external paths only.
+#[test]
+fn the_oldest_path_stays_the_best_when_that_is_asked_for() {
+    let old = Candidate { incumbent: true, router_id: 11, ..path() };
+    let rules = Rules { prefer_oldest: true, ..Rules::default() };
+    assert_eq!(decided(&[path(), old]).settled, Reason::RouterId);
+    let decision = decide(&[path(), old], rules);
+    assert_eq!((decision.order[0], decision.settled, decision.ways), (1, Reason::Oldest, 2));
+    let internal = [Candidate { external: false, ..path() }, Candidate { external: false, ..old }];
+    assert_eq!(decide(&internal, rules).settled, Reason::RouterId);
 }
 
 fn any_path() -> impl Strategy<Value = Candidate<'static>> {

@@ -54,6 +54,8 @@ impl Resolution {
 struct Entry {
     key: NextHopKey,
     resolution: Resolution,
+    /// Metric of the kernel's route that leads there; zero on a connected network.
+    cost: u32,
     refs: u32,
 }
 
@@ -62,9 +64,10 @@ struct Entry {
 struct Way {
     gateway: Option<IpAddr>,
     link: u32,
+    cost: u32,
 }
 
-/// Entries whose resolution changed.
+/// Entries whose resolution or cost changed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Moved {
     pub(crate) ids: Vec<NextHopId>,
@@ -100,8 +103,12 @@ impl NextHops {
 
     pub(crate) fn new() -> Self {
         let unspecified = NextHop::V4(Ipv4Addr::UNSPECIFIED);
-        let local =
-            Entry { key: NextHopKey { next_hop: unspecified, via: None }, resolution: Resolution::Local, refs: 1 };
+        let local = Entry {
+            key: NextHopKey { next_hop: unspecified, via: None },
+            resolution: Resolution::Local,
+            cost: 0,
+            refs: 1,
+        };
         Self {
             entries: vec![local],
             free: Vec::new(),
@@ -120,8 +127,8 @@ impl NextHops {
         if let Some(&id) = self.index.get(&key) {
             return id;
         }
-        let resolution = self.resolve(&key);
-        let entry = Entry { key: key.clone(), resolution, refs: 0 };
+        let (resolution, cost) = self.resolve(&key);
+        let entry = Entry { key: key.clone(), resolution, cost, refs: 0 };
         let id = match self.free.pop() {
             Some(slot) => {
                 self.entries[slot as usize] = entry;
@@ -152,6 +159,11 @@ impl NextHops {
 
     pub(crate) fn resolution(&self, id: NextHopId) -> Resolution {
         self.entries[id.0 as usize].resolution
+    }
+
+    /// How far it is (RFC 4271 9.1.2.2 e).
+    pub(crate) fn cost(&self, id: NextHopId) -> u32 {
+        self.entries[id.0 as usize].cost
     }
 
     pub(crate) fn next_hop(&self, id: NextHopId) -> NextHop {
@@ -206,13 +218,18 @@ impl NextHops {
         let routes = self.underlying.iter().filter(|route| up.contains(&route.link));
         // The kernel lists routes to the same prefix by metric, and uses the first.
         for route in routes.rev() {
-            insert(&mut self.v4, &mut self.v6, route.prefix, Way { gateway: route.gateway, link: route.link });
+            insert(
+                &mut self.v4,
+                &mut self.v6,
+                route.prefix,
+                Way { gateway: route.gateway, link: route.link, cost: route.metric },
+            );
         }
         // Last, so that a connected prefix wins over a route to the same prefix.
         for link in self.links.iter().filter(|link| link.up) {
             for net in &link.addresses {
                 if net.prefix_len() < net.max_prefix_len() {
-                    insert(&mut self.v4, &mut self.v6, net.trunc(), Way { gateway: None, link: link.index });
+                    insert(&mut self.v4, &mut self.v6, net.trunc(), Way { gateway: None, link: link.index, cost: 0 });
                 }
             }
         }
@@ -222,41 +239,43 @@ impl NextHops {
             if entry.refs == 0 {
                 continue;
             }
-            let resolution = self.resolve(&entry.key);
-            if resolution != entry.resolution {
+            let (resolution, cost) = self.resolve(&entry.key);
+            if (resolution, cost) != (entry.resolution, entry.cost) {
                 moved.own |= resolution == Resolution::Own || entry.resolution == Resolution::Own;
                 moved.ids.push(NextHopId(slot as u32));
                 self.entries[slot].resolution = resolution;
+                self.entries[slot].cost = cost;
             }
         }
         moved
     }
 
-    fn resolve(&self, key: &NextHopKey) -> Resolution {
+    fn resolve(&self, key: &NextHopKey) -> (Resolution, u32) {
         let address = key.next_hop.address();
         if self.link_of(address).is_some() {
-            return Resolution::Own;
+            return (Resolution::Own, 0);
         }
         if !self.checked {
-            return Resolution::Unchecked;
+            return (Resolution::Unchecked, 0);
         }
         if let Some(name) = &key.via {
             let link = self.links.iter().find(|link| link.up && link.name == *name);
-            return match link {
+            let resolution = match link {
                 Some(link) => {
                     let neighbors = self.neighbors.get(name).copied().unwrap_or_default();
                     Resolution::Via(Hop { gateway: preferred(&key.next_hop, link, neighbors), link: link.index })
                 }
                 None => Resolution::Unreachable,
             };
+            return (resolution, 0);
         }
         let way = match address {
             IpAddr::V4(address) => self.v4.get_lpm(&Ipv4Net::from(address)).map(|(_, way)| *way),
             IpAddr::V6(address) => self.v6.get_lpm(&Ipv6Net::from(address)).map(|(_, way)| *way),
         };
         match way {
-            Some(way) => Resolution::Via(Hop { gateway: way.gateway.unwrap_or(address), link: way.link }),
-            None => Resolution::Unreachable,
+            Some(way) => (Resolution::Via(Hop { gateway: way.gateway.unwrap_or(address), link: way.link }), way.cost),
+            None => (Resolution::Unreachable, 0),
         }
     }
 }

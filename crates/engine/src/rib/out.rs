@@ -12,17 +12,17 @@ use ipnet::IpNet;
 use wire::{Family, NextHop, Refresh, RouteRefresh};
 
 use super::attrs::{AttrId, AttrSet, AttrStore};
-use super::table::{Dest, PeerId};
+use super::table::{Dest, Path, PeerId};
 use super::{PeerRib, Rib, RibPeer, origination};
 use crate::policy::export::{self, Origination};
 use crate::policy::{Own, PeerFacts};
 
 /// Stop collecting of a family for one pull at about this many bytes: enough to fill a socket buffer, little enough that
 /// a change does not wait behind it.
-const PULL_BYTES: usize = 64 * 1024;
+pub(super) const PULL_BYTES: usize = 64 * 1024;
 /// What a message and a prefix count towards that, its attributes apart.
-const MESSAGE_BYTES: usize = 32;
-const PREFIX_BYTES: usize = 8;
+pub(super) const MESSAGE_BYTES: usize = 32;
+pub(super) const PREFIX_BYTES: usize = 8;
 
 /// A set is remembered up to this size: a peer must not fill our memory with a few large ones.
 const CACHED_BYTES: usize = 1024;
@@ -75,14 +75,14 @@ struct Encoded {
 
 /// What of a path's origin shows in its attributes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Source {
+pub(super) enum Source {
     Local,
     External,
     Internal(Ipv4Addr),
 }
 
 impl Source {
-    fn of(from: Origination) -> Self {
+    pub(super) fn of(from: Origination) -> Self {
         match from {
             Origination::Local => Self::Local,
             Origination::External { .. } => Self::External,
@@ -185,11 +185,22 @@ pub(super) fn exported(
     family: Family,
     id: PeerId,
 ) -> Option<(AttrId, Origination)> {
-    let best = dest.best()?;
+    passing(own, peers, attrs, &dest.best()?, family, id)
+}
+
+/// What of a path a peer is to see.
+pub(super) fn passing(
+    own: &Own,
+    peers: &[Option<RibPeer>],
+    attrs: &AttrStore,
+    path: &Path,
+    family: Family,
+    id: PeerId,
+) -> Option<(AttrId, Origination)> {
     let to = &peers.get(usize::from(id.0))?.as_ref()?.facts;
-    let from = origination(peers, best.peer, family)?;
-    let passes = best.peer != id && export::may_pass(own, from, family, to);
-    (passes && export::in_scope(attrs.get(best.attr).scope, to)).then_some((best.attr, from))
+    let from = origination(peers, path.peer, family)?;
+    let passes = path.peer != id && export::may_pass(own, from, family, to);
+    (passes && export::in_scope(attrs.get(path.attr).scope, to)).then_some((path.attr, from))
 }
 
 impl Rib {
@@ -218,7 +229,8 @@ impl Rib {
                 RouteRefresh { family: family.code(), subtype: Refresh::Begin }.encode(out);
                 refreshes += 1;
             }
-            updates += self.pull_family(id, family, out);
+            let several = peer.facts.add_path_send.contains(family);
+            updates += if several { self.pull_paths(id, family, out) } else { self.pull_family(id, family, out) };
             let Some(peer) = self.peer_mut(id) else {
                 return (updates, refreshes);
             };
@@ -236,41 +248,6 @@ impl Rib {
             }
         }
         (updates, refreshes)
-    }
-
-    /// Policy changed from `old_own` and `old` to what is in force: marks what the peer would be told otherwise, and
-    /// nothing else.
-    pub(super) fn readvertise(&mut self, id: PeerId, family: Family, old_own: &Own, old: &PeerFacts) {
-        let Some(peer) = self.peer(id) else { return };
-        let (advertised, facts) = (&peer.ribs[family.index()].advertised, &peer.facts);
-        let table = &self.tables[family.index()];
-        let mut same: BTreeMap<(AttrId, Source), bool> = BTreeMap::new();
-        let mut changed = |slot: &u32| {
-            let route = exported(&self.own, &self.peers, &self.attrs, &table.dests[*slot], family, id);
-            let Some((attr, from)) = route else { return advertised.contains(*slot) };
-            let set = self.attrs.get(attr);
-            let received = self.next_hops.next_hop(set.next_hop);
-            let image = |own: &Own, facts: &PeerFacts| {
-                let mut bytes = Vec::new();
-                export::write_attributes(&mut bytes, own, set, from, facts);
-                (export::next_hop(from, received, family, facts), bytes)
-            };
-            let equal = || image(old_own, old) == image(&self.own, facts);
-            !advertised.contains(*slot) || !*same.entry((attr, Source::of(from))).or_insert_with(equal)
-        };
-        let slots: Vec<u32> = table.slots().filter(|slot| changed(slot)).collect();
-        self.mark(id, family, slots);
-    }
-
-    /// Adds destinations to what a peer must be told.
-    pub(super) fn mark(&mut self, id: PeerId, family: Family, slots: Vec<u32>) {
-        let Some(peer) = self.peers.get_mut(usize::from(id.0)).and_then(Option::as_mut) else { return };
-        let dests = &mut self.tables[family.index()].dests;
-        for slot in slots {
-            if peer.ribs[family.index()].pending.push(slot) {
-                dests[slot].pending += 1;
-            }
-        }
     }
 
     fn pull_family(&mut self, id: PeerId, family: Family, out: &mut Vec<u8>) -> usize {
@@ -322,7 +299,7 @@ impl Rib {
         self.write(id, family, batches, withdrawn, out)
     }
 
-    fn pop(&mut self, id: PeerId, family: Family) -> Option<u32> {
+    pub(super) fn pop(&mut self, id: PeerId, family: Family) -> Option<u32> {
         let slot = self.peer_mut(id)?.ribs[family.index()].pending.pop()?;
         self.tables[family.index()].dests[slot].pending -= 1;
         Some(slot)
@@ -330,12 +307,23 @@ impl Rib {
 
     /// An empty batch for a set; `None` when we have no next hop to send with it.
     fn batch(&mut self, id: PeerId, family: Family, attr: AttrId, from: Origination) -> Option<Batch> {
+        let (attributes, next_hop) = self.encoded(id, family, attr, from)?;
+        let looping = loops(self.attrs.get(attr), &self.peer(id)?.facts);
+        Some(Batch { attributes, next_hop, slots: Vec::new(), prefixes: Vec::new(), looping })
+    }
+
+    /// A set and its next hop as a peer sees them; `None` when we have no next hop to send with it.
+    pub(super) fn encoded(
+        &mut self,
+        id: PeerId,
+        family: Family,
+        attr: AttrId,
+        from: Origination,
+    ) -> Option<(Bytes, NextHop)> {
         let peer = self.peers.get(usize::from(id.0))?.as_ref()?;
         let received = self.next_hops.next_hop(self.attrs.get(attr).next_hop);
         let next_hop = export::next_hop(from, received, family, &peer.facts)?;
-        let attributes = self.groups.encoded(peer.group, &self.own, &self.attrs, attr, from, &peer.facts);
-        let looping = loops(self.attrs.get(attr), &peer.facts);
-        Some(Batch { attributes, next_hop, slots: Vec::new(), prefixes: Vec::new(), looping })
+        Some((self.groups.encoded(peer.group, &self.own, &self.attrs, attr, from, &peer.facts), next_hop))
     }
 
     fn write(

@@ -20,6 +20,8 @@ impl PeerId {
     pub(crate) const LOCAL: Self = Self(0);
 }
 
+pub(crate) use wire::PathId;
+
 /// Why import policy refused a path. Refused paths stay in RIB-In, so that views can say why and a change of
 /// policy needs no refresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +33,7 @@ pub(crate) enum Refusal {
     OwnNextHop,
     NotAllowed,
     Leak,
+    AsSet,
 }
 
 /// One path: eight bytes.

@@ -6,14 +6,16 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use wire::{Family, attr_code};
 
-use super::attrs::AttrSet;
+use super::attrs::{AttrId, AttrSet};
+use super::decide::{candidates, usable};
 use super::key::Key;
 use super::nexthop::Resolution;
 use super::out::{exported, loops};
 use super::table::{Dest, Path, PeerId};
-use super::{Rib, candidates, decision, usable};
+use super::{Rib, decision};
 use crate::fib::state::UNACKED;
-use crate::policy::export;
+use crate::policy::PeerFacts;
+use crate::policy::export::{self, Origination};
 use crate::snapshot::{FamilySnapshot, PathView, RouteQuery, RouteView, Select};
 
 impl Rib {
@@ -26,9 +28,13 @@ impl Rib {
             let rib = &peer.ribs[family.index()];
             FamilySnapshot {
                 family,
-                received: rib.received.len(),
-                accepted: rib.received.len() - rib.refused,
-                advertised: rib.advertised.len(),
+                received: rib.paths,
+                accepted: rib.paths - rib.refused,
+                advertised: if peer.facts.add_path_send.contains(family) {
+                    rib.told_paths
+                } else {
+                    rib.advertised.len()
+                },
                 looping: rib.looping.len(),
                 end_of_rib: rib.end_of_rib_received,
             }
@@ -117,8 +123,9 @@ impl Rib {
     fn view(&self, family: Family, slot: u32) -> RouteView {
         let dest = &self.tables[family.index()].dests[slot];
         let prefix = dest.key.prefix(family);
-        let candidates = candidates(&self.attrs, &self.next_hops, &self.peers, &dest.paths);
-        let decision = (!candidates.is_empty()).then(|| decision::decide(&candidates, self.multipath));
+        let incumbent = dest.best().map(|best| (best.peer, self.attrs.get(best.attr).path_id));
+        let candidates = candidates(&self.attrs, &self.next_hops, &self.peers, &dest.paths, incumbent);
+        let decision = (!candidates.is_empty()).then(|| decision::decide(&candidates, self.rules));
         let paths = dest.paths.iter().enumerate().map(|(index, path)| {
             let lost = decision.as_ref().and_then(|decision| decision.lost.get(index).copied());
             let best = index == 0 && dest.ways > 0;
@@ -129,7 +136,7 @@ impl Rib {
             };
             let usable = best || lost.is_some();
             let multipath = dest.ways > 1 && index < usize::from(dest.ways);
-            PathView { usable, best, multipath, reason, ..self.path_view(path) }
+            PathView { usable, best, multipath, reason, ..self.path_view(family, path) }
         });
         let told = |(index, peer): (usize, &Option<super::RibPeer>)| {
             let peer = peer.as_ref()?;
@@ -161,7 +168,7 @@ impl Rib {
         format!("next hop {} is not reachable", self.next_hops.next_hop(next_hop).address())
     }
 
-    fn path_view(&self, path: &Path) -> PathView {
+    fn path_view(&self, family: Family, path: &Path) -> PathView {
         let set = self.attrs.get(path.attr);
         let local = path.peer == PeerId::LOCAL;
         let link = match self.next_hops.resolution(set.next_hop) {
@@ -171,32 +178,59 @@ impl Rib {
             Resolution::Local | Resolution::Unchecked | Resolution::Own | Resolution::Unreachable => None,
         };
         let next_hop = (!local).then(|| self.next_hops.next_hop(set.next_hop).address());
-        let peer = self.peer(path.peer).map(|peer| peer.facts.address);
-        attributes_view(set, PathView { peer, next_hop, link, ..PathView::default() })
+        let peer = self.peer(path.peer);
+        let several = peer.is_some_and(|peer| peer.facts.add_path_receive.contains(family));
+        let (path_id, peer) = (several.then_some(set.path_id), peer.map(|peer| peer.facts.address));
+        attributes_view(set, PathView { peer, path_id, next_hop, link, ..PathView::default() })
     }
 
+    /// What a peer is told of a destination, as it is sent.
     fn advertised_view(&self, family: Family, slot: u32, id: PeerId) -> Option<RouteView> {
         let dest = &self.tables[family.index()].dests[slot];
         let prefix = dest.key.prefix(family);
-        let (attr, from) = exported(&self.own, &self.peers, &self.attrs, dest, family, id)?;
-        let facts = &self.peer(id)?.facts;
+        let peer = self.peer(id)?;
+        let paths: Vec<PathView> = if peer.facts.add_path_send.contains(family) {
+            let told = peer.ribs[family.index()].told.get(&slot).into_iter().flatten();
+            let wanted = self.exported_paths(family, slot, id);
+            let sent = told.filter_map(|told| {
+                let source = |(attr, _, from): &&(AttrId, _, PeerId)| {
+                    *from == told.peer && self.attrs.get(*attr).path_id == told.received
+                };
+                let &(attr, from, source) = wanted.iter().find(source)?;
+                let view = self.sent_view(family, attr, from, source, &peer.facts)?;
+                Some(PathView { path_id: Some(told.id), ..view })
+            });
+            sent.collect()
+        } else {
+            let (attr, from) = exported(&self.own, &self.peers, &self.attrs, dest, family, id)?;
+            self.sent_view(family, attr, from, dest.best()?.peer, &peer.facts).into_iter().collect()
+        };
+        let installed = self.installed(dest, &prefix);
+        (!paths.is_empty()).then_some(RouteView { prefix, installed, paths, advertised_to: Vec::new() })
+    }
+
+    /// A path as a peer sees it.
+    fn sent_view(
+        &self,
+        family: Family,
+        attr: AttrId,
+        from: Origination,
+        source: PeerId,
+        to: &PeerFacts,
+    ) -> Option<PathView> {
         let set = self.attrs.get(attr);
-        let received = self.next_hops.next_hop(set.next_hop);
-        let next_hop = export::next_hop(from, received, family, facts)?;
+        let next_hop = export::next_hop(from, self.next_hops.next_hop(set.next_hop), family, to)?;
         let mut bytes = Vec::new();
-        export::write_attributes(&mut bytes, &self.own, set, from, facts);
-        let best = dest.best()?;
-        let sent = AttrSet::detached(&bytes, set.next_hop);
+        export::write_attributes(&mut bytes, &self.own, set, from, to);
         let view = PathView {
-            peer: self.peer(best.peer).map(|peer| peer.facts.address),
+            peer: self.peer(source).map(|peer| peer.facts.address),
             usable: true,
             best: true,
-            reason: if loops(set, facts) { refused_as_loop(facts.asn) } else { String::new() },
+            reason: if loops(set, to) { refused_as_loop(to.asn) } else { String::new() },
             next_hop: Some(next_hop.address()),
             ..PathView::default()
         };
-        let paths = vec![attributes_view(&sent, view)];
-        Some(RouteView { prefix, installed: self.installed(dest, &prefix), paths, advertised_to: Vec::new() })
+        Some(attributes_view(&AttrSet::detached(&bytes, set.next_hop), view))
     }
 }
 

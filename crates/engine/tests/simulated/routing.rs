@@ -290,7 +290,7 @@ pub(crate) fn behind_another_router(sim: &mut Sim) -> usize {
 /// The kernel has a way to that next hop now.
 pub(crate) fn way_to_the_origin(gateway: &str) -> Event {
     let prefix = "192.168.50.0/24".parse().expect("a prefix");
-    Event::Underlying(vec![engine::UnderlyingRoute { prefix, gateway: gateway.parse().ok(), link: 1 }])
+    Event::Underlying(vec![engine::UnderlyingRoute { prefix, gateway: gateway.parse().ok(), link: 1, metric: 0 }])
 }
 
 #[test]

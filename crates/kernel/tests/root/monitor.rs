@@ -57,7 +57,7 @@ fn foreign_routes_are_all_but_ours() {
     ip(&pair.left, "route add 10.7.0.0/16 nexthop via 10.0.0.2 nexthop via 10.0.0.3");
     ip(&pair.left, "-6 route add 2001:db8::/32 via fd00::2");
     ip(&pair.left, "nexthop add id 7 via 10.0.0.9 dev va");
-    ip(&pair.left, "route add 10.8.0.0/16 nhid 7");
+    ip(&pair.left, "route add 10.8.0.0/16 nhid 7 metric 77");
     ip(&pair.left, "route add 10.9.0.0/16 via inet6 fd00::2 dev va");
     let mut fib = Fib::open(&pair.left).unwrap();
     let hop = Hop { gateway: "10.0.0.2".parse().unwrap(), link: pair.link };
@@ -65,20 +65,21 @@ fn foreign_routes_are_all_but_ours() {
     fib.apply(&Batch { set_groups: vec![(1, vec![hop])], routes: vec![(ours, Some(1))], ..Batch::default() }).unwrap();
     let routes = monitor::foreign_routes(&pair.left).unwrap();
     assert!(routes.iter().all(|route| route.prefix != ours));
-    for (prefix, gateway) in [
-        ("0.0.0.0/0", Some("10.0.0.2")),
-        ("10.0.0.0/24", None),
-        ("fd00::/64", None),
-        ("10.7.0.0/16", Some("10.0.0.2")),
-        ("10.7.0.0/16", Some("10.0.0.3")),
-        ("10.8.0.0/16", Some("10.0.0.9")),
-        ("10.9.0.0/16", Some("fd00::2")),
-        ("2001:db8::/32", Some("fd00::2")),
+    for (prefix, gateway, metric) in [
+        ("0.0.0.0/0", Some("10.0.0.2"), 0),
+        ("10.0.0.0/24", None, 0),
+        ("fd00::/64", None, 256),
+        ("10.7.0.0/16", Some("10.0.0.2"), 0),
+        ("10.7.0.0/16", Some("10.0.0.3"), 0),
+        ("10.8.0.0/16", Some("10.0.0.9"), 77),
+        ("10.9.0.0/16", Some("fd00::2"), 0),
+        ("2001:db8::/32", Some("fd00::2"), 1024),
     ] {
         let wanted = monitor::RouteInfo {
             prefix: prefix.parse().unwrap(),
             gateway: gateway.map(|gateway| gateway.parse().unwrap()),
             link: pair.link,
+            metric,
         };
         assert!(routes.contains(&wanted), "{wanted:?} in {routes:?}");
     }

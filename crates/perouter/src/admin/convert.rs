@@ -277,6 +277,7 @@ pub(super) fn route(names: &Names, view: &RouteView) -> model::Route {
 fn path(names: &Names, path: &PathView) -> model::Path {
     model::Path {
         from: path.peer.map(|address| names.peer(address)),
+        path_id: path.path_id,
         usable: path.usable,
         best: path.best,
         multipath: path.multipath,

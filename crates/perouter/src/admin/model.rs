@@ -434,6 +434,8 @@ pub(crate) enum Kernel {
 pub(crate) struct Path {
     /// Where it came from; `null` is this router.
     pub(crate) from: Option<PeerRef>,
+    /// Path identifier where several paths are exchanged (RFC 7911): as received, or as sent; `null` elsewhere.
+    pub(crate) path_id: Option<u32>,
     /// Could be used: not refused by import policy, next hop reachable.
     pub(crate) usable: bool,
     /// Is the best.

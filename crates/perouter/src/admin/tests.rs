@@ -94,6 +94,7 @@ pub(super) fn peer(name: &str, address: &str, state: PeerState) -> PeerSnapshot 
         sent: [0, 10, 20, 30, 40, 50],
         last_error: (!up).then(|| "connection refused".to_owned()),
         malformed: 1,
+        malformed_attributes: [(8, 1)].into(),
         shut_down: false,
     }
 }
@@ -115,6 +116,7 @@ pub(super) fn route(prefix: &str) -> RouteView {
         installed: Some(true),
         paths: vec![PathView {
             peer: Some("192.168.11.2".parse().unwrap()),
+            path_id: None,
             usable: true,
             best: true,
             multipath: false,

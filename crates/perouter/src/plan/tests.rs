@@ -9,6 +9,7 @@ fn intent(hold_time: u64) -> Intent {
     let mut peer = PeerIntent::new("fabric", Role::Fabric, RemoteAs::Number(64512), vec![Family::Ipv4Unicast]);
     peer.hold_time = Duration::from_secs(hold_time);
     Intent {
+        prefer_oldest: false,
         asn: 64514,
         router_id: "10.0.0.1".parse().unwrap(),
         peers: BTreeMap::from([("192.168.11.2".parse().unwrap(), peer)]),

@@ -292,6 +292,9 @@ fn detail(out: &mut Out<'_>, route: &Route, question: &RoutesQuestion) -> io::Re
             let from = path.from.as_ref().map_or_else(|| "this router".to_owned(), ToString::to_string);
             facts.push(("from", Cell::from(from)));
         }
+        if let Some(id) = path.path_id {
+            facts.push(("path id", Cell::from(id.to_string())));
+        }
         let as_path = if path.as_path.is_empty() { "(empty)" } else { &path.as_path };
         facts.push(("next hop", Cell::from(format!("{}{via}", or_dash(path.next_hop)))));
         facts.push(("AS path", Cell::from(as_path)));

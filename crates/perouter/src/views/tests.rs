@@ -72,6 +72,7 @@ pub(super) fn peer_down() -> Peer {
 pub(super) fn path() -> Path {
     Path {
         from: Some(reference("fabric", "192.168.11.2")),
+        path_id: None,
         usable: true,
         best: true,
         multipath: false,

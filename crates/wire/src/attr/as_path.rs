@@ -44,6 +44,11 @@ impl SegmentKind {
         }
     }
 
+    /// Whether its ASes have no order: an aggregate's.
+    pub const fn is_set(self) -> bool {
+        matches!(self, Self::Set | Self::ConfedSet)
+    }
+
     /// Whether it is one of the two of RFC 5065.
     pub const fn is_confederation(self) -> bool {
         matches!(self, Self::ConfedSequence | Self::ConfedSet)

@@ -188,12 +188,11 @@ fn what_this_version_does_not_serve_is_named_and_holds_nothing_back() {
         "spec.neighbors[2].addressFamilies: none of evpn is served",
         "spec.neighbors[3].addressFamilies: evpn is not served",
         "spec.neighbors[4].bfd: BFD is not active in this version",
-        "spec.neighbors[4].addPath: several paths per prefix are not exchanged by this version",
     ] {
         assert!(remarks.contains(wanted), "{wanted}\n{remarks}");
     }
     let remarks = sentence(&compiled.verdicts[1]);
-    for wanted in ["spec.hostSession.bfd: ", "spec.hostSession.addPath: ", "spec.hostSession.gracefulRestart: "] {
+    for wanted in ["spec.hostSession.bfd: ", "spec.hostSession.gracefulRestart: "] {
         assert!(remarks.contains(wanted), "{wanted}\n{remarks}");
     }
     let peers: Vec<_> = compiled.intent.unwrap().peers.into_keys().map(|at| at.to_string()).collect();

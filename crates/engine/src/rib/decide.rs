@@ -1,0 +1,253 @@
+//! Loc-RIB: a path comes or goes, the destination is decided again, and whoever is concerned is marked.
+
+use smallvec::SmallVec;
+use wire::{Family, attr_code};
+
+use super::attrs::{AttrId, AttrStore};
+use super::decision::{self, Candidate};
+use super::nexthop::{Moved, NextHops};
+use super::table::{Dest, Path, PathId, PeerId};
+use super::{Rib, RibPeer, origination};
+use crate::policy::export::may_pass;
+use crate::policy::import;
+
+/// Most paths that one peer may have for one destination (RFC 7911 sets no limit): further ones are dropped and counted.
+/// As many as can share traffic.
+pub(crate) const MAX_PATHS: usize = 64;
+
+/// What matters of a destination for others: compared before and after a change.
+pub(super) struct Standing {
+    best: Option<(AttrId, PeerId)>,
+    ways: SmallVec<[(AttrId, PeerId); 2]>,
+}
+
+impl Standing {
+    pub(super) fn of(dest: &Dest) -> Self {
+        let ways = &dest.paths[..usize::from(dest.ways)];
+        Self {
+            best: dest.best().map(|path| (path.attr, path.peer)),
+            ways: ways.iter().map(|path| (path.attr, path.peer)).collect(),
+        }
+    }
+}
+
+impl Rib {
+    /// Puts a path in place of the peer's earlier one, if any: of the one with the same path identifier where the peer
+    /// sends several (RFC 7911 section 5).
+    pub(super) fn set_path(&mut self, family: Family, slot: u32, path: Path) {
+        let several = self.peer(path.peer).is_some_and(|peer| peer.facts.add_path_receive.contains(family));
+        let attrs = &self.attrs;
+        let path_id = attrs.get(path.attr).path_id;
+        let dest = &mut self.tables[family.index()].dests[slot];
+        let before = Standing::of(dest);
+        let replaces = |old: &Path| old.peer == path.peer && (!several || attrs.get(old.attr).path_id == path_id);
+        let place = dest.paths.iter().position(replaces);
+        let old = match place {
+            Some(place) if dest.paths[place] == path => return,
+            Some(place) => Some(std::mem::replace(&mut dest.paths[place], path)),
+            None if several && dest.paths.iter().filter(|old| old.peer == path.peer).count() >= MAX_PATHS => {
+                if let Some(peer) = self.peer_mut(path.peer) {
+                    peer.ribs[family.index()].overflowing += 1;
+                }
+                return;
+            }
+            None => {
+                dest.paths.push(path);
+                None
+            }
+        };
+        self.attrs.retain(path.attr);
+        if let Some(peer) = self.peer_mut(path.peer) {
+            let rib = &mut peer.ribs[family.index()];
+            rib.received.insert(slot);
+            rib.paths += usize::from(old.is_none());
+            rib.refused += usize::from(path.refusal.is_some());
+            rib.refused -= usize::from(old.is_some_and(|old| old.refusal.is_some()));
+        }
+        self.decide(family, slot, &before);
+        if let Some(old) = old {
+            self.release(old.attr);
+        }
+    }
+
+    /// Takes those of a peer's paths away that `which` picks.
+    pub(super) fn remove_paths(
+        &mut self,
+        family: Family,
+        slot: u32,
+        id: PeerId,
+        which: impl Fn(&AttrStore, &Path) -> bool,
+    ) {
+        let attrs = &self.attrs;
+        let dest = &mut self.tables[family.index()].dests[slot];
+        let picked = |path: &Path| path.peer == id && which(attrs, path);
+        let removed: SmallVec<[Path; 2]> = dest.paths.iter().filter(|path| picked(path)).copied().collect();
+        if removed.is_empty() {
+            return;
+        }
+        let before = Standing::of(dest);
+        dest.paths.retain(|path| !picked(path));
+        // Only the order of the rest is kept; who is best is decided below.
+        dest.ways = 0;
+        let others = dest.paths.iter().any(|path| path.peer == id);
+        if let Some(peer) = self.peer_mut(id) {
+            let rib = &mut peer.ribs[family.index()];
+            rib.paths -= removed.len();
+            rib.refused -= removed.iter().filter(|path| path.refusal.is_some()).count();
+            if !others {
+                rib.received.remove(slot);
+            }
+        }
+        self.decide(family, slot, &before);
+        for path in removed {
+            self.release(path.attr);
+        }
+        self.tables[family.index()].release_if_unused(slot);
+    }
+
+    /// Decides a destination again and tells whoever is concerned.
+    pub(super) fn decide(&mut self, family: Family, slot: u32, before: &Standing) {
+        self.rank(family, slot, before);
+        let dest = &mut self.tables[family.index()].dests[slot];
+        let after = Standing::of(dest);
+        if after.ways != before.ways {
+            self.fib.touch(family, slot, dest);
+        }
+        let best_changed = after.best != before.best;
+        if best_changed {
+            if let Some(host) = &mut self.host {
+                host.touch(family, slot, dest);
+            }
+        } else if self.add_path_peers == 0 {
+            return;
+        }
+        let from = after.best.and_then(|(_, id)| origination(&self.peers, id, family).map(|from| (id, from)));
+        for (index, peer) in self.peers.iter_mut().enumerate() {
+            let Some(peer) = peer.as_mut().filter(|peer| peer.families.contains(family)) else {
+                continue;
+            };
+            let rib = &mut peer.ribs[family.index()];
+            let wanted = if peer.facts.add_path_send.contains(family) {
+                // Which of the paths concern the peer is looked at when the slot is taken.
+                dest.ways > 0
+            } else if best_changed {
+                let passes = |(id, from): (PeerId, _)| {
+                    usize::from(id.0) != index && may_pass(&self.own, from, family, &peer.facts)
+                };
+                from.is_some_and(passes)
+            } else {
+                continue;
+            };
+            if (wanted || rib.advertised.contains(slot)) && rib.pending.push(slot) {
+                dest.pending += 1;
+            }
+        }
+    }
+
+    /// Orders the paths of a destination.
+    fn rank(&mut self, family: Family, slot: u32, before: &Standing) {
+        let dest = &mut self.tables[family.index()].dests[slot];
+        if let [path] = dest.paths.as_slice() {
+            dest.ways = u8::from(usable(&self.attrs, &self.next_hops, path));
+            return;
+        }
+        dest.paths.sort_by_key(|path| !usable(&self.attrs, &self.next_hops, path));
+        let incumbent = before.best.map(|(attr, peer)| (peer, self.attrs.get(attr).path_id));
+        let candidates = candidates(&self.attrs, &self.next_hops, &self.peers, &dest.paths, incumbent);
+        if candidates.is_empty() {
+            dest.ways = 0;
+            return;
+        }
+        let decision = decision::decide(&candidates, self.rules);
+        let paths = dest.paths.clone();
+        for (place, &index) in decision.order.iter().enumerate() {
+            dest.paths[place] = paths[usize::from(index)];
+        }
+        dest.ways = decision.ways;
+    }
+
+    /// Decides every destination again that has a path which `concerned` picks.
+    pub(super) fn decide_all(&mut self, concerned: impl Fn(&AttrStore, &Path) -> bool) {
+        for family in Family::ALL {
+            let table = &self.tables[family.index()];
+            let picked = |slot: &u32| table.dests[*slot].paths.iter().any(|path| concerned(&self.attrs, path));
+            let slots: Vec<u32> = table.slots().filter(picked).collect();
+            for slot in slots {
+                let before = Standing::of(&self.tables[family.index()].dests[slot]);
+                self.decide(family, slot, &before);
+            }
+        }
+    }
+
+    pub(super) fn next_hops_moved(&mut self, moved: &Moved) {
+        if moved.ids.is_empty() {
+            return;
+        }
+        // The groups first: one message moves all their routes; the routes follow one by one.
+        self.fib.next_hops_changed(&moved.ids, &self.next_hops);
+        if moved.own {
+            for id in self.ids() {
+                for family in self.families(id).iter() {
+                    self.judge_again(id, family);
+                }
+            }
+        }
+        self.decide_all(|attrs, path| moved.ids.contains(&attrs.get(path.attr).next_hop));
+    }
+
+    /// Applies import policy again to everything received from a peer.
+    pub(super) fn judge_again(&mut self, id: PeerId, family: Family) {
+        let Some(peer) = self.peer(id) else { return };
+        let facts = peer.facts.clone();
+        let slots: Vec<u32> = peer.ribs[family.index()].received.iter().collect();
+        for slot in slots {
+            let dest = &self.tables[family.index()].dests[slot];
+            let prefix = dest.key.prefix(family);
+            let own: SmallVec<[Path; 2]> = dest.paths.iter().filter(|path| path.peer == id).copied().collect();
+            for path in own {
+                let set = self.attrs.get(path.attr);
+                let by_attributes = import::refusal(&self.own, &facts, set, self.next_hops.resolution(set.next_hop));
+                let refusal = by_attributes.or_else(|| import::prefix_refusal(&facts, &prefix));
+                self.set_path(family, slot, Path { refusal, ..path });
+            }
+        }
+    }
+}
+
+/// Whether a path may be chosen.
+pub(super) fn usable(attrs: &AttrStore, next_hops: &NextHops, path: &Path) -> bool {
+    path.refusal.is_none() && next_hops.resolution(attrs.get(path.attr).next_hop).usable()
+}
+
+/// The usable paths at the head of `paths`, as the decision sees them. `incumbent` was the best so far.
+pub(super) fn candidates<'a>(
+    attrs: &'a AttrStore,
+    next_hops: &NextHops,
+    peers: &[Option<RibPeer>],
+    paths: &[Path],
+    incumbent: Option<(PeerId, PathId)>,
+) -> SmallVec<[Candidate<'a>; 4]> {
+    let usable = paths.iter().take_while(|path| usable(attrs, next_hops, path));
+    let candidates = usable.map(|path| {
+        let set = attrs.get(path.attr);
+        let facts = peers.get(usize::from(path.peer.0)).and_then(Option::as_ref).map(|peer| &peer.facts);
+        let identifier = facts.map_or(0, |facts| u32::from(facts.router_id));
+        Candidate {
+            local: path.peer == PeerId::LOCAL,
+            local_pref: set.local_pref,
+            as_path: set.value(attr_code::AS_PATH).unwrap_or_default(),
+            as_path_length: set.as_path_length,
+            origin: set.origin,
+            neighbor_as: set.neighbor_as,
+            med: set.med,
+            external: facts.is_some_and(|facts| facts.external),
+            cost: next_hops.cost(set.next_hop),
+            incumbent: incumbent == Some((path.peer, set.path_id)),
+            router_id: set.originator.map_or(identifier, u32::from),
+            cluster_list_length: set.cluster_list_length,
+            peer: facts.map(|facts| facts.address),
+            path_id: set.path_id,
+        }
+    });
+    candidates.collect()
+}

@@ -1,0 +1,217 @@
+//! RIB-Out of peers that take several paths per prefix (RFC 7911): every usable path that may pass, each with an
+//! identifier of ours.
+//!
+//! An identifier belongs to a prefix and a source (a peer, and its own identifier if it sends several), as long as the
+//! path is told: the lowest that is free. A path that is replaced by its source keeps it.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use ipnet::IpNet;
+use smallvec::SmallVec;
+use wire::{Family, NextHop};
+
+use super::Rib;
+use super::attrs::AttrId;
+use super::out::{MESSAGE_BYTES, PREFIX_BYTES, PULL_BYTES, Source, loops, passing};
+use super::table::{PathId, PeerId};
+use crate::policy::export::{self, Origination};
+
+/// A path that a peer was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Told {
+    /// Our identifier.
+    pub(super) id: PathId,
+    pub(super) peer: PeerId,
+    /// Its source's identifier.
+    pub(super) received: PathId,
+    /// Of the set that was told; [`Told::AGAIN`]: to be told again whatever it is.
+    pub(super) stamp: u32,
+}
+
+impl Told {
+    /// No set has this stamp.
+    pub(super) const AGAIN: u32 = 0;
+}
+
+/// What a peer was told of one destination.
+pub(super) type ToldPaths = SmallVec<[Told; 2]>;
+
+/// Paths that go out with the same attributes and next hop.
+struct Batch {
+    attributes: Bytes,
+    next_hop: NextHop,
+    entries: Vec<(u32, PathId, IpNet)>,
+}
+
+/// What is to be said about one destination.
+#[derive(Default)]
+struct Saying {
+    announced: SmallVec<[(PathId, AttrId, Origination); 2]>,
+    withdrawn: SmallVec<[PathId; 2]>,
+}
+
+impl Rib {
+    /// The paths of a destination that a peer is to have, with their sources.
+    pub(super) fn exported_paths(
+        &self,
+        family: Family,
+        slot: u32,
+        id: PeerId,
+    ) -> SmallVec<[(AttrId, Origination, PeerId); 4]> {
+        let Some(to) = self.peer(id) else { return SmallVec::new() };
+        let dest = &self.tables[family.index()].dests[slot];
+        let paths = dest.paths.iter().filter(|path| super::decide::usable(&self.attrs, &self.next_hops, path));
+        let wanted = paths.filter_map(|path| {
+            let (attr, from) = passing(&self.own, &self.peers, &self.attrs, path, family, id)?;
+            let received = self.next_hops.next_hop(self.attrs.get(attr).next_hop);
+            export::next_hop(from, received, family, &to.facts)?;
+            Some((attr, from, path.peer))
+        });
+        wanted.collect()
+    }
+
+    /// As `pull_family`, for a peer that takes several paths.
+    pub(super) fn pull_paths(&mut self, id: PeerId, family: Family, out: &mut Vec<u8>) -> usize {
+        let mut batches: Vec<Batch> = Vec::new();
+        let mut index: BTreeMap<(AttrId, Source), usize> = BTreeMap::new();
+        let mut withdrawn: Vec<(PathId, IpNet)> = Vec::new();
+        let mut bytes = 0;
+        while bytes < PULL_BYTES {
+            let Some(slot) = self.pop(id, family) else { break };
+            bytes += PREFIX_BYTES;
+            let prefix = self.tables[family.index()].dests[slot].key.prefix(family);
+            let Saying { announced, withdrawn: gone } = self.compare(id, family, slot);
+            withdrawn.extend(gone.into_iter().map(|path| (path, prefix)));
+            for (path, attr, from) in announced {
+                bytes += PREFIX_BYTES;
+                let place = (attr, Source::of(from));
+                let known = index.get(&place).copied();
+                let batch = known.or_else(|| {
+                    let (attributes, next_hop) = self.encoded(id, family, attr, from)?;
+                    bytes += MESSAGE_BYTES + attributes.len();
+                    batches.push(Batch { attributes, next_hop, entries: Vec::new() });
+                    index.insert(place, batches.len() - 1);
+                    Some(batches.len() - 1)
+                });
+                if let Some(batch) = batch {
+                    batches[batch].entries.push((slot, path, prefix));
+                }
+            }
+            self.tables[family.index()].release_if_unused(slot);
+        }
+        self.write_paths(id, family, batches, withdrawn, out)
+    }
+
+    /// Compares what a peer is to have of a destination with what it was told, and notes that it is told.
+    fn compare(&mut self, id: PeerId, family: Family, slot: u32) -> Saying {
+        let wanted = self.exported_paths(family, slot, id);
+        let (peers, attrs) = (&mut self.peers, &self.attrs);
+        let Some(peer) = peers.get_mut(usize::from(id.0)).and_then(Option::as_mut) else { return Saying::default() };
+        let rib = &mut peer.ribs[family.index()];
+        let mut told = rib.told.remove(&slot).unwrap_or_default();
+        let before = told.len();
+        let mut saying = Saying::default();
+        told.retain(|old| {
+            let same =
+                |(attr, _, from): &(AttrId, _, PeerId)| *from == old.peer && attrs.get(*attr).path_id == old.received;
+            let stays = wanted.iter().any(same);
+            if !stays {
+                saying.withdrawn.push(old.id);
+            }
+            stays
+        });
+        for &(attr, from, source) in &wanted {
+            let set = attrs.get(attr);
+            let known = told.iter_mut().find(|old| old.peer == source && old.received == set.path_id);
+            let path = match known {
+                Some(old) if old.stamp == set.stamp => continue,
+                Some(old) => {
+                    old.stamp = set.stamp;
+                    old.id
+                }
+                None => {
+                    let free = (1..).find(|id| told.iter().all(|old| old.id != *id)).unwrap_or(PathId::MAX);
+                    told.push(Told { id: free, peer: source, received: set.path_id, stamp: set.stamp });
+                    free
+                }
+            };
+            saying.announced.push((path, attr, from));
+        }
+        rib.told_paths = rib.told_paths + told.len() - before;
+        if wanted.iter().any(|(attr, ..)| loops(attrs.get(*attr), &peer.facts)) {
+            rib.looping.insert(slot);
+        } else {
+            rib.looping.remove(slot);
+        }
+        if told.is_empty() {
+            rib.advertised.remove(slot);
+        } else {
+            rib.advertised.insert(slot);
+            rib.told.insert(slot, told);
+        }
+        saying
+    }
+
+    fn write_paths(
+        &mut self,
+        id: PeerId,
+        family: Family,
+        batches: Vec<Batch>,
+        mut withdrawn: Vec<(PathId, IpNet)>,
+        out: &mut Vec<u8>,
+    ) -> usize {
+        let Some(max) = self.peer(id).map(|peer| peer.facts.max_message) else { return 0 };
+        let mut reach = Vec::new();
+        let mut messages = 0;
+        for Batch { attributes, next_hop, entries } in batches {
+            let paths = entries.iter().map(|(_, path, prefix)| (*path, *prefix));
+            let written = wire::encode_reach(&mut reach, max, &attributes, &next_hop, family, paths);
+            if written == 0 {
+                // The attributes do not fit into a message: the peer must not keep an older version.
+                for (slot, path, prefix) in entries {
+                    self.untell(id, family, slot, path);
+                    withdrawn.push((path, prefix));
+                }
+            }
+            messages += written;
+        }
+        if !withdrawn.is_empty() {
+            messages += wire::encode_unreach(out, max, family, withdrawn.into_iter());
+        }
+        out.append(&mut reach);
+        messages
+    }
+
+    /// A path could not be told.
+    fn untell(&mut self, id: PeerId, family: Family, slot: u32, path: PathId) {
+        let Some(rib) = self.peer_mut(id).map(|peer| &mut peer.ribs[family.index()]) else { return };
+        rib.oversized += 1;
+        let Some(told) = rib.told.get_mut(&slot) else { return };
+        let before = told.len();
+        told.retain(|told| told.id != path);
+        rib.told_paths -= before - told.len();
+        if told.is_empty() {
+            rib.told.remove(&slot);
+            rib.advertised.remove(slot);
+            rib.looping.remove(slot);
+        }
+    }
+
+    /// A path counts as not told, so that it is told again.
+    pub(super) fn tell_path_again(&mut self, id: PeerId, family: Family, slot: u32, source: (PeerId, PathId)) {
+        let Some(rib) = self.peer_mut(id).map(|peer| &mut peer.ribs[family.index()]) else { return };
+        let told = rib.told.get_mut(&slot).into_iter().flatten();
+        for told in told.filter(|told| (told.peer, told.received) == source) {
+            told.stamp = Told::AGAIN;
+        }
+    }
+
+    /// Everything told of a family counts as not told, so that it is told again.
+    pub(super) fn tell_paths_again(&mut self, id: PeerId, family: Family) {
+        let Some(rib) = self.peer_mut(id).map(|peer| &mut peer.ribs[family.index()]) else { return };
+        for told in rib.told.values_mut().flatten() {
+            told.stamp = Told::AGAIN;
+        }
+    }
+}
