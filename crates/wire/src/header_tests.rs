@@ -5,6 +5,7 @@ fn header(len: u16, kind: u8) -> Vec<u8> {
     [&[0xff; 16][..], &[hi, lo, kind]].concat()
 }
 
+/// RFC 4271 4.4.
 #[test]
 fn a_keepalive_is_its_header() {
     let mut out = Vec::new();
@@ -14,6 +15,7 @@ fn a_keepalive_is_its_header() {
     assert_eq!(frame, Frame { kind: MessageType::Keepalive, body: &[], len: 19 });
 }
 
+/// RFC 4271 4.1: messages one after the other in a stream.
 #[test]
 fn a_frame_waits_for_its_last_octet() {
     let mut message = header(23, 2);
@@ -26,6 +28,7 @@ fn a_frame_waits_for_its_last_octet() {
     assert_eq!((frame.kind, frame.body, frame.len), (MessageType::Update, &[0; 4][..], 23));
 }
 
+/// RFC 4271 6.1: 1/1.
 #[test]
 fn a_wrong_marker_is_seen_with_its_first_wrong_octet() {
     let error = Notification::new(1, 1);
@@ -34,6 +37,7 @@ fn a_wrong_marker_is_seen_with_its_first_wrong_octet() {
     assert_eq!(next_frame(&[0xff; 16], MAX_LEN), Ok(None));
 }
 
+/// RFC 4271 6.1, RFC 8654 4, RFC 7313 5: 1/2, with the length as data.
 #[test]
 fn each_type_has_its_lengths() {
     // Length, type, limit: accepted?
@@ -62,6 +66,7 @@ fn each_type_has_its_lengths() {
     }
 }
 
+/// RFC 4271 6.1: 1/3.
 #[test]
 fn an_unknown_type_comes_back_as_data() {
     for kind in [0, 6, 255] {

@@ -4,6 +4,7 @@ fn cease(subcode: u8, data: &[u8]) -> Notification {
     Notification::with_data(code::CEASE, subcode, data.to_vec())
 }
 
+/// RFC 4271 4.5.
 #[test]
 fn bytes_and_back() {
     let mut out = Vec::new();
@@ -14,6 +15,7 @@ fn bytes_and_back() {
     assert_eq!(Notification::decode(&[]), Notification::new(0, 0));
 }
 
+/// RFC 4271 4.1, RFC 8654 4: a NOTIFICATION that every peer can read.
 #[test]
 fn data_that_no_peer_must_accept_is_cut() {
     let mut out = Vec::new();
@@ -22,6 +24,7 @@ fn data_that_no_peer_must_accept_is_cut() {
     assert_eq!(out[16..18], 4096_u16.to_be_bytes());
 }
 
+/// RFC 4271 6, RFC 4486, RFC 6608, RFC 7313 5, RFC 8538 3, RFC 9003, RFC 9384: codes by name.
 #[test]
 fn words() {
     let table = [
@@ -48,6 +51,7 @@ fn words() {
     assert!(long.ends_with("abab.. 100 octets)"), "{long}");
 }
 
+/// RFC 9003 2: UTF-8 of up to 255 octets, from whoever is on the other side.
 #[test]
 fn a_shutdown_text_is_safe_to_log() {
     assert_eq!(cease(4, b"\x03a\nb").shutdown_text().unwrap(), "a\\nb");
@@ -58,6 +62,7 @@ fn a_shutdown_text_is_safe_to_log() {
     assert_eq!(cease(2, b"\x01abc").shutdown_text().unwrap(), "a");
 }
 
+/// RFC 9003 2.
 #[test]
 fn no_shutdown_text_where_there_is_none() {
     for none in [cease(2, b""), cease(2, b"\x00"), cease(2, b"\x05abc"), cease(6, b"\x01a")] {

@@ -15,6 +15,7 @@ fn open(asn: u32, capabilities: Vec<Capability>) -> Open {
     Open { asn, hold_time: 180, router_id: Ipv4Addr::new(10, 0, 0, 1), capabilities }
 }
 
+/// RFC 4271 4.2, RFC 5492 4.
 #[test]
 fn bytes_and_back() {
     let capabilities = vec![Capability::MultiProtocol(Family::Ipv4Unicast.code()), Capability::FourOctetAs(65001)];
@@ -26,6 +27,7 @@ fn bytes_and_back() {
     assert_eq!(Open::decode(&out[19..]), Ok(open));
 }
 
+/// RFC 6793 4.1 and 9: AS_TRANS in the field of two octets.
 #[test]
 fn a_large_as_number_stands_in_the_capability() {
     let open = open(4_200_000_000, vec![Capability::FourOctetAs(4_200_000_000)]);
@@ -35,6 +37,7 @@ fn a_large_as_number_stands_in_the_capability() {
     assert_eq!(Open::decode(&out[19..]), Ok(open));
 }
 
+/// RFC 4271 4.2.
 #[test]
 fn no_parameters_at_all() {
     assert_eq!(Open::decode(&body(&[])), Ok(open(65001, vec![])));
@@ -43,12 +46,14 @@ fn no_parameters_at_all() {
     assert_eq!(out[19..], body(&[]));
 }
 
+/// RFC 5492 4: in one parameter or several, and more than once.
 #[test]
 fn capabilities_may_be_spread_over_parameters() {
     let spread = open(65001, vec![Capability::RouteRefresh, Capability::ExtendedMessage, Capability::RouteRefresh]);
     assert_eq!(Open::decode(&body(&[2, 2, 2, 0, 2, 0, 2, 4, 6, 0, 2, 0])), Ok(spread));
 }
 
+/// RFC 9072 2.
 #[test]
 fn extended_parameters_are_read() {
     // RFC 9072: the one-octet length says nothing.
@@ -58,6 +63,10 @@ fn extended_parameters_are_read() {
         let expected = open(65001, vec![Capability::RouteRefresh, Capability::ExtendedMessage]);
         assert_eq!(Open::decode(&bytes), Ok(expected), "{len}");
     }
+    // With a length of 0 there are no parameters, extended or not, and what follows does not belong there.
+    let mut bytes = body(&[255, 0, 2, 2, 0]);
+    bytes[9] = 0;
+    assert_eq!(Open::decode(&bytes), error(0));
     // More than 255 octets.
     let mut bytes = body(&[]);
     bytes[9] = 255;
@@ -69,12 +78,14 @@ fn extended_parameters_are_read() {
     assert_eq!(Open::decode(&bytes), Ok(open(65001, capabilities)));
 }
 
+/// RFC 5492 3 and 5.
 #[test]
 fn a_malformed_known_capability_is_no_reason_to_refuse() {
     let expected = open(65001, vec![Capability::Unknown { code: 65, value: vec![0, 1] }]);
     assert_eq!(Open::decode(&body(&[2, 4, 65, 2, 0, 1])), Ok(expected));
 }
 
+/// RFC 4271 6.2, RFC 6286 2.2, RFC 7607 2: sub-code and data of each.
 #[test]
 fn what_no_speaker_may_say() {
     let patched = |at: usize, octets: &[u8]| {
@@ -93,6 +104,7 @@ fn what_no_speaker_may_say() {
     assert_eq!(Open::decode(&body(&[1, 1, 0])), error(4)); // authentication, of old
 }
 
+/// RFC 4271 6.2: an optional parameter that is malformed, 2/0.
 #[test]
 fn lengths_that_contradict_each_other() {
     let table: [&[u8]; 5] = [&[2], &[2, 3, 2, 0], &[2, 1, 2], &[2, 2, 65, 4], &[255, 0, 9, 2, 0, 2, 2, 0]];
@@ -107,6 +119,7 @@ fn lengths_that_contradict_each_other() {
     assert_eq!(Open::decode(&longer), error(0));
 }
 
+/// RFC 4271 4.2: 255 octets of parameters; RFC 9072 is never sent.
 #[test]
 fn capabilities_that_do_not_fit_are_left_out() {
     let big = |code| Capability::Unknown { code, value: vec![1; 200] };

@@ -1,6 +1,7 @@
 use super::*;
 use crate::Family;
 
+/// RFC 2918 3, RFC 7313 3.2.
 #[test]
 fn bytes_and_back() {
     let table = [(Refresh::Request, 0), (Refresh::Begin, 1), (Refresh::End, 2), (Refresh::Other(9), 9)];
@@ -13,6 +14,7 @@ fn bytes_and_back() {
     }
 }
 
+/// RFC 7313 5: 7/1.
 #[test]
 fn a_wrong_length_comes_back_with_the_whole_message() {
     for body in [&[][..], &[0, 1, 0], &[0, 1, 1, 1, 0], &[0, 1, 2, 1, 0, 0]] {
@@ -24,6 +26,7 @@ fn a_wrong_length_comes_back_with_the_whole_message() {
     }
 }
 
+/// RFC 5291 4.
 #[test]
 fn filters_after_a_request_are_passed_over() {
     let refresh = RouteRefresh::decode(&[0, 1, 0, 1, 1, 64, 0, 1, 0x80]).unwrap();

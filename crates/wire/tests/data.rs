@@ -59,6 +59,7 @@ fn assert_one_spelling(update: &Update<'_>) {
     assert!(attributes(&set).is_sorted_by(|a, b| a.code < b.code));
 }
 
+/// RFC 4271 4.3, RFC 6793 4: what route collectors recorded.
 #[test]
 fn real_updates_are_good_ones() {
     let [accepted, discarded, withdrawn, reset] = verdicts(lines(AS4), &COLLECTOR);
@@ -70,6 +71,7 @@ fn real_updates_are_good_ones() {
     assert_eq!(reset, 0);
 }
 
+/// RFC 4271 4.3: what another speaker tests itself with.
 #[test]
 fn what_exabgp_says_is_read() {
     let verdicts = verdicts(lines(EXABGP), &SESSION);

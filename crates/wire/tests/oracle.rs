@@ -18,7 +18,9 @@ mod rustbgpd;
 
 use std::collections::BTreeMap;
 
-use common::{Attrs, ONE_MESSAGE, SESSION, Speech, bodies, decode, lines, speech, unhex};
+use common::{
+    Attrs, ONE_MESSAGE, SESSION, Speech, bodies, decode, decode_paths, encode_paths, lines, listed, speech, unhex,
+};
 use differences::{Seen, Verdict};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -33,6 +35,7 @@ fn plain(speech: &Speech) -> bool {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
+    /// RFC 4271 4.3, RFC 4760 3.
     #[test]
     fn netgauze_reads_and_writes_the_same(speech in speech(true)) {
         let bytes = speech.encode(ONE_MESSAGE);
@@ -41,6 +44,7 @@ proptest! {
         prop_assert_eq!(decode(&again, &SESSION), meaning);
     }
 
+    /// RFC 4271 4.3, RFC 4760 3.
     #[test]
     fn rustbgpd_reads_and_writes_the_same(speech in speech(false).prop_filter("sets", plain)) {
         let bytes = speech.encode(ONE_MESSAGE);
@@ -62,6 +66,18 @@ proptest! {
         prop_assert_eq!(decode(&again, &DecodeContext { four_octet_as: false, ..SESSION }), meaning);
     }
 
+    /// RFC 7911 3: path identifiers mean the same to all, in every section.
+    #[test]
+    fn path_identifiers_mean_the_same_to_all((paths, speech) in listed(40)) {
+        let bytes = encode_paths(&speech, &paths, ONE_MESSAGE);
+        let expected = if speech.route.is_some() { (vec![], paths) } else { (paths, vec![]) };
+        for (withdrawn, announced, again) in [netgauze::paths(&bytes), rustbgpd::paths(&bytes)] {
+            prop_assert_eq!(&(withdrawn, announced), &expected);
+            prop_assert_eq!(&decode_paths(&again), &expected);
+        }
+    }
+
+    /// RFC 4271 4.2, RFC 5492 4.
     #[test]
     fn opens_mean_the_same_to_all(open in opens::open()) {
         let mut bytes = Vec::new();
@@ -73,6 +89,7 @@ proptest! {
         }
     }
 
+    /// RFC 4271 4.5, RFC 2918 3, RFC 7313 3.2.
     #[test]
     fn notifications_and_refreshes_mean_the_same_to_all(
         (code, subcode) in known_errors(), data in proptest::collection::vec(any::<u8>(), 0..40), subtype in 0..3_u8,
@@ -341,6 +358,7 @@ impl Unreviewed {
     }
 }
 
+/// RFC 7606.
 #[test]
 fn verdicts_on_broken_messages_agree_or_are_reviewed() {
     let mut runner = runner();
@@ -368,6 +386,7 @@ fn verdicts_on_broken_messages_agree_or_are_reviewed() {
     assert!(idle.is_empty(), "on the list, but nothing differs there any more: {idle:#?}");
 }
 
+/// RFC 7606.
 #[test]
 fn verdicts_on_real_messages_agree_or_are_reviewed() {
     let mut unreviewed = Unreviewed::default();

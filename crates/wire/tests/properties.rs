@@ -6,12 +6,12 @@ mod common;
 #[path = "common/opens.rs"]
 mod opens;
 
-use common::{Attrs, SESSION, attrs, bodies, canonical, decode, speech};
+use common::{Attrs, SESSION, attrs, bodies, canonical, decode, decode_paths, encode_paths, listed, speech};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use wire::{
-    DecodeContext, Family, FamilySet, MAX_LEN, MAX_LEN_EXTENDED, Notification, Open, RouteRefresh, Update, attributes,
-    next_frame, write_two_octet,
+    DecodeContext, Family, FamilySet, MAX_LEN, MAX_LEN_EXTENDED, Nlri, Notification, Open, RouteRefresh, Update,
+    attributes, next_frame, write_prefix, write_two_octet,
 };
 
 fn contexts() -> impl Strategy<Value = DecodeContext> {
@@ -34,11 +34,17 @@ fn exercise(body: &[u8], context: &DecodeContext) {
         Ok(update) => {
             for (section, next_hop) in update.announced() {
                 assert!(context.families.contains(section.family()));
-                let _ = (section.into_iter().count(), next_hop.to_string());
+                assert_paths(&section, context);
+                let _ = next_hop.to_string();
             }
             for section in update.withdrawn() {
                 assert!(context.families.contains(section.family()));
                 assert!(section.into_iter().count() > 0);
+                assert_paths(&section, context);
+            }
+            for problem in update.problems() {
+                assert!(problem.data.is_empty() || problem.data.get(1).copied().unwrap_or(0) == problem.code);
+                assert!(problem.to_string().len() < 250);
             }
             assert!(!update.treat_as_withdraw() || update.announced().count() == 0);
             let set = canonical(&update);
@@ -50,6 +56,23 @@ fn exercise(body: &[u8], context: &DecodeContext) {
     let _ = RouteRefresh::decode(body);
     let _ = Notification::decode(body).to_string();
     let _ = attributes(body).count();
+}
+
+/// Prefixes and paths are the same list, and written again the same octets but for host bits.
+fn assert_paths(section: &Nlri<'_>, context: &DecodeContext) {
+    assert_eq!(section.has_path_ids(), context.add_path.contains(section.family()));
+    assert!(section.iter().eq(section.paths().map(|(_, prefix)| prefix)));
+    assert!(section.has_path_ids() || section.paths().all(|(id, _)| id == 0));
+    let mut again = Vec::new();
+    for (id, prefix) in section.paths() {
+        if section.has_path_ids() {
+            again.extend(id.to_be_bytes());
+        }
+        write_prefix(&mut again, &prefix);
+    }
+    assert_eq!(again.len(), section.as_bytes().len());
+    let reparsed = Nlri::parse(section.family(), section.has_path_ids(), &again).unwrap();
+    assert!(reparsed.paths().eq(section.paths()));
 }
 
 fn assert_ascending(set: &[u8]) {
@@ -76,11 +99,13 @@ fn assert_reads_back(set: &[u8], update: &Update<'_>) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
+    /// RFC 4271 4.3, RFC 4760 3.
     #[test]
     fn what_we_say_we_understand(speech in speech(true), max_len in prop_oneof![Just(MAX_LEN), Just(MAX_LEN_EXTENDED)]) {
         prop_assert_eq!(decode(&speech.encode(max_len), &SESSION), speech.meaning());
     }
 
+    /// RFC 6793 4.2.
     #[test]
     fn a_set_survives_a_two_octet_peer(attrs in attrs(false)) {
         // Sets and adjacent sequences may be cut differently by AS4_PATH; one sequence comes back as it was.
@@ -94,6 +119,7 @@ proptest! {
         prop_assert_eq!(Attrs::read(&canonical(&update)), attrs);
     }
 
+    /// RFC 4271 5: a receiver takes attributes in any order.
     #[test]
     fn attributes_in_any_order_are_one_set(attrs in attrs(true), seed in any::<u64>()) {
         let set = attrs.canonical();
@@ -110,6 +136,7 @@ proptest! {
         prop_assert_eq!(canonical(&update), set);
     }
 
+    /// RFC 7606 2: nothing that arrives does more than one of the three consequences.
     #[test]
     fn any_bytes(bytes in vec(any::<u8>(), 0..600), context in contexts()) {
         exercise(&bytes, &context);
@@ -119,6 +146,7 @@ proptest! {
         }
     }
 
+    /// RFC 7606 2.
     #[test]
     fn mutated_messages(
         speech in speech(true),
@@ -134,6 +162,7 @@ proptest! {
         exercise(&bytes[19..], &context);
     }
 
+    /// RFC 4271 4.2, RFC 5492 4.
     #[test]
     fn opens_and_back(open in opens::open()) {
         let mut out = Vec::new();
@@ -149,6 +178,21 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
+    /// RFC 7911 3, RFC 8654 4: in as many messages as it takes, every path comes through in its order.
+    #[test]
+    fn paths_come_through_in_messages_of_any_length(
+        (paths, speech) in listed(3000),
+        max_len in prop_oneof![Just(MAX_LEN), Just(MAX_LEN_EXTENDED), 3000..9000_usize],
+    ) {
+        let bytes = encode_paths(&speech, &paths, max_len);
+        let expected = if speech.route.is_some() { (vec![], paths) } else { (paths, vec![]) };
+        prop_assert_eq!(decode_paths(&bytes), expected);
+        for body in bodies(&bytes) {
+            prop_assert!(19 + body.len() <= max_len);
+        }
+    }
+
+    /// RFC 4271 6.3, RFC 7606 4.
     #[test]
     fn messages_cut_anywhere(speech in speech(true)) {
         let bytes = speech.encode(MAX_LEN);

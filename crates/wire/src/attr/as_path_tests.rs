@@ -13,6 +13,7 @@ fn value(segments: &[(SegmentKind, &[u32])]) -> Vec<u8> {
 
 use SegmentKind::{ConfedSequence, ConfedSet, Sequence, Set};
 
+/// RFC 4271 9.1.2.2, RFC 5065 5.3: a set counts one, confederation segments nothing.
 #[test]
 fn a_path_and_what_it_says() {
     let bytes = value(&[(Sequence, &[64514, 64512, 64512]), (Set, &[1, 2])]);
@@ -32,6 +33,7 @@ fn a_path_and_what_it_says() {
     assert_eq!((path.length(), path.first(), path.origin_as()), (2, None, Some(8)));
 }
 
+/// RFC 7606 7.2.
 #[test]
 fn nonsense_ends_a_path() {
     for bytes in [&[2][..], &[2, 1, 0, 0], &[9, 1, 0, 0, 0, 1]] {
@@ -39,6 +41,7 @@ fn nonsense_ends_a_path() {
     }
 }
 
+/// RFC 4271 5.1.2.
 #[test]
 fn prepending() {
     let prepended = |segments: &[(SegmentKind, &[u32])]| {
@@ -52,6 +55,7 @@ fn prepending() {
     assert_eq!(prepended(&[(ConfedSequence, &[1])]), "9 (1)");
 }
 
+/// RFC 4271 5.1.2: a segment holds 255.
 #[test]
 fn a_full_sequence_gets_another_in_front() {
     let mut out = Vec::new();
@@ -64,6 +68,19 @@ fn a_full_sequence_gets_another_in_front() {
     assert_eq!(more[6..], out);
 }
 
+/// RFC 4271 5.1.2, RFC 5065 5.3: nothing is joined to a set or a confederation segment, and all that was there stays.
+#[test]
+fn prepending_leaves_other_segments_alone() {
+    for kind in [Set, ConfedSequence, ConfedSet] {
+        let before = value(&[(kind, &[1; 255]), (Sequence, &[2; 255]), (Set, &[3])]);
+        let mut out = Vec::new();
+        prepend(&mut out, AsPath::new(&before), 9);
+        assert_eq!(out[..6], [2, 1, 0, 0, 0, 9]);
+        assert_eq!(out[6..], before);
+    }
+}
+
+/// RFC 6793 4.2.2.
 #[test]
 fn in_two_octets_large_numbers_become_as_trans() {
     let bytes = value(&[(ConfedSequence, &[65001]), (Sequence, &[64512, 4_200_000_000]), (Set, &[65536])]);
@@ -88,6 +105,7 @@ fn in_two_octets_large_numbers_become_as_trans() {
     );
 }
 
+/// RFC 7606 7.2, RFC 7607 2.
 #[test]
 fn a_path_is_judged() {
     let judged = |bytes: &[u8]| validate(AsPath::new(bytes));

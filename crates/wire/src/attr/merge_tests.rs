@@ -28,11 +28,13 @@ fn merged(path: &[(u8, &[u16])], as4_path: Option<&[(u8, &[u32])]>) -> String {
 
 const T: u16 = 23456;
 
+/// RFC 6793 4.2.3.
 #[test]
 fn without_as4_path_the_path_is_widened() {
     assert_eq!(merged(&[(2, &[1, T]), (1, &[2])], None), "1 23456 {2}");
 }
 
+/// RFC 6793 4.2.3.
 #[test]
 fn as4_path_replaces_the_right_end() {
     assert_eq!(merged(&[(2, &[1, T, T])], Some(&[(2, &[70000, 80000])])), "1 70000 80000");
@@ -41,6 +43,7 @@ fn as4_path_replaces_the_right_end() {
     assert_eq!(merged(&[(1, &[5, 6]), (2, &[7, T])], Some(&[(2, &[70000])])), "{5 6} 7 70000");
 }
 
+/// RFC 6793 4.2.3.
 #[test]
 fn where_sequences_meet_they_become_one() {
     let path = narrow(&[(2, &[1, T, T])]);
@@ -50,17 +53,20 @@ fn where_sequences_meet_they_become_one() {
     assert_eq!(out, wide(&[(2, &[1, 70000, 80000])]));
 }
 
+/// RFC 6793 4.2.3.
 #[test]
 fn an_as4_path_longer_than_the_path_is_ignored() {
     assert_eq!(merged(&[(2, &[1, T])], Some(&[(2, &[1, 2, 70000])])), "1 23456");
 }
 
+/// RFC 6793 4.2.3 and 6.
 #[test]
 fn confederation_segments_stay_in_front_and_never_come_from_as4_path() {
     assert_eq!(merged(&[(3, &[65001]), (2, &[T])], Some(&[(2, &[70000])])), "(65001) 70000");
     assert_eq!(merged(&[(2, &[1, T])], Some(&[(3, &[65001]), (2, &[70000])])), "1 70000");
 }
 
+/// RFC 4271 4.3: a segment holds 255, also after RFC 6793 4.2.3 made it longer.
 #[test]
 fn a_sequence_that_overflows_is_continued() {
     let long = vec![7_u16; 255];

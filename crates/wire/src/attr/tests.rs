@@ -1,5 +1,6 @@
 use super::*;
 
+/// RFC 4271 4.3.
 #[test]
 fn the_length_takes_two_octets_only_where_needed() {
     for (len, header) in [
@@ -27,6 +28,7 @@ fn the_length_takes_two_octets_only_where_needed() {
     assert_eq!(out, [1]);
 }
 
+/// RFC 7606 4.
 #[test]
 fn a_walk_ends_at_nonsense() {
     let bytes = [0x40, 1, 1, 0, 0x50, 2, 0, 0, 0x80, 4, 9, 0];
@@ -34,6 +36,7 @@ fn a_walk_ends_at_nonsense() {
     assert_eq!(codes, [1, 2]);
 }
 
+/// RFC 4271 4.3.
 #[test]
 fn origins() {
     assert_eq!(Origin::try_from(2), Ok(Origin::Incomplete));
@@ -41,6 +44,7 @@ fn origins() {
     assert_eq!(Origin::Egp.name(), "egp");
 }
 
+/// RFC 6793 4.2.2.
 #[test]
 fn a_set_for_a_two_octet_peer() {
     let mut canonical = Vec::new();
@@ -62,4 +66,13 @@ fn a_set_for_a_two_octet_peer() {
         (0xc0, 32, vec![0; 12]),
     ];
     assert_eq!(got, expected);
+}
+
+/// RFC 4271 5, RFC 4760, RFC 9234: every attribute that is judged has a name.
+#[test]
+fn attributes_have_names() {
+    let named: Vec<u8> = (0..=255).filter(|code| attr_code::name(*code).is_some()).collect();
+    assert_eq!(named, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 14, 15, 16, 17, 18, 32, 35]);
+    assert_eq!(attr_code::name(attr_code::MP_REACH), Some("MP_REACH_NLRI"));
+    assert_eq!(attr_code::name(attr_code::COMMUNITIES), Some("COMMUNITIES"));
 }

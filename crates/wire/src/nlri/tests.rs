@@ -4,6 +4,7 @@ fn prefixes(family: Family, bytes: &[u8]) -> Vec<String> {
     Nlri::parse(family, false, bytes).unwrap().into_iter().map(|prefix| prefix.to_string()).collect()
 }
 
+/// RFC 4271 4.3, RFC 4760 5.
 #[test]
 fn prefixes_of_every_width() {
     let bytes = [0, 1, 0x80, 8, 10, 9, 10, 0x80, 24, 192, 0, 2, 31, 192, 0, 2, 2, 32, 192, 0, 2, 3];
@@ -14,6 +15,7 @@ fn prefixes_of_every_width() {
     assert_eq!(prefixes(Family::Ipv6Unicast, &bytes), ["::/0", "2001:db8::/32", "2001:db8::1/128", "2000::/3"]);
 }
 
+/// RFC 4271 4.3: trailing bits mean nothing.
 #[test]
 fn host_bits_are_masked() {
     // The octets after a prefix belong to the next one and must not leak in.
@@ -24,6 +26,7 @@ fn host_bits_are_masked() {
     assert_eq!(prefixes(Family::Ipv6Unicast, &[7, 0xff]), ["fe00::/7"]);
 }
 
+/// RFC 7606 5.3.
 #[test]
 fn what_cannot_be_read() {
     let error = |family, bytes: &[u8]| Nlri::parse(family, false, bytes).unwrap_err();
@@ -76,6 +79,7 @@ fn path_identifiers_that_cannot_be_read() {
     assert_eq!(error(Family::Ipv6Unicast, &[[0; 4].as_slice(), &[129; 18]].concat()), NlriError::PrefixTooLong(129));
 }
 
+/// RFC 4271 4.3.
 #[test]
 fn written_prefixes_read_back() {
     let mut out = Vec::new();

@@ -1,5 +1,7 @@
 //! The attributes of one UPDATE that are kept, and their canonical spelling.
 
+use std::collections::BTreeSet;
+
 use crate::attr::merge::merge;
 use crate::attr::{
     Aggregator, AsPath, OPTIONAL_TRANSITIVE, RawAttr, WELL_KNOWN, attr_code, attributes, flag, write_aggregator,
@@ -103,8 +105,33 @@ impl<'a> Attributes<'a> {
                     write_aggregator(out, flags, aggregator, true);
                 }
             }
+            attr_code::LARGE_COMMUNITIES => write_large_communities(out, normal_flags(flags), value),
             _ => write_attribute(out, normal_flags(flags), code, value),
         }
+    }
+}
+
+/// Each value once, the first of it (RFC 8092 3).
+fn write_large_communities(out: &mut Vec<u8>, flags: u8, value: &[u8]) {
+    let values = value.as_chunks::<12>().0;
+    if !has_repeats(values) {
+        return write_attribute(out, flags, attr_code::LARGE_COMMUNITIES, value);
+    }
+    let mut seen = BTreeSet::new();
+    write_attribute_with(out, flags, attr_code::LARGE_COMMUNITIES, |out| {
+        for value in values.iter().filter(|value| seen.insert(**value)) {
+            out.extend_from_slice(value);
+        }
+    });
+}
+
+/// Few are compared with each other. Of many, which the sender chooses, that would be too much work.
+fn has_repeats(values: &[[u8; 12]]) -> bool {
+    if values.len() <= 32 {
+        values.iter().enumerate().any(|(i, value)| values[..i].contains(value))
+    } else {
+        let mut seen = BTreeSet::new();
+        !values.iter().all(|value| seen.insert(value))
     }
 }
 

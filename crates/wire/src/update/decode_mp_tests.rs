@@ -2,6 +2,7 @@
 
 use super::*;
 
+/// RFC 4760 7, RFC 7606 5.3 and 7.11, RFC 8950 3: 3/9 with the whole attribute.
 #[test]
 fn mp_attributes_that_cannot_be_read() {
     let mut table = vec![
@@ -26,6 +27,7 @@ fn mp_attributes_that_cannot_be_read() {
     }
 }
 
+/// RFC 2545 3, RFC 8950 3, RFC 4760 3.
 #[test]
 fn next_hops_of_each_form() {
     let extended = DecodeContext { extended_next_hop: true, ..EXTERNAL };
@@ -52,6 +54,7 @@ fn next_hops_of_each_form() {
     assert_eq!(next_hop(1, &[127, 0, 0, 1], TEN), None);
 }
 
+/// RFC 4760 7 and 8.
 #[test]
 fn a_family_that_was_not_negotiated_is_ignored() {
     let (reach, unreach) = (mp_reach(2, &GLOBAL, DB8), mp_unreach(2, DB8));
@@ -68,6 +71,7 @@ fn a_family_that_was_not_negotiated_is_ignored() {
     assert_eq!(outcome(&message(&[], &[&vpn, ORIGIN, AS_PATH], &[]), &EXTERNAL), Discard);
 }
 
+/// RFC 4724 2.
 #[test]
 fn ends_of_rib() {
     let end = |body: &[u8], context: &DecodeContext| Update::decode(body, context).unwrap().end_of_rib();

@@ -88,6 +88,7 @@ fn canonical(update: &Update<'_>) -> Vec<(u8, u8, Vec<u8>)> {
     walk.map(|attr| (attr.flags, attr.code, attr.value.to_vec())).collect()
 }
 
+/// RFC 4271 4.3.
 #[test]
 fn a_classic_announcement() {
     let body = message(&[16, 172, 16], &[ORIGIN, AS_PATH, NEXT_HOP, &[0x80, 4, 4, 0, 0, 0, 9]], TEN);
@@ -103,6 +104,7 @@ fn a_classic_announcement() {
     assert_eq!(update.problems.capacity(), 0, "a good message allocates nothing");
 }
 
+/// RFC 4760 3 and 4.
 #[test]
 fn both_families_in_one_message() {
     let reach = mp_reach(2, &[GLOBAL, LINK_LOCAL].concat(), DB8);
@@ -117,6 +119,7 @@ fn both_families_in_one_message() {
     assert_eq!(canonical(&update).iter().map(|(_, code, _)| *code).collect::<Vec<_>>(), [1, 2]);
 }
 
+/// RFC 7606 3.c and 7.1 to 7.14, RFC 8092 6: flags and lengths.
 #[test]
 fn every_attribute_right_and_wrong() {
     const OT: u8 = 0xc0;
@@ -160,6 +163,7 @@ fn every_attribute_right_and_wrong() {
     }
 }
 
+/// RFC 9234 5.
 #[test]
 fn otc_has_four_octets() {
     for (value, expected) in [(&[0; 4][..], Accept), (&[0; 3], Withdraw), (&[0; 5], Withdraw)] {
@@ -168,6 +172,7 @@ fn otc_has_four_octets() {
     }
 }
 
+/// RFC 7606 7.1 to 7.3, RFC 7607 2, RFC 5065 5, RFC 4271 6.3.
 #[test]
 fn values_that_are_wrong_in_themselves() {
     let with = |replacement: &[u8], context| {
@@ -187,6 +192,7 @@ fn values_that_are_wrong_in_themselves() {
     }
 }
 
+/// RFC 7606 2.
 #[test]
 fn treat_as_withdraw_moves_every_prefix() {
     let reach = mp_reach(2, &GLOBAL, DB8);
@@ -198,6 +204,7 @@ fn treat_as_withdraw_moves_every_prefix() {
     assert_eq!(update.problems()[0].to_string(), "attribute 1 (ORIGIN): undefined origin: routes withdrawn (40010109)");
 }
 
+/// RFC 7606 3.d, RFC 4760 3.
 #[test]
 fn what_is_mandatory_depends_on_what_is_announced() {
     let reach = mp_reach(2, &GLOBAL, DB8);
@@ -220,6 +227,7 @@ fn what_is_mandatory_depends_on_what_is_announced() {
     assert_eq!(outcome(&message(&[], &[ORIGIN, AS_PATH, NEXT_HOP], TEN), &INTERNAL), Accept);
 }
 
+/// RFC 4760 3.
 #[test]
 fn next_hop_says_nothing_without_classic_prefixes() {
     let reach = mp_reach(2, &GLOBAL, DB8);
@@ -227,6 +235,7 @@ fn next_hop_says_nothing_without_classic_prefixes() {
     assert_eq!(outcome(&message(&[], &[&reach, ORIGIN, AS_PATH, zero], &[]), &EXTERNAL), Accept);
 }
 
+/// RFC 7606 5.2.
 #[test]
 fn an_error_without_reachable_prefixes_ends_the_session() {
     // RFC 7606 5.2. Only what would be treated as withdraw; discarding is still possible.
@@ -240,6 +249,7 @@ fn an_error_without_reachable_prefixes_ends_the_session() {
     assert_eq!(outcome(&message(TEN, &[&[0x40, 6, 1, 0]], &[]), &EXTERNAL), Discard);
 }
 
+/// RFC 7606 3.g.
 #[test]
 fn duplicates() {
     // RFC 7606 3.g: the first counts.
@@ -266,6 +276,7 @@ fn duplicates() {
     assert_eq!(outcome(&message(&[], &[&unreach, &unreach], &[]), &EXTERNAL), Reset(1));
 }
 
+/// RFC 4271 5 and 6.3.
 #[test]
 fn attributes_that_nobody_knows() {
     let with = |unknown: &[u8]| message(&[], &[ORIGIN, AS_PATH, NEXT_HOP, unknown], TEN);
@@ -281,6 +292,7 @@ fn attributes_that_nobody_knows() {
     }
 }
 
+/// RFC 4271 6.3, RFC 7606 3.i, 3.j and 5.3.
 #[test]
 fn lengths_of_the_sections() {
     let table: [&[u8]; 7] =
@@ -294,6 +306,7 @@ fn lengths_of_the_sections() {
     assert_eq!(outcome(&message(&[], &[ORIGIN, AS_PATH, NEXT_HOP], &[40, 1, 2, 3, 4, 5]), &EXTERNAL), Reset(10));
 }
 
+/// RFC 7606 4 and 3.j.
 #[test]
 fn an_attribute_that_runs_out_of_the_attributes() {
     // RFC 7606 4: the NLRI are still found.
@@ -309,6 +322,7 @@ fn an_attribute_that_runs_out_of_the_attributes() {
     }
 }
 
+/// RFC 6793 4.2.3 and 6, RFC 7607 2.
 #[test]
 fn a_two_octet_session_is_widened() {
     let path: &[u8] = &[0x40, 2, 6, 2, 2, 0, 1, 0x5b, 0xa0];
@@ -352,6 +366,7 @@ fn a_two_octet_session_is_widened() {
     assert_eq!((update.problems().len(), canonical(&update).len()), (2, 2));
 }
 
+/// RFC 4271 4.3: order, unused bits and the form of lengths mean nothing.
 #[test]
 fn the_canonical_set_has_one_spelling() {
     let messy: [&[u8]; 6] = [
@@ -369,6 +384,7 @@ fn the_canonical_set_has_one_spelling() {
     assert_eq!(heads, [(0x40, 1), (0x40, 2), (0x80, 4), (0xc0, 8), (0xe0, 32)]);
 }
 
+/// RFC 7606 8: errors are kept for the operator, within bounds.
 #[test]
 fn it_is_not_the_sender_who_decides_how_much_is_remembered() {
     let many = [ORIGIN; 1000].concat();
@@ -378,5 +394,9 @@ fn it_is_not_the_sender_who_decides_how_much_is_remembered() {
     assert_eq!(update.problems().last().map(|problem| problem.consequence), Some(Consequence::Withdraw));
 }
 
+#[path = "decode_error_tests.rs"]
+mod errors;
 #[path = "decode_mp_tests.rs"]
 mod multiprotocol;
+#[path = "decode_path_id_tests.rs"]
+mod path_ids;

@@ -54,6 +54,7 @@ fn read(mut bytes: &[u8], max_len: usize, add_path: bool) -> (Listed, Listed, us
     (announced, withdrawn, count)
 }
 
+/// RFC 4271 4.3.
 #[test]
 fn a_classic_message() {
     let mut out = Vec::new();
@@ -68,6 +69,7 @@ fn a_classic_message() {
     assert_eq!(out, expected.concat());
 }
 
+/// RFC 7606 5.1.
 #[test]
 fn a_multiprotocol_message_has_its_prefixes_first() {
     let mut out = Vec::new();
@@ -130,6 +132,7 @@ fn attributes_without_room_for_a_path_identifier_are_refused_whole() {
     }
 }
 
+/// RFC 4271 4.3, RFC 4760 3, RFC 7911 3, RFC 8654 4.
 #[test]
 fn every_form_is_packed_and_read_back() {
     let forms = [
@@ -160,6 +163,7 @@ fn every_form_is_packed_and_read_back() {
     }
 }
 
+/// RFC 4271 4.3.
 #[test]
 fn nothing_to_say_is_no_message() {
     let mut out = Vec::new();
@@ -171,6 +175,7 @@ fn nothing_to_say_is_no_message() {
     assert!(out.is_empty());
 }
 
+/// RFC 8654 4.
 #[test]
 fn attributes_without_room_for_a_prefix_are_refused_whole() {
     let mut set = Vec::new();
@@ -189,6 +194,7 @@ fn attributes_without_room_for_a_prefix_are_refused_whole() {
     assert!(reach_fits(65535, set.len(), &V4, Family::Ipv4Unicast, false));
 }
 
+/// RFC 2545 3.
 #[test]
 fn ipv6_has_no_ipv4_next_hop() {
     let mut out = Vec::new();
@@ -197,6 +203,7 @@ fn ipv6_has_no_ipv4_next_hop() {
     assert!(out.is_empty());
 }
 
+/// RFC 4271 5: attributes in ascending order of type.
 #[test]
 fn next_hop_finds_its_place() {
     for (set, place) in [(&[][..], 0), (&SET[..4], 4), (SET, 7), (&SET[7..], 0)] {
@@ -204,6 +211,7 @@ fn next_hop_finds_its_place() {
     }
 }
 
+/// RFC 4724 2.
 #[test]
 fn ends_of_rib() {
     let mut out = Vec::new();

@@ -160,7 +160,8 @@ impl<'a> Update<'a> {
     /// Appends the canonical attribute set: all attributes that are kept, except NEXT_HOP, MP_REACH_NLRI,
     /// MP_UNREACH_NLRI, AS4_PATH and AS4_AGGREGATOR; in ascending order of type code; AS numbers in four octets, merged by
     /// RFC 6793 4.2.3 on a two-octet session; flags as the attribute's definition has them, with the Partial bit of
-    /// optional transitive ones kept and the extended length only where needed. Discarded attributes, unknown ones that are
+    /// optional transitive ones kept and the extended length only where needed; of repeated large communities the first
+    /// (RFC 8092 3). Discarded attributes, unknown ones that are
     /// not transitive, and LOCAL_PREF, ORIGINATOR_ID and CLUSTER_LIST from an external peer are not in it.
     ///
     /// Has meaning only with something announced.

@@ -11,7 +11,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use wire::{
     Aggregator, AsPath, DecodeContext, Family, FamilySet, Frame, MAX_LEN, MAX_LEN_EXTENDED, MessageType, NextHop,
-    RawAttr, Update, attr_code, attributes, communities, encode_reach, encode_unreach, extended_communities,
+    PathId, RawAttr, Update, attr_code, attributes, communities, encode_reach, encode_unreach, extended_communities,
     large_communities, next_frame, write_attribute,
 };
 
@@ -52,6 +52,9 @@ pub(crate) struct Meaning {
     /// Of what is announced.
     pub(crate) attrs: Option<Attrs>,
 }
+
+/// A prefix with the identifier of one of its paths.
+pub(crate) type Listed = (PathId, IpNet);
 
 /// Something to say: prefixes of one family, with attributes and next hop, or to be withdrawn.
 #[derive(Clone, Debug)]
@@ -333,6 +336,39 @@ pub(crate) fn speech(sets: bool) -> impl Strategy<Value = Speech> {
             route: attrs.map(|attrs| (next_hop, attrs)),
         },
     )
+}
+
+/// Paths of one family, prefixes and identifiers repeated as chance has it, and attributes to announce them with.
+pub(crate) fn listed(most: usize) -> impl Strategy<Value = (Vec<Listed>, Speech)> {
+    let id = prop_oneof![0..4_u32, any::<u32>()];
+    (speech(false), vec((id, any::<prop::sample::Index>()), 1..most)).prop_map(|(speech, ids)| {
+        let prefixes: Vec<IpNet> = speech.prefixes.iter().copied().collect();
+        (ids.into_iter().map(|(id, at)| (id, *at.get(&prefixes))).collect(), speech)
+    })
+}
+
+/// In our bytes: the paths, announced with the attributes of `speech` or withdrawn.
+pub(crate) fn encode_paths(speech: &Speech, paths: &[Listed], max_len: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    let each = paths.iter().copied();
+    let count = match &speech.route {
+        None => encode_unreach(&mut out, max_len, speech.family, each),
+        Some((next_hop, attrs)) => encode_reach(&mut out, max_len, &attrs.canonical(), next_hop, speech.family, each),
+    };
+    assert_eq!(bodies(&out).len(), count);
+    out
+}
+
+/// Withdrawn and announced paths, as our decoder reads them on a session with path identifiers.
+pub(crate) fn decode_paths(bytes: &[u8]) -> (Vec<Listed>, Vec<Listed>) {
+    let (mut withdrawn, mut announced) = (Vec::new(), Vec::new());
+    for body in bodies(bytes) {
+        let update = Update::decode(body, &DecodeContext { add_path: FamilySet::ALL, ..SESSION }).unwrap();
+        assert!(update.problems().is_empty(), "{:?} in {body:02x?}", update.problems());
+        withdrawn.extend(update.withdrawn().flat_map(|section| section.paths()));
+        announced.extend(update.announced().flat_map(|(section, _)| section.paths()));
+    }
+    (withdrawn, announced)
 }
 
 /// Generated messages that fit one frame of the classic length.

@@ -3,7 +3,7 @@
 #![allow(clippy::wildcard_enum_match_arm, reason = "what it can say is not ours to list")]
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use netgauze_bgp_pkt::BgpMessage;
 use netgauze_bgp_pkt::capabilities::BgpCapability;
@@ -13,9 +13,9 @@ use netgauze_bgp_pkt::wire::deserializer::BgpParsingContext;
 use netgauze_parse_utils::WritablePdu;
 use netgauze_parse_utils::reader::SliceReader;
 use netgauze_parse_utils::traits::ParseFromWithOneInput;
-use wire::{AfiSafi, Capability, DecodeContext, GracefulRestart, NextHop, Open};
+use wire::{AddPath, AfiSafi, Capability, DecodeContext, Family, GracefulRestart, LongLived, NextHop, Open};
 
-use crate::common::{Attrs, Meaning};
+use crate::common::{Attrs, Listed, Meaning};
 use crate::differences::Verdict;
 
 /// Prefixes that are not unicast do not make a message wrong (RFC 4271 6.3).
@@ -25,6 +25,44 @@ fn context(four_octet_as: bool) -> BgpParsingContext {
 
 fn message(bytes: &[u8]) -> BgpMessage {
     BgpMessage::parse(&mut SliceReader::new(bytes), &mut context(true)).unwrap()
+}
+
+/// The paths of our messages with path identifiers as they read them, withdrawn and announced, and the messages as they
+/// write them.
+pub(crate) fn paths(mut bytes: &[u8]) -> (Vec<Listed>, Vec<Listed>, Vec<u8>) {
+    let mut context = context(true);
+    let mut opening = Vec::new();
+    let families = Family::ALL.map(|family| (family.code(), AddPath::Both)).to_vec();
+    let capabilities = vec![Capability::AddPath(families)];
+    Open { asn: 1, hold_time: 0, router_id: Ipv4Addr::LOCALHOST, capabilities }.encode(&mut opening);
+    let BgpMessage::Open(open) = message(&opening) else { panic!("not an OPEN") };
+    open.capabilities().into_iter().for_each(|capability| context.update_capabilities(capability, false));
+    let (mut withdrawn, mut announced, mut again) = (Vec::new(), Vec::new(), Vec::new());
+    macro_rules! listed {
+        ($routes:expr) => {
+            $routes.iter().map(|route| (route.path_id(), ipnet::IpNet::from(route.network().address())))
+        };
+    }
+    while !bytes.is_empty() {
+        let len = usize::from(u16::from_be_bytes([bytes[16], bytes[17]]));
+        let message = BgpMessage::parse(&mut SliceReader::new(&bytes[..len]), &mut context).unwrap();
+        bytes = &bytes[len..];
+        again.extend(written(&message));
+        let BgpMessage::Update(update) = message else { panic!("not an UPDATE") };
+        withdrawn.extend(listed!(update.withdraw_routes()));
+        announced.extend(listed!(update.nlri()));
+        for attribute in update.path_attributes() {
+            match attribute.value() {
+                PathAttributeValue::MpReach(MpReach::Ipv4Unicast { nlri, .. }) => announced.extend(listed!(nlri)),
+                PathAttributeValue::MpReach(MpReach::Ipv6Unicast { nlri, .. }) => announced.extend(listed!(nlri)),
+                PathAttributeValue::MpUnreach(MpUnreach::Ipv6Unicast { nlri }) => withdrawn.extend(listed!(nlri)),
+                _ => {}
+            }
+        }
+    }
+    let known =
+        |paths: Vec<(Option<u32>, ipnet::IpNet)>| paths.into_iter().map(|(id, prefix)| (id.unwrap(), prefix)).collect();
+    (known(withdrawn), known(announced), again)
 }
 
 fn written(message: &BgpMessage) -> Vec<u8> {
@@ -172,6 +210,32 @@ fn capability(capability: &BgpCapability) -> Capability {
                 .map(|each| (family!(each.address_type()), each.forwarding_state()))
                 .collect(),
         }),
+        BgpCapability::AddPath(families) => Capability::AddPath(
+            families
+                .address_families()
+                .iter()
+                .map(|each| {
+                    let mode = match (each.send(), each.receive()) {
+                        (true, true) => AddPath::Both,
+                        (true, false) => AddPath::Send,
+                        (false, true) => AddPath::Receive,
+                        (false, false) => panic!("neither"),
+                    };
+                    (family!(each.address_type()), mode)
+                })
+                .collect(),
+        ),
+        BgpCapability::LongLivedGracefulRestart(families) => Capability::LongLivedGracefulRestart(
+            families
+                .address_families()
+                .iter()
+                .map(|each| LongLived {
+                    family: family!(each.address_type()),
+                    preserved: each.forwarding_state(),
+                    stale_time: each.stale_time(),
+                })
+                .collect(),
+        ),
         BgpCapability::Unrecognized(unknown) => {
             Capability::Unknown { code: *unknown.code(), value: unknown.value().to_vec() }
         }

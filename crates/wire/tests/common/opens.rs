@@ -2,7 +2,7 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use wire::{AfiSafi, Capability, Family, GracefulRestart, Open};
+use wire::{AddPath, AfiSafi, Capability, Family, GracefulRestart, LongLived, Open};
 
 fn family() -> impl Strategy<Value = AfiSafi> {
     prop_oneof![Just(Family::Ipv4Unicast.code()), Just(Family::Ipv6Unicast.code())]
@@ -14,7 +14,15 @@ fn capability() -> impl Strategy<Value = Capability> {
             Capability::GracefulRestart(GracefulRestart { restarting, notification, time, families })
         },
     );
+    let mode = prop_oneof![Just(AddPath::Receive), Just(AddPath::Send), Just(AddPath::Both)];
+    let long_lived = (family(), any::<bool>(), 0..1_u32 << 24).prop_map(|(family, preserved, stale_time)| LongLived {
+        family,
+        preserved,
+        stale_time,
+    });
     prop_oneof![
+        vec((family(), mode), 1..3).prop_map(Capability::AddPath),
+        vec(long_lived, 1..3).prop_map(Capability::LongLivedGracefulRestart),
         family().prop_map(Capability::MultiProtocol),
         Just(Capability::RouteRefresh),
         Just(Capability::EnhancedRouteRefresh),

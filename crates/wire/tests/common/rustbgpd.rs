@@ -7,20 +7,21 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use rustbgpd_wire::attribute::{AsPathSegment, PathAttribute};
+use rustbgpd_wire::nlri::{Ipv4NlriEntry, NlriEntry, Prefix};
 use rustbgpd_wire::validate::{ErrorDisposition, UpdateValidationOptions, validate_update_attributes_with_context};
 use rustbgpd_wire::{
-    Afi, Capability as Theirs, Ipv4UnicastMode, Message, UpdateMessage, decode_message, encode_message,
-    update::ParsedUpdate,
+    AddPathMode, Afi, Capability as Theirs, Ipv4UnicastMode, Message, Safi, UpdateMessage, decode_message,
+    encode_message, update::ParsedUpdate,
 };
-use wire::{AfiSafi, Capability, DecodeContext, GracefulRestart, NextHop, Open};
+use wire::{AddPath, AfiSafi, Capability, DecodeContext, GracefulRestart, LongLived, NextHop, Open};
 
-use crate::common::{Attrs, Meaning};
+use crate::common::{Attrs, Listed, Meaning};
 use crate::differences::Verdict;
 
-fn prefix(prefix: &rustbgpd_wire::nlri::Prefix) -> IpNet {
+fn prefix(prefix: &Prefix) -> IpNet {
     match prefix {
-        rustbgpd_wire::nlri::Prefix::V4(v4) => Ipv4Net::new(v4.addr, v4.len).unwrap().into(),
-        rustbgpd_wire::nlri::Prefix::V6(v6) => Ipv6Net::new(v6.addr, v6.len).unwrap().into(),
+        Prefix::V4(v4) => Ipv4Net::new(v4.addr, v4.len).unwrap().into(),
+        Prefix::V6(v6) => Ipv6Net::new(v6.addr, v6.len).unwrap().into(),
     }
 }
 
@@ -53,11 +54,40 @@ pub(crate) fn read_and_write(mut bytes: &[u8], four_octet_as: bool) -> (Meaning,
     (meaning, again)
 }
 
+/// The paths of our messages with path identifiers as they read them, withdrawn and announced, and the messages as they
+/// write them.
+pub(crate) fn paths(mut bytes: &[u8]) -> (Vec<Listed>, Vec<Listed>, Vec<u8>) {
+    let families = [(Afi::Ipv4, Safi::Unicast), (Afi::Ipv6, Safi::Unicast)];
+    let (mut withdrawn, mut announced, mut again) = (Vec::new(), Vec::new(), Vec::new());
+    let v4 = |entry: &Ipv4NlriEntry| (entry.path_id, prefix(&Prefix::V4(entry.prefix)));
+    let any = |entry: &NlriEntry| (entry.path_id, prefix(&entry.prefix));
+    while !bytes.is_empty() {
+        let len = usize::from(u16::from_be_bytes([bytes[16], bytes[17]]));
+        let Message::Update(update) = message(&bytes[..len]) else { panic!("not an UPDATE") };
+        bytes = &bytes[len..];
+        let revised = update.parse_revised(true, true, true, &families).unwrap();
+        assert_eq!(revised.malformed, []);
+        let parsed = revised.update;
+        withdrawn.extend(parsed.withdrawn.iter().map(v4));
+        announced.extend(parsed.announced.iter().map(v4));
+        for attribute in &parsed.attributes {
+            match attribute {
+                PathAttribute::MpReachNlri(reach) => announced.extend(reach.announced.iter().map(any)),
+                PathAttribute::MpUnreachNlri(unreach) => withdrawn.extend(unreach.withdrawn.iter().map(any)),
+                _ => {}
+            }
+        }
+        let mode = Ipv4UnicastMode::Body;
+        let built =
+            UpdateMessage::try_build(&parsed.announced, &parsed.withdrawn, &parsed.attributes, true, true, mode);
+        again.extend_from_slice(&encode_message(&Message::Update(built.unwrap())).unwrap());
+    }
+    (withdrawn, announced, again)
+}
+
 /// False: there is an attribute that only they know.
 fn collect(parsed: &ParsedUpdate, meaning: &mut Meaning) -> bool {
-    let v4 = |entry: &rustbgpd_wire::nlri::Ipv4NlriEntry| {
-        IpNet::from(Ipv4Net::new(entry.prefix.addr, entry.prefix.len).unwrap())
-    };
+    let v4 = |entry: &Ipv4NlriEntry| IpNet::from(Ipv4Net::new(entry.prefix.addr, entry.prefix.len).unwrap());
     meaning.withdrawn.extend(parsed.withdrawn.iter().map(v4));
     let mut attrs = Attrs::default();
     let mut any = false;
@@ -141,7 +171,7 @@ pub(crate) fn open(bytes: &[u8], expected: &Open) -> Vec<u8> {
 }
 
 fn capability(capability: &Theirs) -> Capability {
-    let family = |afi: Afi, safi: rustbgpd_wire::Safi| AfiSafi { afi: afi as u16, safi: safi as u8 };
+    let family = |afi: Afi, safi: Safi| AfiSafi { afi: afi as u16, safi: safi as u8 };
     match capability {
         Theirs::MultiProtocol { afi, safi } => Capability::MultiProtocol(family(*afi, *safi)),
         Theirs::ExtendedNextHop(families) => Capability::ExtendedNextHop(
@@ -162,6 +192,29 @@ fn capability(capability: &Theirs) -> Capability {
         Theirs::EnhancedRouteRefresh => Capability::EnhancedRouteRefresh,
         Theirs::ExtendedMessage => Capability::ExtendedMessage,
         Theirs::FourOctetAs { asn } => Capability::FourOctetAs(*asn),
+        Theirs::AddPath(families) => Capability::AddPath(
+            families
+                .iter()
+                .map(|each| {
+                    let mode = match each.send_receive {
+                        AddPathMode::Receive => AddPath::Receive,
+                        AddPathMode::Send => AddPath::Send,
+                        AddPathMode::Both => AddPath::Both,
+                    };
+                    (family(each.afi, each.safi), mode)
+                })
+                .collect(),
+        ),
+        Theirs::LongLivedGracefulRestart(families) => Capability::LongLivedGracefulRestart(
+            families
+                .iter()
+                .map(|each| LongLived {
+                    family: family(each.afi, each.safi),
+                    preserved: each.forwarding_preserved,
+                    stale_time: each.stale_time,
+                })
+                .collect(),
+        ),
         Theirs::Unknown { code, data } => Capability::Unknown { code: *code, value: data.to_vec() },
         other => panic!("not something we said: {other:?}"),
     }
