@@ -3,9 +3,13 @@
 mod collisions;
 mod fib;
 mod fsm;
+mod kernel;
 mod model;
+mod network;
 mod operator;
 mod policies;
 mod routing;
 mod script;
 mod sim;
+mod topology;
+mod whole;
