@@ -12,9 +12,9 @@ use std::collections::BTreeSet;
 
 use engine::snapshot::PeerState;
 use engine::{ConnId, Event, Order};
-use wire::{AsPath, NextHop, attr_code, flag, write_attribute};
 
-use crate::script::{ADDRESS, LONG, Script, keepalive, notification, open_bytes, own, raw};
+use crate::routes::announce;
+use crate::script::{ADDRESS, LONG, PEER, Script, keepalive, notification, open_bytes, own, raw};
 use crate::sim::SECOND;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,16 +102,7 @@ fn deadline(script: &mut Script, wanted: &str) -> bool {
 }
 
 fn update() -> Vec<u8> {
-    let mut attributes = Vec::new();
-    write_attribute(&mut attributes, flag::TRANSITIVE, attr_code::ORIGIN, &[0]);
-    let mut path = Vec::new();
-    wire::prepend(&mut path, AsPath::new(&[]), crate::script::PEER);
-    write_attribute(&mut attributes, flag::TRANSITIVE, attr_code::AS_PATH, &path);
-    let next_hop = NextHop::V4("192.0.2.2".parse().expect("an address"));
-    let prefix = std::iter::once("198.51.100.0/24".parse().expect("a prefix"));
-    let mut bytes = Vec::new();
-    wire::encode_reach(&mut bytes, 4096, &attributes, &next_hop, wire::Family::Ipv4Unicast, prefix);
-    bytes
+    announce("198.51.100.0/24", &[PEER])
 }
 
 /// The other connection of a collision gets its OPEN, of a peer whose identifier makes it win.
