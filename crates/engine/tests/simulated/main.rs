@@ -8,6 +8,7 @@ mod model;
 mod network;
 mod operator;
 mod policies;
+mod refresh;
 mod routes;
 mod routing;
 mod script;

@@ -80,7 +80,7 @@ impl Script {
         }
     }
 
-    fn pull(&mut self, conn: ConnId) {
+    pub(crate) fn pull(&mut self, conn: ConnId) {
         if self.deaf {
             return;
         }
