@@ -3,6 +3,8 @@
 mod collisions;
 mod fib;
 mod fsm;
+mod intents;
+mod invariants;
 mod kernel;
 mod model;
 mod network;

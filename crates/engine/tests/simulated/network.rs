@@ -2,20 +2,19 @@
 //!
 //! Every run follows from its number, which a failure prints. `SIM_RUNS` in the environment makes them more.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use engine::snapshot::{PathView, PeerSnapshot};
-use engine::{ConnId, Event, Order, Select};
-use ipnet::IpNet;
+use engine::{ConnId, Event, Order};
 
-use crate::sim::{Conditions, End, MS, SECOND, Sim};
-use crate::topology::{PREFIXES, Topology, address, any_role, link, prefix, router_id};
+use crate::invariants::{Seen, watch_all};
+use crate::sim::{Conditions, MS, SECOND, Sim};
+use crate::topology::{PREFIXES, Topology, address, any_role, link};
 
 /// Says which run failed.
 struct Run(&'static str, u64);
 
 impl Drop for Run {
+    #[expect(clippy::print_stderr, reason = "who reads that a run failed must know which")]
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("run {} of \"{}\"", self.1, self.0);
@@ -27,108 +26,6 @@ struct World {
     sim: Sim,
     topology: Topology,
     conditions: Conditions,
-}
-
-/// What both sides of a session must agree on.
-type Attributes = (Option<IpAddr>, String, &'static str, Option<u32>, Option<u32>, Vec<String>);
-
-fn attributes(view: &PathView) -> Attributes {
-    let PathView { next_hop, as_path, origin, med, local_pref, communities, .. } = view;
-    (*next_hop, as_path.clone(), origin, *med, *local_pref, communities.clone())
-}
-
-fn table(sim: &Sim, node: usize, select: Select) -> BTreeMap<IpNet, Attributes> {
-    sim.routes(node, select).into_iter().map(|view| (view.prefix, attributes(&view.paths[0]))).collect()
-}
-
-/// Connections that something is still on its way to.
-fn busy(sim: &Sim) -> BTreeSet<End> {
-    let conn = |event: &Event| match event {
-        Event::Bytes { conn, .. }
-        | Event::Closed { conn, .. }
-        | Event::Connected { conn, .. }
-        | Event::Accepted { conn, .. } => Some(*conn),
-        _ => None,
-    };
-    sim.pending.values().filter_map(|(node, event)| Some(End { node: *node, conn: conn(event)? })).collect()
-}
-
-/// RIB-Out of one side is RIB-In of the other, once nothing is on its way between the two.
-fn agree(sim: &Sim, topology: &Topology, edge: usize) {
-    let [one, other] = topology.edges[edge].nodes;
-    if sim.nodes[one].stalled || sim.nodes[other].stalled {
-        return;
-    }
-    let busy = busy(sim);
-    let lost = |end: &End| busy.contains(end) || sim.muted.contains(end);
-    let mut between = sim.pipes.iter().filter(|(from, to)| (from.node, to.node) == (one, other));
-    let ending = |(node, event): &(usize, Event)| [one, other].contains(node) && matches!(event, Event::Closed { .. });
-    if between.any(|(from, to)| lost(from) || lost(to)) || sim.pending.values().any(ending) {
-        return;
-    }
-    let (at_one, at_other) = (IpAddr::V4(address(edge, 0)), IpAddr::V4(address(edge, 1)));
-    let ends = |node: usize, peer: IpAddr| {
-        let peers = sim.nodes[node].engine.snapshot(sim.now).peers;
-        peers.into_iter().find(|known| known.address == peer).and_then(|known| known.endpoints)
-    };
-    let Some((local, remote)) = ends(one, at_other) else { return };
-    if ends(other, at_one) != Some((remote, local)) {
-        return;
-    }
-    for (from, to, told, heard) in [(one, other, at_other, at_one), (other, one, at_one, at_other)] {
-        let said = table(sim, from, Select::Advertised(told));
-        let known = table(sim, to, Select::Received(heard));
-        assert_eq!(said, known, "RIB-Out of node {from} and RIB-In of node {to} over edge {edge}");
-    }
-}
-
-/// The kernel forwards what the Loc-RIB says, once it has done what it was told.
-fn forwards(sim: &Sim, node: usize) {
-    let state = &sim.nodes[node];
-    let waiting = sim.pending.values().any(|(to, event)| *to == node && matches!(event, Event::FibAck { .. }));
-    let totals = state.engine.snapshot(sim.now).fib;
-    if waiting || totals.pending > 0 || totals.failed > 0 || !state.fib.degraded.is_empty() {
-        return;
-    }
-    let mut expected: BTreeMap<IpNet, BTreeSet<IpAddr>> = BTreeMap::new();
-    for view in sim.routes(node, Select::All) {
-        let used = view.paths.iter().filter(|path| (path.best || path.multipath) && path.peer.is_some());
-        let hops: BTreeSet<IpAddr> = used.filter_map(|path| path.next_hop).collect();
-        if !hops.is_empty() {
-            expected.insert(view.prefix, hops);
-        }
-    }
-    let hops = |group: &u32| state.fib.groups[group].iter().map(|hop| hop.gateway).collect();
-    let kernel: BTreeMap<IpNet, BTreeSet<IpAddr>> =
-        state.fib.routes.iter().map(|(prefix, group)| (*prefix, hops(group))).collect();
-    assert_eq!(kernel, expected, "FIB and Loc-RIB of node {node}");
-}
-
-/// What has been looked at already: keepalives come and go without anything to be seen.
-#[derive(Default)]
-struct Seen(BTreeMap<usize, String>);
-
-impl Seen {
-    /// After each step: only what the node touches can have changed.
-    fn watch(&mut self, sim: &Sim, topology: &Topology, node: usize) {
-        let state = &sim.nodes[node];
-        let snapshot = state.engine.snapshot(sim.now);
-        let updates = |peer: &PeerSnapshot| (peer.endpoints, peer.received[2], peer.sent[2], peer.families.clone());
-        let peers: Vec<_> = snapshot.peers.iter().map(updates).collect();
-        let waiting = sim.pending.values().filter(|(to, event)| *to == node && !matches!(event, Event::Bytes { .. }));
-        let seen = format!("{peers:?} {:?} {} {}", snapshot.fib, state.fib.messages, waiting.count());
-        if self.0.get(&node) != Some(&seen) {
-            self.0.insert(node, seen);
-            watch_all(sim, topology, node);
-        }
-    }
-}
-
-fn watch_all(sim: &Sim, topology: &Topology, node: usize) {
-    for (edge, _) in topology.edges_of(node) {
-        agree(sim, topology, edge);
-    }
-    forwards(sim, node);
 }
 
 impl World {
@@ -167,7 +64,7 @@ impl World {
         let edge = sim.random(topology.edges.len() as u64) as usize;
         let end = sim.random(2) as usize;
         let [one, other] = topology.edges[edge].nodes;
-        match sim.random(20) {
+        match sim.random(28) {
             0..=5 => {
                 let number = sim.random(PREFIXES as u64) as usize;
                 let networks = &mut topology.routers[node].networks;
@@ -191,7 +88,7 @@ impl World {
                 self.configure(node);
             }
             13 => {
-                topology.edges[edge].hold = 21 + sim.random(10) as u32;
+                topology.edges[edge].hold = [0, 3, 21, 30][sim.random(4) as usize];
                 self.configure(one);
                 self.configure(other);
             }
@@ -208,12 +105,32 @@ impl World {
             }
             16 => sim.nodes[node].stalled = true,
             17 => sim.unstall(node),
-            18 => {
+            18..=19 => {
                 let peer = IpAddr::V4(address(edge, 1 - end));
                 let node = topology.edges[edge].nodes[end];
-                let orders = [Order::Reset { message: None }, Order::RefreshIn, Order::RefreshOut];
-                let order = orders[sim.random(3) as usize].clone();
+                let message = None;
+                let ends = [Order::Reset { message: None }, Order::Shutdown { message }];
+                let orders = [ends, [Order::RefreshIn, Order::RefreshOut]].concat();
+                let order = orders[sim.random(4) as usize].clone();
                 sim.tell(node, Event::Order { peer, order });
+            }
+            20 => {
+                topology.edges[edge].passive = [None, Some(end)][sim.random(2) as usize];
+                self.configure(one);
+                self.configure(other);
+            }
+            21..=22 => {
+                topology.routers[node].fib = !topology.routers[node].fib;
+                self.configure(node);
+            }
+            23 => {
+                topology.routers[node].asn = 65001 + sim.random(4) as u32;
+                (0..topology.routers.len()).for_each(|node| self.configure(node));
+            }
+            24..=25 => {
+                topology.edges[edge].limits[end] = [None, Some(1)][sim.random(2) as usize];
+                let node = topology.edges[edge].nodes[end];
+                self.configure(node);
             }
             _ => {
                 sim.nodes[node].fib.routes.clear();
@@ -234,8 +151,22 @@ impl World {
                 self.set_link(edge, end, true);
             }
         }
+        for edge in &mut self.topology.edges {
+            (edge.hold, edge.limits) = (30, [None; 2]);
+        }
         for node in 0..self.topology.routers.len() {
             self.sim.unstall(node);
+            self.topology.routers[node].fib = true;
+            self.configure(node);
+        }
+        for edge in 0..self.topology.edges.len() {
+            for end in 0..2 {
+                let (node, peer) = (self.topology.edges[edge].nodes[end], IpAddr::V4(address(edge, 1 - end)));
+                let known = self.sim.peer(node, &peer.to_string());
+                if known.shut_down {
+                    self.sim.tell(node, Event::Order { peer, order: Order::Reset { message: None } });
+                }
+            }
         }
         // RFC 4271 8.2.2: a connection that fell silent before the OPEN is waited for four minutes.
         self.pass(SECOND * 260);
@@ -279,65 +210,6 @@ impl World {
         assert!(self.sim.muted.is_empty());
     }
 
-    /// Every router uses what a computation from scratch says.
-    fn check_model(&self) {
-        for (number, used) in self.topology.solve_all().into_iter().enumerate() {
-            for (node, expected) in used.into_iter().enumerate() {
-                let view = self.sim.route(node, &prefix(number).to_string());
-                let best = view.as_ref().and_then(|view| view.paths.iter().find(|path| path.best));
-                let found = best.map(|path| (path.peer, path.as_path.clone()));
-                let expected = expected.map(|route| {
-                    let peer = route.from.map(|(edge, end)| IpAddr::V4(address(edge, 1 - end)));
-                    let path: Vec<String> = route.path.iter().map(u32::to_string).collect();
-                    (peer, path.join(" "))
-                });
-                assert_eq!(found, expected, "{} at node {node} ({}): {view:?}", prefix(number), router_id(node));
-            }
-        }
-    }
-
-    /// Packets arrive: following the kernels' routes never leads back.
-    fn check_loops(&self) {
-        for number in 0..PREFIXES {
-            for start in 0..self.topology.routers.len() {
-                self.follow(&prefix(number), start, &mut Vec::new());
-            }
-        }
-    }
-
-    fn follow(&self, prefix: &IpNet, node: usize, before: &mut Vec<usize>) {
-        assert!(!before.contains(&node), "{prefix} goes in circles: {before:?} and {node}");
-        let fib = &self.sim.nodes[node].fib;
-        let Some(group) = fib.routes.get(prefix) else {
-            let own = self.sim.nodes[node].intent.networks.iter().any(|network| network.prefix == *prefix);
-            assert!(own || before.is_empty(), "{prefix} ends at node {node}, which has no route: {before:?}");
-            return;
-        };
-        before.push(node);
-        for hop in &fib.groups[group] {
-            self.follow(prefix, self.topology.owner(hop.gateway), before);
-        }
-        before.pop();
-    }
-
-    /// docs/architecture.md, "roles": who is told what comes from whom.
-    fn check_roles(&self) {
-        for node in 0..self.topology.routers.len() {
-            for (edge, end) in self.topology.edges_of(node) {
-                let to = IpAddr::V4(address(edge, 1 - end));
-                for view in self.sim.routes(node, Select::Advertised(to)) {
-                    let from = view.paths[0].peer.map(|peer| {
-                        let ends = self.topology.edges_of(node);
-                        let mut ends = ends.filter(|(edge, end)| IpAddr::V4(address(*edge, 1 - *end)) == peer);
-                        ends.next().expect("an edge of the node")
-                    });
-                    let passes = self.topology.passes(node, from, (edge, end));
-                    assert!(passes, "node {node} tells {to} of {} from {from:?}", view.prefix);
-                }
-            }
-        }
-    }
-
     /// Nothing is kept once everything was withdrawn.
     fn check_empty(&mut self) {
         for node in 0..self.topology.routers.len() {
@@ -357,9 +229,9 @@ impl World {
 
     fn check_all(&mut self) {
         self.check_quiet();
-        self.check_model();
-        self.check_loops();
-        self.check_roles();
+        self.topology.check_model(&self.sim);
+        self.topology.check_loops(&self.sim);
+        self.topology.check_roles(&self.sim);
     }
 }
 

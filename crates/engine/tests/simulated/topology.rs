@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
-use engine::FamilySet;
-use engine::intent::{Intent, Multipath, Role};
+use engine::intent::{Intent, MaxPrefixes, Multipath, Role};
+use engine::{Family, FamilySet};
 use ipnet::IpNet;
 
 use crate::sim::{SECOND, Sim, With, intent};
@@ -24,6 +24,8 @@ pub(crate) struct Edge {
     pub(crate) passive: Option<usize>,
     /// Proposed hold time of both, in seconds.
     pub(crate) hold: u32,
+    /// How many prefixes of a family each end takes from the other before it ends the session for a while.
+    pub(crate) limits: [Option<usize>; 2],
 }
 
 #[derive(Clone, Debug)]
@@ -32,6 +34,8 @@ pub(crate) struct Router {
     pub(crate) reflector: bool,
     pub(crate) networks: BTreeSet<usize>,
     pub(crate) max_paths: u16,
+    /// Whether it forwards at all.
+    pub(crate) fib: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -73,6 +77,7 @@ impl Topology {
             reflector: sim.chance(300),
             networks: (0..PREFIXES).filter(|_| sim.chance(250)).collect(),
             max_paths: 1 + sim.random(3) as u16,
+            fib: true,
         };
         let routers: Vec<Router> = (0..count).map(|_| router(sim)).collect();
         let mut pairs: Vec<[usize; 2]> = (1..count).map(|node| [sim.random(node as u64) as usize, node]).collect();
@@ -88,6 +93,7 @@ impl Topology {
             clients: [sim.chance(300), sim.chance(300)],
             passive: [None, Some(0), Some(1)][sim.random(3) as usize],
             hold: 30,
+            limits: [None; 2],
         };
         let edges = pairs.into_iter().map(|nodes| edge(sim, nodes)).collect();
         Self { routers, edges }
@@ -105,6 +111,7 @@ impl Topology {
         let router = &self.routers[node];
         let mut own = intent(router.asn, &router_id(node).to_string());
         own.cluster_id = router.reflector.then(|| router_id(node));
+        own.fib = router.fib;
         own.multipath = Multipath { max_paths: router.max_paths, relax: true };
         for (number, end) in self.edges_of(node) {
             let edge = &self.edges[number];
@@ -112,6 +119,10 @@ impl Topology {
             own = own.peer_with(&address(number, 1 - end).to_string(), other.asn, edge.roles[end], |peer| {
                 peer.passive = edge.passive == Some(end);
                 peer.hold_time = SECOND * edge.hold;
+                if let Some(limit) = edge.limits[end] {
+                    let max = MaxPrefixes { limit, teardown: true, restart: Some(SECOND * 5) };
+                    peer.max_prefixes = Family::ALL.map(|family| (family, max)).into();
+                }
                 peer.reflector_client = if edge.clients[end] { FamilySet::ALL } else { FamilySet::default() };
             });
         }
