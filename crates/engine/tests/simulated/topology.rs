@@ -69,11 +69,12 @@ pub(crate) fn any_role(sim: &mut Sim) -> Role {
 }
 
 impl Topology {
-    /// A connected network of three to six nodes in up to four ASes.
+    /// A connected network of three to six nodes in up to four ASes: with one of them all is reflection.
     pub(crate) fn random(sim: &mut Sim) -> Self {
         let count = 3 + sim.random(4) as usize;
+        let ases = 1 + sim.random(4);
         let router = |sim: &mut Sim| Router {
-            asn: 65001 + sim.random(4) as u32,
+            asn: 65001 + sim.random(ases) as u32,
             reflector: sim.chance(300),
             networks: (0..PREFIXES).filter(|_| sim.chance(250)).collect(),
             max_paths: 1 + sim.random(3) as u16,
@@ -81,7 +82,7 @@ impl Topology {
         };
         let routers: Vec<Router> = (0..count).map(|_| router(sim)).collect();
         let mut pairs: Vec<[usize; 2]> = (1..count).map(|node| [sim.random(node as u64) as usize, node]).collect();
-        for _ in 0..sim.random(4) {
+        for _ in 0..sim.random(5) {
             let (one, other) = (sim.random(count as u64) as usize, sim.random(count as u64) as usize);
             if one != other {
                 pairs.push([one.min(other), one.max(other)]);
