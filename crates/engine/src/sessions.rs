@@ -23,6 +23,9 @@ use crate::policy::PeerFacts;
 use crate::rib::MAX_PATHS;
 use crate::rib::table::PeerId;
 
+/// RFC 4271 4.4: KEEPALIVEs must not follow each other faster.
+const KEEPALIVE_MIN: Duration = Duration::from_secs(1);
+
 impl Engine {
     /// Frames and takes whatever arrived.
     pub(crate) fn bytes_arrived(&mut self, now: Instant, conn: ConnId, data: &Bytes) {
@@ -389,9 +392,9 @@ impl Engine {
     }
 
     fn keepalive_at(&mut self, now: Instant, interval: Duration) -> Instant {
-        // RFC 4271 section 10: jittered by up to a quarter.
+        // RFC 4271 section 10: jittered by up to a quarter; section 4.4: not more often than once a second.
         let portion = self.portion();
-        now + interval.mul_f64(1.0 - portion / 4.0)
+        now + interval.mul_f64(1.0 - portion / 4.0).max(KEEPALIVE_MIN)
     }
 
     /// All peers have sent everything: what nobody announced again can go from the kernel.

@@ -74,10 +74,11 @@ impl FibState {
         }
     }
 
-    /// Asks for a sweep with the batch after which nothing waits any more.
+    /// Asks for a sweep with the batch after which nothing waits any more. While the FIB is switched off it waits until it
+    /// is on again.
     pub(crate) fn request_sweep(&mut self) {
         self.sweep = self.enabled;
-        self.converged |= self.enabled;
+        self.converged = true;
     }
 
     pub(crate) fn snapshot(&self) -> crate::snapshot::FibSnapshot {

@@ -160,7 +160,7 @@ pub(crate) struct Connection {
     pub(crate) out: Vec<u8>,
     /// The driver knows that there is something to send.
     pub(crate) announced: bool,
-    /// Since when the peer takes nothing, as far as our keepalives show.
+    /// Since when the message waits that the peer has not taken, as far as our keepalives show.
     pub(crate) stuck: Option<Instant>,
 }
 
@@ -174,7 +174,8 @@ impl Connection {
     /// section 4.3, the greater of 8 minutes and twice the hold time.
     pub(crate) fn is_stuck(&mut self, now: Instant) -> bool {
         if self.out.is_empty() {
-            self.stuck = None;
+            // What is queued next waits from here on.
+            self.stuck = Some(now);
             return false;
         }
         let since = *self.stuck.get_or_insert(now);

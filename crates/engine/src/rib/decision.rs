@@ -204,6 +204,10 @@ pub(crate) fn decide(candidates: &[Candidate<'_>], rules: Rules) -> Decision {
         let path = candidates[usize::from(best)].as_path;
         sharing.retain(|index| candidates[usize::from(*index)].as_path == path);
     }
+    // A reflector that is its routes' next hop forwards by its own choice: were a path that was reflected more often to
+    // share the traffic, two of them could send it to each other.
+    let clusters = candidates[usize::from(best)].cluster_list_length;
+    sharing.retain(|index| candidates[usize::from(*index)].cluster_list_length <= clusters);
     sharing.sort_by_key(|&index| {
         let path = &candidates[usize::from(index)];
         (path.router_id, path.cluster_list_length, path.peer, path.path_id)

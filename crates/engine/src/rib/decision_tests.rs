@@ -158,3 +158,14 @@ proptest! {
         }
     }
 }
+
+/// RFC 4456 section 11: with reflectors that forward, traffic must not be shared with a path that was reflected more often
+/// than the best one.
+#[test]
+fn paths_that_were_reflected_more_often_share_no_traffic() {
+    let reflected =
+        |router_id, cluster_list_length| Candidate { external: false, router_id, cluster_list_length, ..path() };
+    for (clusters, ways) in [(0, 2), (1, 2), (2, 1)] {
+        assert_eq!(decided(&[reflected(1, 1), reflected(2, clusters)]).ways, ways, "{clusters} clusters");
+    }
+}

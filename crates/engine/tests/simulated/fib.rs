@@ -95,6 +95,22 @@ fn what_an_earlier_process_left_is_swept_also_when_the_configuration_comes_late(
     assert!(engine.poll_fib().expect("a batch").sweep);
 }
 
+/// The tables converge while there is no FIB: once there is one, what is lost of it is still swept.
+#[test]
+fn a_fib_that_was_off_when_the_tables_converged_is_swept_later() {
+    let now = Sim::new(109).now;
+    let mut engine = Engine::new(1, now);
+    let mut own = intent(ROUTER, "10.0.0.1");
+    for (fib, after) in [(true, 0), (false, 10), (true, 300)] {
+        own.fib = fib;
+        engine.handle_timeout(now + SECOND * after);
+        engine.handle(now + SECOND * after, Event::Intent(Box::new(own.clone())));
+    }
+    assert!(answer(&mut engine, now, |_, _| {}).sweep);
+    engine.handle(now, Event::FibLost);
+    assert!(answer(&mut engine, now, |_, _| {}).sweep);
+}
+
 #[test]
 fn switching_the_fib_off_clears_it_and_on_again_fills_it() {
     let mut sim = Sim::new(105);

@@ -4,27 +4,43 @@
 //! random segments and in order, as TCP delivers them; loss is a connection that breaks or falls silent.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use engine::intent::{Intent, Multipath, Network, PeerIntent, RemoteAs, Role};
+use engine::intent::Intent;
 use engine::snapshot::{PeerSnapshot, PeerState};
-use engine::{Action, ConnId, Engine, Event, GroupChange, Hop, Link, RouteQuery, RouteView, Select};
+use engine::{Action, ConnId, Engine, Event, Link, RouteQuery, RouteView, Select};
 use ipnet::IpNet;
 use wire::Family;
+
+pub(crate) use crate::intents::{With, intent};
+use crate::kernel::Fib;
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
-/// The kernel of a node, as far as it is told.
-#[derive(Debug, Default)]
-pub(crate) struct Fib {
-    pub(crate) groups: BTreeMap<u32, Vec<Hop>>,
-    pub(crate) routes: BTreeMap<IpNet, u32>,
-    pub(crate) swept: bool,
-    pub(crate) messages: usize,
+/// What the network and the kernels do to what they are given. Chances are per thousand.
+#[derive(Clone, Debug)]
+pub(crate) struct Conditions {
+    /// Longest ordinary delay in milliseconds.
+    pub(crate) latency: u64,
+    /// Segments that are held up for up to five seconds, with all that come behind them on their connection.
+    pub(crate) stalls: u64,
+    /// Segments over which their connection breaks.
+    pub(crate) breaks: u64,
+    /// Segments after which their direction falls silent for good: only a hold timer notices.
+    pub(crate) mutes: u64,
+    /// Longest time until a FIB batch is acknowledged, in milliseconds.
+    pub(crate) fib_delay: u64,
+    /// Changes that a kernel refuses.
+    pub(crate) refusals: u64,
+}
+
+impl Conditions {
+    /// A network that is as good as they come.
+    pub(crate) const GOOD: Self = Self { latency: 5, stalls: 0, breaks: 0, mutes: 0, fib_delay: 1, refusals: 0 };
 }
 
 pub(crate) struct Node {
@@ -36,22 +52,29 @@ pub(crate) struct Node {
     pub(crate) sent: usize,
     /// Connections that nobody reads from.
     pub(crate) stalled: bool,
+    pub(crate) intent: Intent,
     accepted: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-struct End {
-    node: usize,
-    conn: ConnId,
+pub(crate) struct End {
+    pub(crate) node: usize,
+    pub(crate) conn: ConnId,
 }
 
 pub(crate) struct Sim {
     pub(crate) now: Instant,
     pub(crate) nodes: Vec<Node>,
     queue: BinaryHeap<Reverse<(Instant, u64, usize)>>,
-    pending: BTreeMap<u64, Event>,
+    pub(crate) pending: BTreeMap<u64, (usize, Event)>,
     sequence: u64,
-    pipes: BTreeMap<End, End>,
+    ports: u16,
+    /// Each end of a connection with the other one.
+    pub(crate) pipes: BTreeMap<End, End>,
+    /// Ends from which nothing arrives any more.
+    pub(crate) muted: BTreeSet<End>,
+    /// Ends whose other end is gone without their knowledge, and where it was.
+    orphans: BTreeMap<End, usize>,
     /// When the last byte in a direction arrives: nothing overtakes it.
     arrivals: BTreeMap<End, Instant>,
     /// Pairs of nodes between which everything is lost.
@@ -59,6 +82,7 @@ pub(crate) struct Sim {
     random: u64,
     /// Most bytes in a segment.
     pub(crate) segment: usize,
+    pub(crate) conditions: Conditions,
 }
 
 impl Sim {
@@ -69,19 +93,24 @@ impl Sim {
             queue: BinaryHeap::new(),
             pending: BTreeMap::new(),
             sequence: 0,
+            ports: 0,
             pipes: BTreeMap::new(),
+            muted: BTreeSet::new(),
+            orphans: BTreeMap::new(),
             arrivals: BTreeMap::new(),
             silent: Vec::new(),
             random: seed.wrapping_mul(2).wrapping_add(0x1234_5678_9ABC_DEF1),
             segment: 4096,
+            conditions: Conditions::GOOD,
         }
     }
 
     pub(crate) fn random(&mut self, below: u64) -> u64 {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        self.random % below.max(1)
+        below_of(&mut self.random, below)
+    }
+
+    pub(crate) fn chance(&mut self, per_mille: u64) -> bool {
+        self.random(1000) < per_mille
     }
 
     /// Adds a node with these links, each with an index from 1, and its configuration.
@@ -93,13 +122,55 @@ impl Sim {
             addresses: addresses.iter().map(|address| address.parse().expect("an address with its length")).collect(),
         });
         let links: Vec<Link> = links.collect();
+        let engine = self.engine(&links, &intent);
+        let (fib, notes) = (Fib::default(), Vec::new());
+        self.nodes.push(Node { engine, fib, notes, links, sent: 0, stalled: false, intent, accepted: 0 });
+        self.nodes.len() - 1
+    }
+
+    fn engine(&mut self, links: &[Link], intent: &Intent) -> Engine {
         let seed = self.random(u64::MAX);
         let mut engine = Engine::new(seed, self.now);
-        engine.handle(self.now, Event::Links(links.clone()));
-        engine.handle(self.now, Event::Intent(Box::new(intent)));
-        let node = Node { engine, fib: Fib::default(), notes: Vec::new(), links, sent: 0, stalled: false, accepted: 0 };
-        self.nodes.push(node);
-        self.nodes.len() - 1
+        engine.handle(self.now, Event::Links(links.to_vec()));
+        engine.handle(self.now, Event::Intent(Box::new(intent.clone())));
+        engine
+    }
+
+    /// The process ends without a word and another one starts: its connections are reset, its routes stay in the kernel
+    /// or go (a new namespace).
+    pub(crate) fn restart(&mut self, node: usize, keep_fib: bool) {
+        let (links, intent) = (self.nodes[node].links.clone(), self.nodes[node].intent.clone());
+        self.pending.retain(|_, (to, _)| *to != node);
+        let engine = self.engine(&links, &intent);
+        let state = &mut self.nodes[node];
+        state.engine = engine;
+        state.stalled = false;
+        if keep_fib {
+            state.fib.inherit();
+        } else {
+            state.fib = Fib::default();
+        }
+        let own: Vec<(End, End)> =
+            self.pipes.iter().filter(|(end, _)| end.node == node).map(|(end, other)| (*end, *other)).collect();
+        for (end, other) in own {
+            self.pipes.remove(&end);
+            self.pipes.remove(&other);
+            if self.is_silent(node, other.node) {
+                self.orphans.insert(other, node);
+            } else {
+                let at = self.arrival(end);
+                self.post(at, other.node, Event::Closed { conn: other.conn, error: Some("connection reset".into()) });
+            }
+        }
+        self.forget_ends();
+        self.drain(node);
+    }
+
+    /// What is known of ends that are gone goes.
+    fn forget_ends(&mut self) {
+        let pipes = &self.pipes;
+        self.arrivals.retain(|end, _| pipes.contains_key(end));
+        self.muted.retain(|end| pipes.contains_key(end));
     }
 
     pub(crate) fn tell(&mut self, node: usize, event: Event) {
@@ -109,13 +180,16 @@ impl Sim {
     }
 
     pub(crate) fn configure(&mut self, node: usize, intent: Intent) {
+        self.nodes[node].intent = intent.clone();
         self.tell(node, Event::Intent(Box::new(intent)));
     }
 
     pub(crate) fn set_link(&mut self, node: usize, name: &str, up: bool) {
-        for link in &mut self.nodes[node].links {
-            if link.name == name {
-                link.up = up;
+        let Node { links, fib, .. } = &mut self.nodes[node];
+        for link in links.iter_mut().filter(|link| link.name == name) {
+            link.up = up;
+            if !up {
+                fib.link_down(link.index);
             }
         }
         let links = self.nodes[node].links.clone();
@@ -140,11 +214,12 @@ impl Sim {
                 self.tell(from.node, Event::Closed { conn: from.conn, error: Some("connection reset".into()) });
             }
         }
+        self.forget_ends();
     }
 
     fn post(&mut self, at: Instant, node: usize, event: Event) {
         self.sequence += 1;
-        self.pending.insert(self.sequence, event);
+        self.pending.insert(self.sequence, (node, event));
         self.queue.push(Reverse((at, self.sequence, node)));
     }
 
@@ -176,39 +251,10 @@ impl Sim {
             }
             while let Some(batch) = self.nodes[node].engine.poll_fib() {
                 idle = false;
-                let fib = &mut self.nodes[node].fib;
-                fib.messages += batch.groups.len() + batch.routes.len();
-                fib.swept |= batch.sweep;
-                for change in &batch.groups {
-                    if let GroupChange::Set(id, hops) = change {
-                        assert!(!hops.is_empty(), "an empty group cannot exist in the kernel");
-                        fib.groups.insert(id.0, hops.clone());
-                    }
-                }
-                for change in &batch.routes {
-                    match change.group {
-                        Some(group) => {
-                            assert!(fib.groups.contains_key(&group.0), "route {} without its group", change.prefix);
-                            fib.routes.insert(change.prefix, group.0);
-                        }
-                        None => {
-                            fib.routes.remove(&change.prefix);
-                        }
-                    }
-                }
-                for change in &batch.groups {
-                    if let GroupChange::Delete(id) = change {
-                        assert!(!fib.routes.values().any(|group| *group == id.0), "group deleted under its routes");
-                        fib.groups.remove(&id.0);
-                    }
-                }
-                let ack = Event::FibAck {
-                    id: batch.id,
-                    failed: Vec::new(),
-                    failed_groups: Vec::new(),
-                    degraded_groups: Vec::new(),
-                };
-                self.post(self.now + MS, node, ack);
+                let (refusals, random) = (self.conditions.refusals, &mut self.random);
+                let ack = self.nodes[node].fib.carry_out(&batch, || below_of(random, 1000) < refusals);
+                let delay = 1 + self.random(self.conditions.fib_delay) as u32;
+                self.post(self.now + MS * delay, node, ack);
             }
             if idle {
                 return;
@@ -223,12 +269,17 @@ impl Sim {
             Action::Close(conn) => {
                 self.transmit(node, conn);
                 let from = End { node, conn };
+                self.orphans.remove(&from);
                 if let Some(to) = self.pipes.remove(&from) {
                     let at = self.arrival(from);
                     // The other end's own closing finds no pipe any more.
-                    if self.pipes.remove(&to).is_some() && !self.is_silent(node, to.node) {
+                    self.pipes.remove(&to);
+                    if self.is_silent(node, to.node) || self.muted.contains(&from) {
+                        self.orphans.insert(to, node);
+                    } else {
                         self.post(at, to.node, Event::Closed { conn: to.conn, error: None });
                     }
+                    self.forget_ends();
                 }
             }
             Action::Admit(_) => {}
@@ -244,7 +295,9 @@ impl Sim {
             let error = Some("connection timed out".to_string());
             return self.post(self.now + SECOND * 3, node, Event::Closed { conn, error });
         };
-        let local = SocketAddr::new(local, 40000 + self.random(1000) as u16);
+        // Every connection has its own, so that both ends' views can be compared.
+        self.ports = self.ports % 20_000 + 1;
+        let local = SocketAddr::new(local, 40_000 + self.ports);
         self.nodes[other].accepted += 1;
         let accepted = ConnId::Accepted(self.nodes[other].accepted);
         let (here, there) = (End { node, conn }, End { node: other, conn: accepted });
@@ -261,7 +314,10 @@ impl Sim {
     }
 
     fn arrival(&mut self, from: End) -> Instant {
-        let latency = MS * (1 + self.random(5) as u32);
+        let mut latency = MS * (1 + self.random(self.conditions.latency) as u32);
+        if self.chance(self.conditions.stalls) {
+            latency += MS * self.random(5000) as u32;
+        }
         let at = (self.now + latency).max(self.arrivals.get(&from).copied().unwrap_or(self.now));
         self.arrivals.insert(from, at);
         at
@@ -274,14 +330,36 @@ impl Sim {
         while let Some(bytes) = self.nodes[node].engine.poll_transmit(conn) {
             self.nodes[node].sent += bytes.len();
             let from = End { node, conn };
-            let Some(to) = self.pipes.get(&from).copied() else { continue };
+            let Some(to) = self.pipes.get(&from).copied() else {
+                // Nobody is there: the other end says so as soon as it can be reached.
+                let gone = self.orphans.get(&from).copied().filter(|other| !self.is_silent(node, *other));
+                if gone.is_some() {
+                    self.orphans.remove(&from);
+                    self.post(self.now + MS, node, Event::Closed { conn, error: Some("connection reset".into()) });
+                }
+                continue;
+            };
             let mut rest = bytes;
             while !rest.is_empty() {
                 let size = 1 + self.random(self.segment.min(rest.len()) as u64) as usize;
                 let data: Bytes = rest.split_to(size.min(rest.len()));
                 let at = self.arrival(from);
-                if !self.is_silent(node, to.node) {
-                    self.post(at, to.node, Event::Bytes { conn: to.conn, data });
+                // A stream has no holes: once something is lost, nothing that comes after it arrives.
+                if self.is_silent(node, to.node) || self.chance(self.conditions.mutes) {
+                    self.muted.insert(from);
+                }
+                if self.muted.contains(&from) {
+                    continue;
+                }
+                self.post(at, to.node, Event::Bytes { conn: to.conn, data });
+                if self.chance(self.conditions.breaks) {
+                    for (end, at) in [(from, self.now + MS), (to, at)] {
+                        self.pipes.remove(&end);
+                        let error = Some("connection reset".into());
+                        self.post(at, end.node, Event::Closed { conn: end.conn, error });
+                    }
+                    self.forget_ends();
+                    break;
                 }
             }
         }
@@ -298,6 +376,11 @@ impl Sim {
 
     /// Runs until nothing but timers is left to happen before `limit` from now.
     pub(crate) fn run(&mut self, limit: Duration) {
+        self.run_watched(limit, |_, _| {});
+    }
+
+    /// As [`Self::run`]; `watch` is shown everything after each step, with the node that took it.
+    pub(crate) fn run_watched(&mut self, limit: Duration, mut watch: impl FnMut(&Self, usize)) {
         let end = self.now + limit;
         for node in 0..self.nodes.len() {
             self.drain(node);
@@ -316,19 +399,21 @@ impl Sim {
                 break;
             }
             self.now = self.now.max(at);
-            match timed {
+            let node = match timed {
                 Some(node) => {
                     let now = self.now;
                     self.nodes[node].engine.handle_timeout(now);
                     self.drain(node);
+                    node
                 }
                 None => {
                     let Some(Reverse((_, sequence, node))) = self.queue.pop() else { break };
-                    if let Some(event) = self.pending.remove(&sequence) {
-                        self.tell(node, event);
-                    }
+                    let Some((_, event)) = self.pending.remove(&sequence) else { continue };
+                    self.tell(node, event);
+                    node
                 }
-            }
+            };
+            watch(self, node);
         }
         self.now = end;
     }
@@ -361,48 +446,12 @@ impl Sim {
     }
 }
 
-pub(crate) fn intent(asn: u32, router_id: &str) -> Intent {
-    Intent {
-        asn,
-        router_id: router_id.parse::<Ipv4Addr>().expect("an identifier"),
-        peers: BTreeMap::new(),
-        networks: Vec::new(),
-        graceful_restart: None,
-        unnumbered: BTreeMap::new(),
-        host_routes: None,
-        ranges: Vec::new(),
-        listen_limit: 65_535,
-        multipath: Multipath::default(),
-        prefer_oldest: false,
-        cluster_id: None,
-        fib: true,
-    }
-}
-
-pub(crate) trait With: Sized {
-    fn peer(self, address: &str, asn: u32, role: Role) -> Self;
-    fn peer_with(self, address: &str, asn: u32, role: Role, change: impl FnOnce(&mut PeerIntent)) -> Self;
-    fn network(self, prefix: &str) -> Self;
-}
-
-impl With for Intent {
-    fn peer(self, address: &str, asn: u32, role: Role) -> Self {
-        self.peer_with(address, asn, role, |_| {})
-    }
-
-    fn peer_with(mut self, address: &str, asn: u32, role: Role, change: impl FnOnce(&mut PeerIntent)) -> Self {
-        let families = vec![Family::Ipv4Unicast, Family::Ipv6Unicast];
-        let mut peer = PeerIntent::new(address, role, RemoteAs::Number(asn), families);
-        peer.connect_retry = SECOND * 5;
-        change(&mut peer);
-        self.peers.insert(address.parse().expect("an address"), peer);
-        self
-    }
-
-    fn network(mut self, prefix: &str) -> Self {
-        self.networks.push(Network { prefix: prefix.parse().expect("a prefix"), while_link_up: None });
-        self
-    }
+/// xorshift64.
+fn below_of(random: &mut u64, below: u64) -> u64 {
+    *random ^= *random << 13;
+    *random ^= *random >> 7;
+    *random ^= *random << 17;
+    *random % below.max(1)
 }
 
 /// Some instant: virtual time starts there, and nothing reads a clock again.
