@@ -34,6 +34,9 @@ pub struct Intent {
     pub graceful_restart: Option<GracefulRestart>,
     /// How many equal paths are used at once.
     pub multipath: Multipath,
+    /// Among otherwise equal external paths the one that has been the best stays so (RFC 5004); else the lowest router
+    /// id decides, and the result does not depend on history.
+    pub prefer_oldest: bool,
     /// Routes for the host's own table, for speakers that install none; `None` is off.
     pub host_routes: Option<HostRoutes>,
     /// Cluster id for reflected routes (RFC 4456); the router id when unset.
@@ -221,6 +224,8 @@ pub struct PeerIntent {
     pub ttl_security: Option<u8>,
     /// eBGP: what we are to this neighbour (RFC 9234); unset: no role is offered and none is looked for.
     pub bgp_role: Option<wire::Role>,
+    /// Treat its routes whose path has an AS_SET or AS_CONFED_SET as withdrawn (RFC 9774).
+    pub reject_as_sets: bool,
 }
 
 impl PeerIntent {
@@ -254,6 +259,7 @@ impl PeerIntent {
             as_override: false,
             ttl_security: None,
             bgp_role: None,
+            reject_as_sets: false,
         }
     }
 
@@ -283,6 +289,7 @@ impl PeerIntent {
             as_override: _,
             ttl_security,
             bgp_role,
+            reject_as_sets: _,
         } = self;
         *remote_as != new.remote_as
             || *families != new.families
@@ -384,6 +391,7 @@ fn diff_router(old: &Intent, new: &Intent, changes: &mut Vec<Change>) {
     let live = [
         (old.graceful_restart != new.graceful_restart, "graceful restart"),
         (old.multipath != new.multipath, "multipath"),
+        (old.prefer_oldest != new.prefer_oldest, "best path"),
         (old.host_routes != new.host_routes, "host routes"),
         (old.cluster_id != new.cluster_id, "cluster id"),
         (old.listen_limit != new.listen_limit, "listen limit"),

@@ -19,6 +19,7 @@ fn intent() -> Intent {
         ranges: Vec::new(),
         listen_limit: 65_535,
         multipath: Multipath::default(),
+        prefer_oldest: false,
         cluster_id: None,
         fib: true,
     }

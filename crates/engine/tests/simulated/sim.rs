@@ -373,6 +373,7 @@ pub(crate) fn intent(asn: u32, router_id: &str) -> Intent {
         ranges: Vec::new(),
         listen_limit: 65_535,
         multipath: Multipath::default(),
+        prefer_oldest: false,
         cluster_id: None,
         fib: true,
     }

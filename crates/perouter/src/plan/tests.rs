@@ -18,6 +18,7 @@ fn intent(hold_time: u64) -> Intent {
         networks: Vec::new(),
         graceful_restart: None,
         multipath: Multipath::default(),
+        prefer_oldest: false,
         host_routes: None,
         cluster_id: None,
         fib: true,
