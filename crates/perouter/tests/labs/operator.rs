@@ -55,13 +55,16 @@ impl Bench {
         }
     }
 
-    /// Updates that the leaf counts as sent and as received in this session.
-    fn updates(&self) -> Result<(u64, u64)> {
+    /// What the leaf counts when it is asked for its routes (updates sent) and when it is sent ours (updates received).
+    ///
+    /// FRR 8.4 counts the request but answers none of a speaker that offers enhanced refresh without graceful restart:
+    /// it waits for an End-of-RIB that it never sends (its issue 16126).
+    fn counts(&self) -> Result<(u64, u64)> {
         match self.peer().daemon() {
             Daemon::Frr => {
                 let counts = &self.frr()?["messageStats"];
                 let count = |name: &str| counts[name].as_u64().ok_or_else(|| LabError::new(format!("{counts}")));
-                Ok((count("updatesSent")?, count("updatesRecv")?))
+                Ok((count("routeRefreshRecv")?, count("updatesRecv")?))
             }
             _ => {
                 let shown = self.peer().ask(&["show", "protocols", "all", "n0"])?;
@@ -154,37 +157,37 @@ impl Bench {
         let flaps = peer_is(self.fabric.node(), leaf, "established")["flaps"].clone();
         let requests =
             || peer_is(self.fabric.node(), leaf, "established")["messages_received"]["route_refresh"].as_u64().unwrap();
-        self.more_updates(
+        self.counts_more(
             "soft in",
-            |updates| updates.0,
+            |counts| counts.0,
             || {
                 let said = self.perouter(&["clear", &self.leaf, "--soft", "in"]);
                 assert_eq!(said, format!("{}: asked to send its routes again\n", self.leaf));
             },
         );
-        self.more_updates(
+        self.counts_more(
             "soft out",
-            |updates| updates.1,
+            |counts| counts.1,
             || {
                 let said = self.perouter(&["clear", &self.leaf, "--soft", "out"]);
                 assert_eq!(said, format!("{}: being sent our routes again\n", self.leaf));
             },
         );
         let before = requests();
-        self.more_updates("the leaf asks", |updates| updates.1, || self.leaf_asks_again());
+        self.counts_more("the leaf asks", |counts| counts.1, || self.leaf_asks_again());
         assert!(requests() > before, "it asked by a message");
         assert_eq!(peer_is(self.fabric.node(), leaf, "established")["flaps"], flaps);
         self.fabric.routes_pass(&addresses(Family::Ipv4));
         healthy(self.fabric.node());
     }
 
-    /// One of the leaf's two counters rises because of `act`.
+    /// One of the leaf's two counts rises because of `act`.
     #[track_caller]
-    fn more_updates(&self, what: &str, which: impl Fn((u64, u64)) -> u64, act: impl FnOnce()) {
-        let before = which(self.updates().unwrap());
+    fn counts_more(&self, what: &str, which: impl Fn((u64, u64)) -> u64, act: impl FnOnce()) {
+        let before = which(self.counts().unwrap());
         act();
-        self.fabric.wait(&format!("{what}: the leaf counts more updates"), || {
-            let now = which(self.updates().map_err(|error| error.to_string())?);
+        self.fabric.wait(&format!("{what}: the leaf counts more"), || {
+            let now = which(self.counts().map_err(|error| error.to_string())?);
             if now > before { Ok(()) } else { Err(format!("{now}, {before} before")) }
         });
     }
