@@ -68,9 +68,9 @@ fn longest_needs_something_to_match() {
 
 #[test]
 fn a_clear_is_hard_or_soft() {
-    let clear = |line: &str| match parse(line).unwrap().command {
-        Command::Clear(args) => (args.peer, args.soft, args.message),
-        _ => panic!("not clear"),
+    let clear = |line: &str| {
+        let Command::Clear(args) = parse(line).unwrap().command else { panic!("not clear") };
+        (args.peer, args.soft, args.message)
     };
     assert_eq!(clear("perouter clear all"), ("all".into(), None, None));
     assert_eq!(clear("perouter clear fabric --soft out"), ("fabric".into(), Some(SoftArg::Out), None));

@@ -47,7 +47,7 @@ impl Bench {
                 let text = self.frr()?["lastShutdownDescription"].as_str().map(str::to_owned);
                 text.ok_or_else(|| LabError::new("no lastShutdownDescription"))
             }
-            _ => {
+            Daemon::Bird | Daemon::Gobgp | Daemon::Perouter => {
                 let shown = self.peer().ask(&["show", "protocols", "all", "n0"])?;
                 let text = shown.lines().find_map(|line| line.trim().strip_prefix("Message:")).map(str::trim);
                 text.map(str::to_owned).ok_or_else(|| LabError::new(shown.clone()))
@@ -66,7 +66,7 @@ impl Bench {
                 let count = |name: &str| counts[name].as_u64().ok_or_else(|| LabError::new(format!("{counts}")));
                 Ok((count("routeRefreshRecv")?, count("updatesRecv")?))
             }
-            _ => {
+            Daemon::Bird | Daemon::Gobgp | Daemon::Perouter => {
                 let shown = self.peer().ask(&["show", "protocols", "all", "n0"])?;
                 let count = |name: &str| {
                     let counts = shown.lines().find_map(|line| line.trim().strip_prefix(name));
@@ -94,14 +94,16 @@ impl Bench {
     fn leaf_shuts_down(&self, text: &str) {
         match self.peer().daemon() {
             Daemon::Frr => self.configure_frr(&format!("neighbor {} shutdown message {text}", self.router)),
-            _ => drop(self.peer().ask(&["disable", "n0", &format!("\"{text}\"")]).unwrap()),
+            Daemon::Bird | Daemon::Gobgp | Daemon::Perouter => {
+                drop(self.peer().ask(&["disable", "n0", &format!("\"{text}\"")]).unwrap())
+            }
         }
     }
 
     fn leaf_comes_back(&self) {
         match self.peer().daemon() {
             Daemon::Frr => self.configure_frr(&format!("no neighbor {} shutdown", self.router)),
-            _ => drop(self.peer().ask(&["enable", "n0"]).unwrap()),
+            Daemon::Bird | Daemon::Gobgp | Daemon::Perouter => drop(self.peer().ask(&["enable", "n0"]).unwrap()),
         }
     }
 
@@ -109,7 +111,7 @@ impl Bench {
     fn leaf_asks_again(&self) {
         match self.peer().daemon() {
             Daemon::Frr => self.peer().ask(&[&format!("clear bgp ipv4 unicast {} soft in", self.router)]).unwrap(),
-            _ => self.peer().ask(&["reload", "in", "n0"]).unwrap(),
+            Daemon::Bird | Daemon::Gobgp | Daemon::Perouter => self.peer().ask(&["reload", "in", "n0"]).unwrap(),
         };
     }
 
