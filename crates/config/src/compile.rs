@@ -191,7 +191,7 @@ fn intent(
         networks: Vec::new(),
         graceful_restart: spec.graceful_restart.as_ref().map(session::options::graceful_restart),
         multipath: session::options::multipath(spec.multipath.as_ref()),
-        prefer_oldest: false,
+        prefer_oldest: spec.best_path.as_ref().is_some_and(|best_path| best_path.prefer_oldest),
         host_routes: joint.and_then(|joint| joint.routes.as_ref()).map(|(routes, _)| routes.clone()),
         cluster_id: spec.route_reflector.as_ref().and_then(|reflector| reflector.cluster_id.parse().ok()),
         fib: true,

@@ -143,6 +143,7 @@ pub(crate) fn build(
     peer.enforce_first_as = neighbor.enforce_first_as.unwrap_or(true);
     peer.bgp_role = neighbor.bgp_role.map(BgpRole::meaning);
     peer.add_path = neighbor.add_path.map(AddPath::meaning);
+    peer.reject_as_sets = neighbor.reject_as_sets;
     peer.reflector_client = match role {
         // With iBGP on both sides a host would otherwise be told nothing of the fabric (RFC 4456).
         Role::Host if internal => peer.families.iter().copied().collect(),

@@ -74,6 +74,8 @@ struct File {
     /// Use of several equally good paths at once.
     #[schemars(extend("x-perouter-default" = "64 paths, relaxed"))]
     multipath: Option<types::Multipath>,
+    /// What decides between paths that are otherwise equal.
+    best_path: Option<types::BestPath>,
     /// How many neighbours may exist because of `listenRange` at a time, all ranges together.
     #[schemars(range(min = 1, max = 65535), extend("x-perouter-default" = "65535"))]
     listen_limit: Option<i64>,
@@ -204,7 +206,7 @@ impl Reading<'_> {
             networks,
             graceful_restart: file.graceful_restart.as_ref().map(options::graceful_restart),
             multipath: options::multipath(file.multipath.as_ref()),
-            prefer_oldest: false,
+            prefer_oldest: file.best_path.as_ref().is_some_and(|best_path| best_path.prefer_oldest),
             host_routes: None,
             cluster_id: file.route_reflector.as_ref().and_then(|reflector| reflector.cluster_id.parse().ok()),
             fib: file.kernel_routes.unwrap_or(true),

@@ -34,8 +34,8 @@ pub struct Intent {
     pub graceful_restart: Option<GracefulRestart>,
     /// How many equal paths are used at once.
     pub multipath: Multipath,
-    /// Among external paths that are equal but for their peers' identifiers, the one that was the best stays it. Off, the
-    /// result does not depend on history.
+    /// Among otherwise equal external paths the one that has been the best stays so (RFC 5004); else the lowest router
+    /// id decides, and the result does not depend on history.
     pub prefer_oldest: bool,
     /// Routes for the host's own table, for speakers that install none; `None` is off.
     pub host_routes: Option<HostRoutes>,
@@ -224,10 +224,10 @@ pub struct PeerIntent {
     pub ttl_security: Option<u8>,
     /// Several paths per prefix (RFC 7911), as far as the peer offers them too; unset: not offered.
     pub add_path: Option<wire::AddPath>,
-    /// Take routes with an AS_SET in their path for withdrawn (RFC 9774).
-    pub reject_as_sets: bool,
     /// eBGP: what we are to this neighbour (RFC 9234); unset: no role is offered and none is looked for.
     pub bgp_role: Option<wire::Role>,
+    /// Treat its routes whose path has an AS_SET or AS_CONFED_SET as withdrawn (RFC 9774).
+    pub reject_as_sets: bool,
 }
 
 impl PeerIntent {
@@ -261,8 +261,8 @@ impl PeerIntent {
             as_override: false,
             ttl_security: None,
             add_path: None,
-            reject_as_sets: false,
             bgp_role: None,
+            reject_as_sets: false,
         }
     }
 
@@ -292,8 +292,8 @@ impl PeerIntent {
             as_override: _,
             ttl_security,
             add_path,
-            reject_as_sets: _,
             bgp_role,
+            reject_as_sets: _,
         } = self;
         *remote_as != new.remote_as
             || *families != new.families

@@ -69,7 +69,8 @@ impl Engine {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.dialler = Dialler::Resting;
         // Also when no session was there to end.
-        peer.last_error = Some(format!("shut down by an operator: {notification}"));
+        let text = message.filter(|message| !message.is_empty()).map(|message| format!(": {message}"));
+        peer.last_error = Some(format!("shut down by an operator{}", text.unwrap_or_default()));
     }
 
     /// RFC 2918 section 4: a request per family.

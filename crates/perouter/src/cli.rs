@@ -24,6 +24,7 @@ Examples:
   perouter status                     is everything in order? (exit code 0 or 1)
   perouter peers fabric               one session in detail
   perouter plan --config-dir ./new    what would these files change?
+  perouter clear fabric --soft in     have a peer send its routes again
   perouter routes 10.1.2.3            where does this address go, and why?
   perouter -o json status | jq .problems
 
@@ -135,6 +136,29 @@ Examples:
         peer: Option<String>,
     },
 
+    /// End a session and begin it anew, or with --soft only exchange routes again
+    #[command(after_help = "\
+Examples:
+  perouter clear fabric
+  perouter clear 192.168.11.2 --message 'new optics'
+  perouter clear fabric --soft in          the peer sends its routes again, the session stays
+  perouter clear fabric --soft out         the peer is sent ours again
+  perouter clear all
+
+A peer that `perouter shutdown` took down comes back with it. The peer is told the message (RFC 9003).")]
+    Clear(ClearArgs),
+
+    /// End a session and have none until `perouter clear`
+    #[command(after_help = "\
+Examples:
+  perouter shutdown fabric
+  perouter shutdown 192.168.11.2 --message 'disk change, back at 14:00'
+  perouter clear fabric                    ends it
+
+`perouter clear` brings the peer back; so does a restart of the daemon, which keeps no memory of it. The peer is told the
+message (RFC 9003).")]
+    Shutdown(ShutdownArgs),
+
     /// Routes and why they were chosen; exit code 1 when there is none for what was asked
     #[command(after_help = "\
 Examples:
@@ -209,6 +233,42 @@ pub(crate) struct ValidateArgs {
     pub(crate) speak: Vec<PathBuf>,
     /// Files to check instead of a directory; those of `perouter speak` are known by their shape
     pub(crate) files: Vec<PathBuf>,
+}
+
+/// `perouter clear`.
+#[derive(Args, Debug)]
+pub(crate) struct ClearArgs {
+    /// Address or name of a peer, or `all`
+    #[arg(value_name = "ADDRESS|NAME|all")]
+    pub(crate) peer: String,
+    /// Keep the session, and exchange routes again: the peer's, ours or both
+    #[arg(long, value_enum, value_name = "DIRECTION")]
+    pub(crate) soft: Option<SoftArg>,
+    /// A text for the peer's operator, at most 255 octets
+    #[arg(long, value_name = "TEXT", conflicts_with = "soft")]
+    pub(crate) message: Option<String>,
+}
+
+/// Directions of routes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SoftArg {
+    /// The peer's.
+    In,
+    /// Ours.
+    Out,
+    /// Both.
+    Both,
+}
+
+/// `perouter shutdown`.
+#[derive(Args, Debug)]
+pub(crate) struct ShutdownArgs {
+    /// Address or name of a peer
+    #[arg(value_name = "ADDRESS|NAME")]
+    pub(crate) peer: String,
+    /// A text for the peer's operator, at most 255 octets
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) message: Option<String>,
 }
 
 /// `perouter routes`.

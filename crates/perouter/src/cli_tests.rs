@@ -67,6 +67,29 @@ fn longest_needs_something_to_match() {
 }
 
 #[test]
+fn a_clear_is_hard_or_soft() {
+    let clear = |line: &str| {
+        let Command::Clear(args) = parse(line).unwrap().command else { panic!("not clear") };
+        (args.peer, args.soft, args.message)
+    };
+    assert_eq!(clear("perouter clear all"), ("all".into(), None, None));
+    assert_eq!(clear("perouter clear fabric --soft out"), ("fabric".into(), Some(SoftArg::Out), None));
+    assert_eq!(clear("perouter clear fabric --message optics"), ("fabric".into(), None, Some("optics".into())));
+    let both = parse("perouter clear fabric --soft in --message optics").unwrap_err();
+    assert_eq!(both.kind(), ErrorKind::ArgumentConflict);
+    assert_eq!(parse("perouter clear").unwrap_err().kind(), ErrorKind::MissingRequiredArgument);
+}
+
+#[test]
+fn a_shutdown_takes_one_peer_and_a_text() {
+    let Command::Shutdown(args) = parse("perouter shutdown fabric --message disk").unwrap().command else {
+        panic!("not shutdown")
+    };
+    assert_eq!((args.peer.as_str(), args.message.as_deref()), ("fabric", Some("disk")));
+    assert_eq!(parse("perouter shutdown").unwrap_err().kind(), ErrorKind::MissingRequiredArgument);
+}
+
+#[test]
 fn families_have_a_short_and_a_configuration_name() {
     for name in ["ipv6", "ipv6unicast"] {
         assert_eq!(routes(&format!("perouter routes --family {name}")).family, Some(FamilyArg::Ipv6));

@@ -61,6 +61,8 @@ fn command(cli: &Cli) -> Result<Exit, Failure> {
         | Command::Plan(_)
         | Command::Status
         | Command::Peers { .. }
+        | Command::Clear(_)
+        | Command::Shutdown(_)
         | Command::Routes(_)
         | Command::Teardown { .. }
         | Command::Lab(_) => None,
@@ -82,6 +84,8 @@ fn command(cli: &Cli) -> Result<Exit, Failure> {
         | Command::Plan(_)
         | Command::Status
         | Command::Peers { .. }
+        | Command::Clear(_)
+        | Command::Shutdown(_)
         | Command::Routes(_)
         | Command::Teardown { .. } => {
             let mut out = Out::stdout();
@@ -100,6 +104,8 @@ async fn ask(cli: &Cli, out: &mut Out<'_>) -> Result<Exit, Failure> {
         Command::Plan(args) => views::plan::run(args, cli.state_dir(), cli.output, out).await,
         Command::Status => views::status::run(&mut connect().await?, out, cli.output).await,
         Command::Peers { peer } => views::peers::run(&mut connect().await?, out, cli.output, peer.as_deref()).await,
+        Command::Clear(args) => views::orders::clear(&mut connect().await?, out, cli.output, args).await,
+        Command::Shutdown(args) => views::orders::shut_down(&mut connect().await?, out, cli.output, args).await,
         Command::Routes(args) => views::routes::run(&mut connect().await?, out, cli.output, args).await,
         Command::Teardown { namespace } => teardown::run(cli.state_dir(), namespace, out).await,
         Command::Run(_) | Command::Speak { .. } | Command::Lab(_) => Ok(Exit::Fine),

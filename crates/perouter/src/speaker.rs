@@ -16,10 +16,10 @@ mod neighbors;
 mod owner;
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{IpAddr, TcpListener};
 use std::sync::{Arc, OnceLock};
 
-use engine::{Event, Intent, RouteQuery, RouteView, Snapshot};
+use engine::{Event, Intent, Order, RouteQuery, RouteView, Snapshot};
 use kernel::host_table::HostTable;
 use kernel::netns::Namespace;
 use tokio::sync::{mpsc, oneshot};
@@ -38,6 +38,8 @@ pub(crate) enum Request {
     Snapshot(oneshot::Sender<Snapshot>),
     /// A page of routes.
     Routes(RouteQuery, oneshot::Sender<Vec<RouteView>>),
+    /// All of these for the peers of an address or, with a sentence that says why, none of them.
+    Order(IpAddr, Vec<Order>, oneshot::Sender<Result<(), String>>),
     /// Something for the engine: an intent, a reset, kernel state.
     Tell(Box<Event>),
     /// The table for the host's routes.
@@ -70,6 +72,11 @@ impl SpeakerHandle {
     /// One page of routes. `None`: the speaker has stopped.
     pub(crate) async fn routes(&self, query: RouteQuery) -> Option<Vec<RouteView>> {
         self.ask(|answer| Request::Routes(query, answer)).await
+    }
+
+    /// Has operators' orders carried out: all of them or, with the reason, none. `None`: the speaker has stopped.
+    pub(crate) async fn order(&self, peer: IpAddr, orders: Vec<Order>) -> Option<Result<(), String>> {
+        self.ask(|answer| Request::Order(peer, orders, answer)).await
     }
 
     /// Puts a configuration in force.

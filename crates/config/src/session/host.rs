@@ -57,6 +57,7 @@ pub(crate) fn build(
     common.allowed_prefixes = options::prefix_rules(session.allowed_prefixes.as_deref(), "allowedPrefixes")?;
     common.as_override = session.as_override;
     common.add_path = session.add_path.map(AddPath::meaning);
+    common.reject_as_sets = session.reject_as_sets;
     let secret = session.password_secret.as_deref();
     if let Some((field, what)) = options::key(common.password.is_some(), secret, unreadable, &mut host.remarks) {
         let what = format!("{what}: there is no session with the host, everything else works");

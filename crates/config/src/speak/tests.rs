@@ -113,10 +113,11 @@ fn policies_are_those_of_an_underlay() {
     let text = with_neighbor(
         "{address: 192.0.2.1, asn: 1, localAddress: 192.0.2.9, allowedPrefixes: [{prefix: 10.0.0.0/8, le: 24}], \
          maxPrefixes: [{type: ipv4unicast, limit: 5, action: Teardown}], ttlSecurity: {hops: 3}, enforceFirstAS: false, \
-         bgpRole: Peer, addPath: Both}",
+         bgpRole: Peer, rejectAsSets: true, addPath: Both}",
     );
-    let text =
-        format!("multipath: {{maxPaths: 2}}\nrouteReflector: {{clusterID: 10.9.9.9}}\ngracefulRestart: {{}}\n{text}");
+    let text = format!(
+        "multipath: {{maxPaths: 2}}\nbestPath: {{preferOldest: true}}\nrouteReflector: {{clusterID: 10.9.9.9}}\ngracefulRestart: {{}}\n{text}"
+    );
     let Speak { intent, warnings, .. } = load_text(&text).unwrap();
     let peer = &intent.peers[&"192.0.2.1".parse::<IpAddr>().unwrap()];
     assert_eq!(peer.local_address, Some("192.0.2.9".parse().unwrap()));
@@ -125,7 +126,8 @@ fn policies_are_those_of_an_underlay() {
         (peer.max_prefixes[&Family::Ipv4Unicast].limit, peer.ttl_security, peer.enforce_first_as),
         (5, Some(3), false)
     );
-    assert_eq!(peer.bgp_role, Some(engine::BgpRole::Peer));
+    assert_eq!((peer.bgp_role, peer.reject_as_sets), (Some(engine::BgpRole::Peer), true));
+    assert!(intent.prefer_oldest);
     assert_eq!((intent.multipath.max_paths, intent.cluster_id), (2, Some("10.9.9.9".parse().unwrap())));
     let fields: Vec<_> =
         warnings.iter().filter_map(|warning| warning.split_once(": ")).map(|(field, _)| field).collect();

@@ -29,7 +29,7 @@ pub use passthrough::{HostRoutes, HostSession, L3Passthrough, L3PassthroughSpec,
 pub use policy::{AddPath, BgpRole, LimitAction, MaxPrefixes, PrefixRule, TtlSecurity, UnicastFamily};
 pub use selector::{BadOperator, LabelSelector, Requirement};
 pub use underlay::{
-    CniDevice, CniKind, EncapBehavior, GracefulRestart, InterfaceKind, Locator, Multipath, NetworkDevice,
+    BestPath, CniDevice, CniKind, EncapBehavior, GracefulRestart, InterfaceKind, Locator, Multipath, NetworkDevice,
     RouteReflector, Srv6, TunnelEndpoint, Underlay, UnderlayInterface, UnderlaySpec,
 };
 

@@ -142,6 +142,11 @@ pub struct Neighbor {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-perouter-ours" = true))]
     pub bgp_role: Option<BgpRole>,
+    /// Treats routes whose path holds an AS_SET or AS_CONFED_SET as withdrawn (RFC 9774): nobody can tell which AS of a
+    /// set a route came through. Otherwise they are accepted and passed on.
+    #[serde(default)]
+    #[schemars(extend("x-perouter-ours" = true))]
+    pub reject_as_sets: bool,
     /// Several paths per prefix (RFC 7911), as far as the neighbour offers the same: all usable ones are sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-perouter-ours" = true, "x-perouter-default" = "off"))]

@@ -109,6 +109,11 @@ pub struct HostSession {
     #[serde(default)]
     #[schemars(extend("x-perouter-ours" = true))]
     pub as_override: bool,
+    /// Treats routes of the node's speaker whose path holds an AS_SET or AS_CONFED_SET as withdrawn (RFC 9774).
+    /// Otherwise they are accepted and passed on.
+    #[serde(default)]
+    #[schemars(extend("x-perouter-ours" = true))]
+    pub reject_as_sets: bool,
     /// Several paths per prefix (RFC 7911), as far as the neighbour offers the same: all usable ones are sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-perouter-ours" = true, "x-perouter-default" = "off"))]

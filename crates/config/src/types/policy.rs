@@ -49,8 +49,8 @@ pub struct MaxPrefixes {
     /// What happens beyond the limit.
     #[serde(default)]
     pub action: LimitAction,
-    /// Connect again this many seconds after a teardown. Unset: not before its limit is
-    /// changed or the router starts anew.
+    /// Connect again this many seconds after a teardown. Unset: not before its limit is changed, `perouter clear`, or a
+    /// restart of the router.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub restart_seconds: Option<i64>,

@@ -74,6 +74,10 @@ pub struct UnderlaySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-perouter-ours" = true, "x-perouter-default" = "64 paths, relaxed"))]
     pub multipath: Option<Multipath>,
+    /// What decides between paths that are otherwise equal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-perouter-ours" = true))]
+    pub best_path: Option<BestPath>,
     /// How many neighbours may exist because of `listenRange` at a time, all ranges together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535), extend("x-perouter-ours" = true, "x-perouter-default" = "65535"))]
@@ -188,6 +192,16 @@ pub struct Multipath {
     /// two top-of-rack switches with an AS of their own are.
     #[serde(default = "default_relax")]
     pub relax: bool,
+}
+
+/// What decides between paths that are otherwise equal.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct BestPath {
+    /// Whether among otherwise equal external paths the one that has been best stays (RFC 5004), so that a path that
+    /// comes later changes nothing. Otherwise the lowest router id wins, whatever the order of arrival.
+    #[serde(default)]
+    pub prefer_oldest: bool,
 }
 
 fn default_max_paths() -> i32 {

@@ -60,6 +60,7 @@ fn a_peer_that_was_shut_down_stays_down_until_a_reset() {
     assert!(!sim.established(b, A), "its attempts are refused");
     let peer = sim.peer(a, B);
     assert_eq!((peer.state, peer.shut_down), (PeerState::Idle, true));
+    assert_eq!(peer.last_error.as_deref(), Some("shut down by an operator: maintenance"));
 
     // A change of configuration does not lift it.
     let changed = intent(64512, "10.0.0.1").peer_with(B, 64513, Role::Peer, |peer| peer.hold_time = SECOND * 30);

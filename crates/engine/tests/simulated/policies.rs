@@ -258,6 +258,17 @@ fn a_plan_names_what_would_reset_and_nothing_else() {
     assert!(diff(Some(&new), &old).iter().any(|change| change.what == "neighbor 192.168.13.2"));
 }
 
+#[test]
+fn what_is_only_judged_anew_resets_nothing() {
+    let old = intent(ROUTER, "10.0.0.1").peer("192.168.11.2", LEAF, Role::Fabric);
+    let mut new =
+        intent(ROUTER, "10.0.0.1").peer_with("192.168.11.2", LEAF, Role::Fabric, |peer| peer.reject_as_sets = true);
+    new.prefer_oldest = true;
+    let said: Vec<_> = diff(Some(&old), &new).into_iter().map(|change| (change.effect, change.what)).collect();
+    let live = |what: &str| (engine::intent::Effect::Live, what.to_owned());
+    assert_eq!(said, [live("best path"), live("neighbor 192.168.11.2")]);
+}
+
 /// RFC 9234: our role towards each neighbour, and theirs towards us.
 fn with_role(role: BgpRole) -> impl FnOnce(&mut PeerIntent) {
     move |peer| peer.bgp_role = Some(role)

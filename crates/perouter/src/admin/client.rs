@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::{Request, StatusCode};
+use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use ipnet::IpNet;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
@@ -26,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Client {
     path: PathBuf,
     pid: Option<i32>,
-    sender: SendRequest<Empty<Bytes>>,
+    sender: SendRequest<Full<Bytes>>,
 }
 
 /// What `/v1/routes` is asked.
@@ -111,8 +112,31 @@ impl Client {
         self.get(&target.0).await
     }
 
+    /// Ends the session with a peer and begins again, or exchanges routes again; `all` for every peer.
+    pub(crate) async fn clear(&mut self, peer: &str, how: &model::Clear) -> Result<Vec<model::Ordered>, Failure> {
+        self.post(&order_target(peer, "clear"), how).await
+    }
+
+    /// Ends the session with a peer for good.
+    pub(crate) async fn shut_down(
+        &mut self,
+        peer: &str,
+        how: &model::ShutDown,
+    ) -> Result<Vec<model::Ordered>, Failure> {
+        self.post(&order_target(peer, "shutdown"), how).await
+    }
+
     async fn get<T: DeserializeOwned>(&mut self, target: &str) -> Result<T, Failure> {
-        let exchange = tokio::time::timeout(PATIENCE, exchange(&mut self.sender, target));
+        self.ask(Method::GET, target, Bytes::new()).await
+    }
+
+    async fn post<T: DeserializeOwned>(&mut self, target: &str, body: &impl Serialize) -> Result<T, Failure> {
+        let body = serde_json::to_vec(body).map_err(|error| self.broken(&error.to_string()))?;
+        self.ask(Method::POST, target, body.into()).await
+    }
+
+    async fn ask<T: DeserializeOwned>(&mut self, method: Method, target: &str, body: Bytes) -> Result<T, Failure> {
+        let exchange = tokio::time::timeout(PATIENCE, exchange(&mut self.sender, method, target, body));
         let (status, body) = match exchange.await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => return Err(self.broken(&error.to_string())),
@@ -137,11 +161,13 @@ impl Client {
 }
 
 async fn exchange(
-    sender: &mut SendRequest<Empty<Bytes>>,
+    sender: &mut SendRequest<Full<Bytes>>,
+    method: Method,
     target: &str,
+    body: Bytes,
 ) -> Result<(StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>> {
     sender.ready().await?;
-    let request = Request::get(target).header("host", "perouter").body(Empty::new())?;
+    let request = Request::builder().method(method).uri(target).header("host", "perouter").body(Full::new(body))?;
     let answer = sender.send_request(request).await?;
     let status = answer.status();
     Ok((status, answer.into_body().collect().await?.to_bytes()))
@@ -205,14 +231,22 @@ impl Target {
         self.0.push(if self.0.contains('?') { '&' } else { '?' });
         self.0.push_str(name);
         self.0.push('=');
-        encode(value, &mut self.0);
+        encode(value, b"-._~/:", &mut self.0);
     }
 }
 
-/// Percent-encodes everything that is not plain in a query's value (RFC 3986 3.4).
-fn encode(value: &str, into: &mut String) {
+/// The path of an order. The name of a range's peer has slashes, which are not the path's (RFC 3986 3.3).
+fn order_target(peer: &str, verb: &str) -> String {
+    let mut target = "/v1/peers/".to_owned();
+    encode(peer, b"-._~:", &mut target);
+    target.push('/');
+    target + verb
+}
+
+/// Percent-encodes everything but letters, digits and what is `plain` where it stands (RFC 3986 3.3, 3.4).
+fn encode(value: &str, plain: &[u8], into: &mut String) {
     for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~/:".contains(&byte) {
+        if byte.is_ascii_alphanumeric() || plain.contains(&byte) {
             into.push(char::from(byte));
         } else {
             write!(into, "%{byte:02X}").expect("writing to a string cannot fail");
@@ -243,8 +277,15 @@ mod tests {
     #[test]
     fn names_with_separators_and_other_scripts_are_encoded() {
         let mut text = String::new();
-        encode("a b&c=d+é", &mut text);
+        encode("a b&c=d+é", b"-._~/:", &mut text);
         assert_eq!(text, "a%20b%26c%3Dd%2B%C3%A9");
+    }
+
+    #[test]
+    fn the_name_of_a_ranges_peer_is_one_part_of_a_path() {
+        let target = order_target("host@0.0.0.0/0 10.0.0.7", "clear");
+        assert_eq!(target, "/v1/peers/host%400.0.0.0%2F0%2010.0.0.7/clear");
+        assert_eq!(order_target("fe80::1%eth1", "shutdown"), "/v1/peers/fe80::1%25eth1/shutdown");
     }
 
     #[test]

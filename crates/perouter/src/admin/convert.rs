@@ -84,9 +84,12 @@ fn problems(status: &model::Status, waiting: Option<&str>, left_out: &[String]) 
     for error in &status.host_errors {
         problems.push(format!("{}: {}", error.object, error.message));
     }
-    for peer in status.peers.iter().filter(|peer| !peer.is_up() && !stands_in(&status.peers, peer)) {
+    let missed = |peer: &&model::Peer| !peer.is_up() && (peer.shut_down || !stands_in(&status.peers, peer));
+    for peer in status.peers.iter().filter(missed) {
         let why = peer.last_error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
-        problems.push(format!("session with {} is {}{why}", peer.title(), peer.state.name()));
+        let back = || format!("; `perouter clear {}` brings it back", peer.handle());
+        let remedy = if peer.shut_down { back() } else { String::new() };
+        problems.push(format!("session with {} is {}{why}{remedy}", peer.title(), peer.state.name()));
     }
     if let Some(failed) = status.router.as_ref().map(|router| router.fib.failed).filter(|failed| *failed > 0) {
         let routes = if failed == 1 { "route" } else { "routes" };
@@ -224,6 +227,7 @@ fn peer(now: Now, peer: &PeerSnapshot) -> model::Peer {
         messages_sent: messages(&peer.sent),
         malformed: peer.malformed,
         last_error: peer.last_error.clone(),
+        shut_down: peer.shut_down,
     }
 }
 

@@ -136,6 +136,7 @@ fn json_names_are_stable() {
     let json = serde_json::to_value(status(Now::read(), &data(), Some(&snapshot))).unwrap();
     assert_eq!(json["mode"], "run");
     assert_eq!(json["peers"][0]["state"], "open_sent");
+    assert_eq!(json["peers"][0]["shut_down"], false);
     assert_eq!(json["peers"][0]["families"][0]["family"], "ipv4unicast");
     assert_eq!(json["router"]["router_id"], "10.0.0.4");
     assert_eq!(json["router"]["fib"]["installed"], 4);
@@ -148,6 +149,24 @@ fn json_names_are_stable() {
     assert_eq!(json["next"], "10.0.0.0/24");
     assert_eq!(json["routes"][0]["kernel"], "installed");
     assert_eq!(json["routes"][0]["paths"][0]["from"]["address"], "192.168.11.2");
+}
+
+#[test]
+fn a_peer_that_an_operator_shut_down_is_a_problem_with_its_remedy() {
+    let mut down = peer_snapshot("fabric", "192.168.11.2", PeerState::Idle);
+    down.shut_down = true;
+    down.last_error = Some("shut down by an operator: disk change".into());
+    let problems = status(Now::read(), &data(), Some(&snapshot(vec![down.clone()]))).problems;
+    assert_eq!(
+        problems,
+        [
+            "session with fabric (192.168.11.2) is Idle: shut down by an operator: disk change; `perouter clear fabric` brings it back"
+        ]
+    );
+    // What a shell would take apart is told by its address.
+    down.name = "host@0.0.0.0/0 192.168.11.2".into();
+    let problems = status(Now::read(), &data(), Some(&snapshot(vec![down]))).problems;
+    assert!(problems[0].ends_with("`perouter clear 192.168.11.2` brings it back"), "{problems:?}");
 }
 
 #[test]
@@ -167,8 +186,11 @@ fn a_host_that_speaks_from_another_address_is_not_missed() {
     let mut other = peer_snapshot("host@0.0.0.0/0", "198.51.100.1", PeerState::Established);
     other.role = engine::intent::Role::Host;
     other.link = Some("pt-ns".into());
-    let both = status(Now::read(), &data(), Some(&snapshot(vec![expected.clone(), other])));
+    let both = status(Now::read(), &data(), Some(&snapshot(vec![expected.clone(), other.clone()])));
     assert!(both.healthy, "{:?}", both.problems);
-    let alone = status(Now::read(), &data(), Some(&snapshot(vec![expected])));
+    let alone = status(Now::read(), &data(), Some(&snapshot(vec![expected.clone()])));
     assert!(!alone.healthy);
+    // Unless somebody wanted it down.
+    expected.shut_down = true;
+    assert!(!status(Now::read(), &data(), Some(&snapshot(vec![expected, other]))).healthy);
 }

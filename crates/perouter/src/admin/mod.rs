@@ -2,7 +2,7 @@
 //!
 //! Owns the socket's name, the model types ([`model`]), the server that the daemon starts ([`serve`]) and the
 //! client that the command line uses ([`client`]). Is told nothing; it asks the speaker and the status when it
-//! is asked, and keeps nothing. It changes nothing either: every question is a GET.
+//! is asked, and keeps nothing. Every GET is a question and changes nothing; orders are POSTs ([`orders`]).
 //!
 //! | path | answer |
 //! |---|---|
@@ -10,27 +10,33 @@
 //! | `/v1/peers` | list of [`model::Peer`] |
 //! | `/v1/routes?family&prefix&longest&received&advertised&after&limit` | [`model::RoutePage`], bounded |
 //! | `/v1/plan?config_dir&node_config` | [`model::Plan`]: what would change if those files were in force |
+//! | POST `/v1/peers/{peer}/clear` [`model::Clear`] | list of [`model::Ordered`]; `{peer}` by address or name, or `all` |
+//! | POST `/v1/peers/{peer}/shutdown` [`model::ShutDown`] | list of one [`model::Ordered`] |
 //!
-//! An error is a [`model::Refusal`] with status 400 (the question), 404 (an unknown peer or path) 500 (the kernel
-//! cannot be asked) or 503 (the speaker does not run).
+//! An error is a [`model::Refusal`] with status 400 (the question), 404 (an unknown peer or path), 409 (an order that
+//! can have no effect), 500 (the kernel cannot be asked) or 503 (the speaker does not run).
 
 pub(crate) mod client;
 mod convert;
 pub(crate) mod model;
+mod orders;
 mod query;
 mod server;
 mod time;
 
 pub(crate) use convert::verdict;
 
+use std::fmt;
 use std::future::Future;
 use std::net::IpAddr;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
+use engine::Order;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::exit::Failure;
 use crate::plan::Planner;
 use crate::speaker::SpeakerHandle;
 use crate::status::Status;
@@ -58,6 +64,8 @@ trait Source: Clone + Send + Sync + 'static {
     fn snapshot(&self) -> impl Future<Output = Option<engine::Snapshot>> + Send;
     /// One page of routes; `None` when the speaker has stopped.
     fn routes(&self, query: engine::RouteQuery) -> impl Future<Output = Option<Vec<engine::RouteView>>> + Send;
+    /// Carries all of `orders` out or, with the reason, none; `None` when the speaker has stopped.
+    fn order(&self, peer: IpAddr, orders: Vec<Order>) -> impl Future<Output = Option<Result<(), String>>> + Send;
 }
 
 impl Source for SpeakerHandle {
@@ -68,28 +76,68 @@ impl Source for SpeakerHandle {
     async fn routes(&self, query: engine::RouteQuery) -> Option<Vec<engine::RouteView>> {
         SpeakerHandle::routes(self, query).await
     }
+
+    async fn order(&self, peer: IpAddr, orders: Vec<Order>) -> Option<Result<(), String>> {
+        SpeakerHandle::order(self, peer, orders).await
+    }
+}
+
+/// Why a word names no peer, as a sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NoPeer {
+    /// Nobody is called so; lists the known ones.
+    Unknown(String),
+    /// Several are; lists them.
+    Several(String),
+}
+
+impl fmt::Display for NoPeer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown(sentence) | Self::Several(sentence) => f.write_str(sentence),
+        }
+    }
+}
+
+impl From<NoPeer> for Failure {
+    fn from(no_peer: NoPeer) -> Self {
+        Self::Usage(no_peer.to_string())
+    }
 }
 
 /// The position of the peer with this address or, failing that, this name.
-///
-/// # Errors
-/// A sentence that lists the known ones.
-pub(crate) fn find_peer(wanted: &str, known: &[model::PeerRef]) -> Result<usize, String> {
-    let address = wanted.parse::<IpAddr>().ok();
-    let by_address = address.and_then(|address| known.iter().position(|peer| peer.address == address));
-    if let Some(found) = by_address.or_else(|| known.iter().position(|peer| peer.name == wanted)) {
-        return Ok(found);
+pub(crate) fn find_peer(wanted: &str, known: &[model::PeerRef]) -> Result<usize, NoPeer> {
+    let those = |is: &dyn Fn(&model::PeerRef) -> bool| -> Vec<usize> {
+        known.iter().enumerate().filter(|(_, peer)| is(peer)).map(|(at, _)| at).collect()
+    };
+    let mut found = match wanted.parse::<IpAddr>() {
+        Ok(address) => those(&|peer| peer.address == address),
+        Err(_) => Vec::new(),
+    };
+    if found.is_empty() {
+        found = those(&|peer| peer.name == wanted);
     }
+    match found[..] {
+        [at] => Ok(at),
+        [] if known.is_empty() => Err(NoPeer::Unknown(format!("no peer is called {wanted}; no peer is configured"))),
+        [] => Err(NoPeer::Unknown(format!("no peer is called {wanted}; known peers: {}", list(known.iter())))),
+        // One link-local address behind several links, for example.
+        _ => Err(NoPeer::Several(format!(
+            "several peers are called {wanted}: {}",
+            list(found.iter().map(|at| &known[*at]))
+        ))),
+    }
+}
+
+/// Names and addresses, not too many.
+fn list<'a>(peers: impl ExactSizeIterator<Item = &'a model::PeerRef>) -> String {
     const SHOWN: usize = 20;
-    let mut names: Vec<String> = known.iter().take(SHOWN).map(ToString::to_string).collect();
-    if known.len() > SHOWN {
-        names.push(format!("and {} more", known.len() - SHOWN));
+    let more = peers.len().saturating_sub(SHOWN);
+    let mut names: Vec<String> = peers.take(SHOWN).map(ToString::to_string).collect();
+    if more > 0 {
+        names.push(format!("and {more} more"));
     }
-    Err(if names.is_empty() {
-        format!("no peer is called {wanted}; no peer is configured")
-    } else {
-        format!("no peer is called {wanted}; known peers: {}", names.join(", "))
-    })
+    names.join(", ")
 }
 
 #[cfg(test)]

@@ -279,6 +279,8 @@ pub(crate) struct Peer {
     pub(crate) malformed: u64,
     /// Why the last session or attempt ended, in words.
     pub(crate) last_error: Option<String>,
+    /// An operator shut it down: there is no session before a `clear`, or before the daemon starts anew.
+    pub(crate) shut_down: bool,
 }
 
 impl Peer {
@@ -300,6 +302,13 @@ impl Peer {
     /// In few words.
     pub(crate) fn reference(&self) -> PeerRef {
         PeerRef { name: self.name.clone(), address: self.address }
+    }
+
+    /// What it is called on a command line: its name, unless a shell or `clear` would read that differently.
+    pub(crate) fn handle(&self) -> String {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-._:/@%".contains(c);
+        let usable = !self.name.is_empty() && self.name != "all" && self.name.chars().all(plain);
+        if usable { self.name.clone() } else { self.address.to_string() }
     }
 
     /// Whether routes flow.
@@ -458,6 +467,61 @@ pub(crate) struct Path {
     pub(crate) local_pref: Option<u32>,
     /// Communities of all three kinds.
     pub(crate) communities: Vec<String>,
+}
+
+/// What `clear` is asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Clear {
+    /// Exchange routes again and keep the session; `null`: end it and begin again.
+    pub(crate) soft: Option<Soft>,
+    /// A text for the peer's operator (RFC 9003), at most 255 octets of UTF-8; not with `soft`.
+    pub(crate) message: Option<String>,
+}
+
+/// Which routes are exchanged again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Soft {
+    /// The peer's (RFC 2918).
+    In,
+    /// Ours.
+    Out,
+    /// Both sides'.
+    Both,
+}
+
+/// What `shutdown` is asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ShutDown {
+    /// As above.
+    pub(crate) message: Option<String>,
+}
+
+/// What became of an order for one peer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Ordered {
+    /// Which.
+    pub(crate) peer: PeerRef,
+    /// What was done; nothing when it was refused.
+    pub(crate) done: Vec<Deed>,
+    /// Why not; only when the order was for all peers.
+    pub(crate) refused: Option<String>,
+}
+
+/// What was done with a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Deed {
+    /// The session ends and begins again; a peer that was shut down may come up again.
+    Reset,
+    /// The session ends, and there is none before a reset.
+    Shutdown,
+    /// It was asked to send its routes again.
+    RefreshIn,
+    /// It is sent our routes again.
+    RefreshOut,
 }
 
 /// What would change if the files were put in force.

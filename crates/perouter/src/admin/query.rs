@@ -10,7 +10,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::Deserialize;
 use wire::Family;
 
-use super::{Source, find_peer, model};
+use super::{NoPeer, Source, find_peer, model};
 
 /// Destinations of a page when the question does not say.
 const DEFAULT_LIMIT: usize = 500;
@@ -37,6 +37,15 @@ pub(super) enum Refused {
     Senseless(String),
     /// It names a peer that does not exist.
     UnknownPeer(String),
+}
+
+impl From<NoPeer> for Refused {
+    fn from(no_peer: NoPeer) -> Self {
+        match no_peer {
+            NoPeer::Unknown(sentence) => Self::UnknownPeer(sentence),
+            NoPeer::Several(sentence) => Self::Senseless(sentence),
+        }
+    }
 }
 
 /// What is asked.
@@ -104,7 +113,7 @@ pub(super) fn parse(params: &Params, peers: &[model::PeerRef]) -> Result<Ask, Re
             }
         },
     };
-    let peer = |wanted: &String| find_peer(wanted, peers).map(|at| peers[at].address).map_err(Refused::UnknownPeer);
+    let peer = |wanted: &String| find_peer(wanted, peers).map(|at| peers[at].address).map_err(Refused::from);
     let of = match (&params.received, &params.advertised) {
         (None, None) => Of::Router,
         (Some(wanted), None) => Of::Received(peer(wanted)?),

@@ -4,18 +4,19 @@ use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
+use bytes::Bytes;
 use serde::Deserialize;
 use tokio::sync::watch;
 
 use super::convert::{self, Names, Now};
 use super::query::{self, Params, Refused};
-use super::{Source, model};
+use super::{Source, model, orders};
 use crate::plan::{Instead, Planner};
 use crate::status::Status;
 
@@ -64,10 +65,13 @@ fn router<S: Source>(source: S, status: Status, planner: Option<Planner>) -> Rou
     Router::new()
         .route("/v1/status", get(get_status::<S>))
         .route("/v1/peers", get(get_peers::<S>))
+        .route("/v1/peers/{peer}/clear", post(post_clear::<S>))
+        .route("/v1/peers/{peer}/shutdown", post(post_shutdown::<S>))
         .route("/v1/routes", get(get_routes::<S>))
         .route("/v1/plan", get(get_plan::<S>))
         .fallback(async || {
-            Refuse(StatusCode::NOT_FOUND, "there are /v1/status, /v1/peers, /v1/routes and /v1/plan".to_owned())
+            let paths = "/v1/status, /v1/peers, /v1/peers/PEER/clear, /v1/peers/PEER/shutdown, /v1/routes and /v1/plan";
+            Refuse(StatusCode::NOT_FOUND, format!("there are {paths}"))
         })
         .with_state(App { source, status, planner })
 }
@@ -80,6 +84,34 @@ async fn get_status<S: Source>(State(app): State<App<S>>) -> Json<model::Status>
 async fn get_peers<S: Source>(State(app): State<App<S>>) -> Result<Json<Vec<model::Peer>>, Refuse> {
     let snapshot = app.source.snapshot().await.ok_or_else(Refuse::stopped)?;
     Ok(Json(convert::peers(Now::read(), &snapshot)))
+}
+
+async fn post_clear<S: Source>(
+    State(app): State<App<S>>,
+    peer: Result<Path<String>, PathRejection>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<Vec<model::Ordered>>, Refuse> {
+    let (peer, body) = order(peer, body)?;
+    orders::one_or_all(&app.source, &peer, orders::clear(&body)?).await.map(Json)
+}
+
+async fn post_shutdown<S: Source>(
+    State(app): State<App<S>>,
+    peer: Result<Path<String>, PathRejection>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<Vec<model::Ordered>>, Refuse> {
+    let (peer, body) = order(peer, body)?;
+    orders::one(&app.source, &peer, orders::shut_down(&body)?).await.map(Json)
+}
+
+/// The two parts of an order.
+fn order(
+    peer: Result<Path<String>, PathRejection>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<(String, Bytes), Refuse> {
+    let Path(peer) = peer.map_err(|error| Refuse(StatusCode::BAD_REQUEST, error.body_text()))?;
+    let body = body.map_err(|error| Refuse(StatusCode::BAD_REQUEST, error.body_text()))?;
+    Ok((peer, body))
 }
 
 async fn get_routes<S: Source>(
@@ -126,10 +158,12 @@ async fn get_plan<S: Source>(
 }
 
 /// An answer that is none.
-struct Refuse(StatusCode, String);
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Refuse(pub(super) StatusCode, pub(super) String);
 
 impl Refuse {
-    fn stopped() -> Self {
+    /// To whatever needs a speaker.
+    pub(super) fn stopped() -> Self {
         Self(
             StatusCode::SERVICE_UNAVAILABLE,
             "the BGP speaker does not run; `perouter status` and the daemon's log say why".to_owned(),

@@ -12,7 +12,6 @@ use wire::Family;
 
 use super::client::{Client, RoutesQuestion};
 use super::*;
-use crate::exit::Failure;
 use crate::status::Mode;
 
 /// A speaker that is a table.
@@ -22,12 +21,14 @@ pub(super) struct Fake {
     routes: Arc<BTreeMap<IpNet, RouteView>>,
     /// Every query that arrived.
     pub(super) asked: Arc<Mutex<Vec<RouteQuery>>>,
+    /// Every order that was carried out.
+    pub(super) ordered: Arc<Mutex<Vec<(IpAddr, Order)>>>,
 }
 
 impl Fake {
     pub(super) fn new(snapshot: Option<Snapshot>, routes: Vec<RouteView>) -> Self {
         let routes = routes.into_iter().map(|route| (route.prefix, route)).collect();
-        Self { snapshot, routes: Arc::new(routes), asked: Arc::default() }
+        Self { snapshot, routes: Arc::new(routes), asked: Arc::default(), ordered: Arc::default() }
     }
 }
 
@@ -63,6 +64,17 @@ impl Source for Fake {
                 .take(query.limit)
                 .collect(),
         )
+    }
+
+    /// Refuses as the engine does: without a session nothing can be refreshed.
+    async fn order(&self, peer: IpAddr, orders: Vec<Order>) -> Option<Result<(), String>> {
+        let up =
+            self.snapshot.as_ref()?.peers.iter().any(|one| one.address == peer && one.state == PeerState::Established);
+        if !up && orders.iter().any(|order| matches!(order, Order::RefreshIn | Order::RefreshOut)) {
+            return Some(Err(format!("there is no session with {peer}: nothing to refresh")));
+        }
+        self.ordered.lock().unwrap().extend(orders.into_iter().map(|order| (peer, order)));
+        Some(Ok(()))
     }
 }
 
@@ -219,6 +231,35 @@ async fn an_unknown_peer_is_refused_with_the_known_ones() {
 }
 
 #[tokio::test]
+async fn orders_reach_the_speaker_and_the_answer_says_what_was_done() {
+    let source = Fake::new(Some(two_peers()), vec![]);
+    let server = Running::start(source.clone());
+    let mut client = server.client().await;
+    let how = model::ShutDown { message: Some("disk change".into()) };
+    let answer = client.shut_down("fabric", &how).await.unwrap();
+    assert_eq!((answer[0].peer.name.as_str(), &answer[0].done[..]), ("fabric", &[model::Deed::Shutdown][..]));
+    let both = model::Clear { soft: Some(model::Soft::Both), message: None };
+    client.clear("192.169.10.2", &both).await.unwrap();
+    let answer = client.clear("all", &model::Clear::default()).await.unwrap();
+    assert_eq!(answer.iter().map(|one| one.peer.name.as_str()).collect::<Vec<_>>(), ["fabric", "host"]);
+    let (fabric, host) = ("192.168.11.2".parse().unwrap(), "192.169.10.2".parse().unwrap());
+    assert_eq!(
+        *source.ordered.lock().unwrap(),
+        [
+            (fabric, Order::Shutdown { message: Some("disk change".into()) }),
+            (host, Order::RefreshIn),
+            (host, Order::RefreshOut),
+            (fabric, Order::Reset { message: None }),
+            (host, Order::Reset { message: None }),
+        ]
+    );
+    let sentence = refusal(client.clear("fabrik", &model::Clear::default()).await);
+    assert_eq!(sentence, "no peer is called fabrik; known peers: fabric (192.168.11.2), host (192.169.10.2)");
+    let long = model::ShutDown { message: Some("x".repeat(256)) };
+    assert!(refusal(client.shut_down("fabric", &long).await).contains("256 octets"));
+}
+
+#[tokio::test]
 async fn a_stopped_speaker_is_a_problem_in_status_and_a_refusal_elsewhere() {
     let server = Running::start(Fake::new(None, vec![]));
     let mut client = server.client().await;
@@ -226,6 +267,7 @@ async fn a_stopped_speaker_is_a_problem_in_status_and_a_refusal_elsewhere() {
     assert!(!status.healthy && status.router.is_none());
     assert!(status.problems[0].contains("speaker has stopped"));
     assert!(refusal(client.peers().await).contains("speaker does not run"));
+    assert!(refusal(client.clear("all", &model::Clear::default()).await).contains("speaker does not run"));
     assert!(refusal(client.routes(&RoutesQuestion::default()).await).contains("speaker does not run"));
 }
 
@@ -254,7 +296,17 @@ fn peers_are_found_by_address_in_any_notation_or_by_name() {
     ];
     assert_eq!(find_peer("2001:DB8:0::2", &known), Ok(0));
     assert_eq!(find_peer("host", &known), Ok(1));
-    assert_eq!(find_peer("x", &[]).unwrap_err(), "no peer is called x; no peer is configured");
+    assert_eq!(find_peer("x", &[]).unwrap_err().to_string(), "no peer is called x; no peer is configured");
     let many = vec![known[1].clone(); 25];
-    assert!(find_peer("x", &many).unwrap_err().ends_with("and 5 more"));
+    assert!(find_peer("x", &many).unwrap_err().to_string().ends_with("and 5 more"));
+}
+
+#[test]
+fn a_word_for_several_peers_lists_them() {
+    let known = ["eth1", "eth2"].map(|link| model::PeerRef { name: link.into(), address: "fe80::1".parse().unwrap() });
+    assert_eq!(
+        find_peer("fe80::1", &known),
+        Err(NoPeer::Several("several peers are called fe80::1: eth1 (fe80::1), eth2 (fe80::1)".into()))
+    );
+    assert_eq!(find_peer("eth2", &known), Ok(1));
 }

@@ -11,11 +11,11 @@ use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
-use engine::{Action, ConnId, Engine, Event, Level};
+use engine::{Action, ConnId, Engine, Event, Level, Order};
 use kernel::netns::Namespace;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
@@ -98,6 +98,17 @@ enum Retelling {
 struct Stopping {
     deadline: Instant,
     clear_fib: bool,
+}
+
+/// For the log and for those who look later: sessions do not end by themselves without a trace.
+fn in_words(order: &Order) -> String {
+    let said = |message: &Option<String>| message.as_ref().map(|text| format!(": {text}")).unwrap_or_default();
+    match order {
+        Order::Reset { message } => format!("an operator resets the session{}", said(message)),
+        Order::Shutdown { message } => format!("an operator shuts the session down{}", said(message)),
+        Order::RefreshIn => "an operator has it asked for its routes again".to_owned(),
+        Order::RefreshOut => "an operator has our routes sent again".to_owned(),
+    }
 }
 
 fn now() -> std::time::Instant {
@@ -234,6 +245,7 @@ impl Owner {
                 query.limit = query.limit.min(PAGE_LIMIT);
                 drop(answer.send(self.engine.routes(&query)));
             }
+            Request::Order(peer, orders, answer) => drop(answer.send(self.order(peer, orders))),
             Request::Tell(event) => self.tell(*event),
             Request::HostTable(table) => {
                 if let Some(host) = &self.host {
@@ -245,6 +257,16 @@ impl Owner {
             Request::Quiet(answer) => self.quiet.push(answer),
             Request::Stop { graceful, clear_fib } => self.stop(graceful, clear_fib),
         }
+    }
+
+    /// Nothing happens between the check and the deed.
+    fn order(&mut self, peer: IpAddr, orders: Vec<Order>) -> Result<(), String> {
+        orders.iter().try_for_each(|order| self.engine.may_order(peer, order))?;
+        for order in orders {
+            self.status.note(Level::Info, Some(peer), in_words(&order));
+            self.tell(Event::Order { peer, order });
+        }
+        Ok(())
     }
 
     fn tell(&mut self, event: Event) {

@@ -24,7 +24,7 @@ pub(crate) async fn run(
     let peers = client.peers().await?;
     if let Some(wanted) = wanted {
         let known: Vec<_> = peers.iter().map(Peer::reference).collect();
-        let peer = &peers[find_peer(wanted, &known).map_err(Failure::Usage)?];
+        let peer = &peers[find_peer(wanted, &known)?];
         match format {
             Format::Json => out.json(peer)?,
             Format::Table => detail(out, peer)?,
@@ -137,6 +137,10 @@ fn detail(out: &mut Out<'_>, peer: &Peer) -> io::Result<()> {
     }
     if let Some(error) = &peer.last_error {
         facts.push(("last error", Cell::from(error)));
+    }
+    if peer.shut_down {
+        let text = format!("until `perouter clear {}`, or a restart of the daemon", peer.handle());
+        facts.push(("shut down", Cell::styled(Style::Warn, text)));
     }
     print_facts(out, 2, facts)?;
 

@@ -1,6 +1,6 @@
 use super::super::tests::{peer, peer_down, printed};
 use super::*;
-use crate::admin::model::{Family, FamilyCounts};
+use crate::admin::model::{Family, FamilyCounts, PeerState};
 
 #[test]
 fn the_table_has_a_row_per_family_and_shows_why_a_session_is_down() {
@@ -48,6 +48,29 @@ fabric (192.168.11.2)
   sent         1       3             0         61              0
 "
     );
+}
+
+#[test]
+fn a_peer_that_an_operator_shut_down_says_so_and_what_ends_it() {
+    let down = Peer {
+        name: "fabric".into(),
+        state: PeerState::Idle,
+        shut_down: true,
+        malformed: 3,
+        last_error: Some("shut down by an operator: disk change".into()),
+        ..peer_down()
+    };
+    let text = printed(|out| detail(out, &down));
+    for line in [
+        "state       Idle for 45s",
+        "malformed   3 attributes or routes set aside",
+        "last error  shut down by an operator: disk change",
+        "shut down   until `perouter clear fabric`, or a restart of the daemon",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    let text = printed(|out| table(out, 0, &[down]));
+    assert!(text.contains(" Idle ") && text.ends_with("shut down by an operator: disk change\n"), "{text}");
 }
 
 #[test]

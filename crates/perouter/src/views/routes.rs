@@ -25,7 +25,7 @@ pub(crate) async fn run(
     let question = question(args)?;
     if let Some(wanted) = question.received.as_ref().or(question.advertised.as_ref()) {
         let known: Vec<_> = client.peers().await?.iter().map(Peer::reference).collect();
-        find_peer(wanted, &known).map_err(Failure::Usage)?;
+        find_peer(wanted, &known)?;
     }
     match args.target {
         Some(target) => one(client, out, format, question, target).await,

@@ -47,6 +47,7 @@ pub(super) fn peer() -> Peer {
         messages_sent: Messages { open: 1, update: 3, notification: 0, keepalive: 61, route_refresh: 0 },
         malformed: 0,
         last_error: Some("Cease: administrative reset".into()),
+        shut_down: false,
     }
 }
 

@@ -14,6 +14,7 @@ mod host_session;
 mod matrix;
 mod mistakes;
 mod nodes;
+mod operator;
 mod plan;
 mod ranges;
 mod reflector;

@@ -4,6 +4,7 @@
 
 mod gate;
 mod host_routes;
+mod operator;
 mod plan;
 mod ranges;
 mod run;

@@ -9,14 +9,14 @@ use tempfile::TempDir;
 use crate::support::{Daemon, Namespace, has, ip, routes, wait_until};
 
 /// Two namespaces, `left` 10.9.0.1 and 2001:db8:9::1, `right` 10.9.0.2 and 2001:db8:9::2; removed when dropped.
-struct Pair {
-    left: Namespace,
-    right: Namespace,
+pub(crate) struct Pair {
+    pub(crate) left: Namespace,
+    pub(crate) right: Namespace,
     folder: TempDir,
 }
 
 impl Pair {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let pair = Self { left: Namespace::new("l"), right: Namespace::new("r"), folder: tempfile::tempdir().unwrap() };
         ip(&format!("link add name veth0 netns {} type veth peer name veth0 netns {}", pair.left, pair.right));
         for (namespace, host) in [(&pair.left, 1), (&pair.right, 2)] {
@@ -27,7 +27,7 @@ impl Pair {
         pair
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -39,14 +39,14 @@ impl Pair {
         file
     }
 
-    fn start(&self, namespace: &Namespace, name: &str, text: &str) -> Daemon {
+    pub(crate) fn start(&self, namespace: &Namespace, name: &str, text: &str) -> Daemon {
         let file = self.write(name, text);
         Daemon::start(namespace, &self.file(&format!("{name}.log")), &["speak".as_ref(), &file])
     }
 }
 
 /// A configuration: host `own` on the wire talks to host `peer`.
-fn config(own: u8, peer: u8, networks: &str, more: &str) -> String {
+pub(crate) fn config(own: u8, peer: u8, networks: &str, more: &str) -> String {
     let peer_asn = 65000 + u32::from(peer);
     format!(
         "asn: {}\nrouterID: 10.9.0.{own}\nconnectRetrySeconds: 1\nneighbors:\n  - name: other\n    address: 10.9.0.{peer}\n    \

@@ -43,6 +43,7 @@ fn options_of_the_host_session_reach_its_peers() {
         "allowedPrefixes": [{ "prefix": "10.244.0.0/16", "le": 32 }],
         "maxPrefixes": [{ "type": "ipv4unicast", "limit": 100, "action": "Teardown" }, { "type": "ipv6unicast", "limit": 7 }],
         "asOverride": true,
+        "rejectAsSets": true,
     }))
     .intent
     .unwrap();
@@ -52,7 +53,7 @@ fn options_of_the_host_session_reach_its_peers() {
         ("2001:db8::2", Family::Ipv6Unicast, MaxPrefixes { limit: 7, teardown: false, restart: None }),
     ] {
         let host = &intent.peers[&address(at)];
-        assert_eq!((host.connect_retry.as_secs(), host.as_override), (30, true));
+        assert_eq!((host.connect_retry.as_secs(), host.as_override, host.reject_as_sets), (30, true, true));
         // A list that names one family only allows nothing of the other.
         assert_eq!(host.allowed_prefixes, [rule]);
         assert_eq!(host.max_prefixes, BTreeMap::from([(family, limit)]));

@@ -213,7 +213,7 @@ fn policies_and_guards_of_neighbors_reach_the_peer() {
     };
     let plain = peer(json!({}));
     assert_eq!((plain.allowed_prefixes.len(), plain.max_prefixes.len()), (0, 0));
-    assert_eq!((plain.ttl_security, plain.enforce_first_as), (None, true));
+    assert_eq!((plain.ttl_security, plain.enforce_first_as, plain.reject_as_sets), (None, true, false));
     let rules = json!([
         { "prefix": "10.0.0.0/8" }, { "prefix": "10.0.0.0/8", "le": 24 },
         { "prefix": "10.0.0.0/8", "ge": 16, "le": 32 }, { "prefix": "2001:db8::/32", "le": 128 },
@@ -224,6 +224,7 @@ fn policies_and_guards_of_neighbors_reach_the_peer() {
     ]);
     let guarded = peer(json!({
         "allowedPrefixes": rules, "maxPrefixes": limits, "ttlSecurity": { "hops": 2 }, "enforceFirstAS": false,
+        "rejectAsSets": true,
     }));
     let wanted = [
         rule("10.0.0.0/8", 8, 8),
@@ -238,7 +239,7 @@ fn policies_and_guards_of_neighbors_reach_the_peer() {
         (Family::Ipv6Unicast, MaxPrefixes { limit: 10, teardown: true, restart }),
     ];
     assert_eq!(guarded.max_prefixes, BTreeMap::from(wanted));
-    assert_eq!((guarded.ttl_security, guarded.enforce_first_as), (Some(2), false));
+    assert_eq!((guarded.ttl_security, guarded.enforce_first_as, guarded.reject_as_sets), (Some(2), false, true));
     assert_eq!(peer(json!({ "ttlSecurity": {} })).ttl_security, Some(1));
 }
 
@@ -284,6 +285,14 @@ fn a_limit_of_a_family_that_is_not_exchanged_says_so() {
                            "addressFamilies": [{ "type": "ipv4unicast" }] });
     let wanted = "spec.neighbors[0].maxPrefixes[0].type: has no effect: ipv6 unicast is not exchanged in this session";
     assert_eq!(sentence(&with(json!([neighbor]), json!({})).verdicts[0]), wanted);
+}
+
+#[test]
+fn the_oldest_path_is_preferred_only_when_asked_for() {
+    let prefers = |fields: Json| compiled(vec![underlay("u", base_with(fields))], vec![]).intent.unwrap().prefer_oldest;
+    assert!(!prefers(json!({})));
+    assert!(!prefers(json!({ "bestPath": {} })));
+    assert!(prefers(json!({ "bestPath": { "preferOldest": true } })));
 }
 
 #[test]

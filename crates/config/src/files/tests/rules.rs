@@ -198,11 +198,16 @@ fn rules_of_policies() {
         Err("ttlSecurity and ebgpMultiHop cannot be set together"),
     );
     neighbor_is(&peer("enforceFirstAS: false, bgpRole: RouteServerClient, addPath: Both"), Ok(()));
+    neighbor_is(&peer("rejectAsSets: true"), Ok(()));
+    neighbor_is(&peer("rejectAsSets: sometimes"), Err("rejectAsSets"));
     neighbor_is(&peer("bgpRole: Friend"), Err("Unsupported value: \"Friend\""));
     neighbor_is(&peer("addPath: Sometimes"), Err("supported values: \"Send\", \"Receive\", \"Both\""));
 
     underlay_is("multipath: {}", Ok(()));
     underlay_is("multipath: {maxPaths: 65}", Err("should be less than or equal to 64"));
+    underlay_is("bestPath: {}", Ok(()));
+    underlay_is("bestPath: {preferOldest: true}", Ok(()));
+    underlay_is("bestPath: {preferYoungest: true}", Err("preferYoungest"));
     underlay_is("listenLimit: 0", Err("should be greater than or equal to 1"));
 }
 
@@ -221,7 +226,11 @@ fn rules_of_optional_fields_of_host_sessions() {
         }
     };
     is("holdTimeSeconds: 9, keepaliveTimeSeconds: 3, connectTimeSeconds: 9, bfd: {}, gracefulRestart: {}", "", Ok(()));
-    is("asOverride: true, addPath: Send, password: x, maxPrefixes: [{type: ipv6unicast, limit: 9}]", "", Ok(()));
+    is(
+        "asOverride: true, rejectAsSets: true, addPath: Send, password: x, maxPrefixes: [{type: ipv6unicast, limit: 9}]",
+        "",
+        Ok(()),
+    );
     is("holdTimeSeconds: 9", "", Err("must be both set or both unset"));
     is("holdTimeSeconds: 2, keepaliveTimeSeconds: 1", "", Err("holdTimeSeconds must be 0 or >=3"));
     is("holdTimeSeconds: 9, keepaliveTimeSeconds: 10", "", Err("must be lower than or equal to holdTimeSeconds"));

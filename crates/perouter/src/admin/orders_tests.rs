@@ -1,0 +1,105 @@
+use engine::snapshot::PeerState;
+
+use super::super::tests::{Fake, peer, snapshot};
+use super::*;
+
+fn refused<T: std::fmt::Debug>(result: Result<T, Refuse>) -> (u16, String) {
+    let Refuse(status, sentence) = result.unwrap_err();
+    (status.as_u16(), sentence)
+}
+
+#[test]
+fn a_body_says_what_is_to_be_done() {
+    let reset = |message: Option<&str>| vec![Order::Reset { message: message.map(str::to_owned) }];
+    assert_eq!(clear(b""), Ok(reset(None)));
+    assert_eq!(clear(br#"{"soft": null, "message": null}"#), Ok(reset(None)));
+    assert_eq!(clear(br#"{"message": "optics"}"#), Ok(reset(Some("optics"))));
+    assert_eq!(clear(br#"{"message": ""}"#), Ok(reset(None)), "no text is none");
+    assert_eq!(clear(br#"{"soft": "in"}"#), Ok(vec![Order::RefreshIn]));
+    assert_eq!(clear(br#"{"soft": "out"}"#), Ok(vec![Order::RefreshOut]));
+    assert_eq!(clear(br#"{"soft": "both"}"#), Ok(vec![Order::RefreshIn, Order::RefreshOut]));
+    assert_eq!(shut_down(br#"{"message": "disk"}"#), Ok(vec![Order::Shutdown { message: Some("disk".into()) }]));
+}
+
+#[test]
+fn a_body_that_makes_no_sense_is_refused() {
+    for (body, word) in [
+        (&br#"{"soft": "sideways"}"#[..], "sideways"),
+        (br#"{"sofft": "in"}"#, "sofft"),
+        (br#"{"soft": "in", "message": "x"}"#, "nobody to tell"),
+        (b"[", "not what is expected"),
+        (b"{\"message\": \"\xff\"}", "not what is expected"),
+    ] {
+        let (status, sentence) = refused(clear(body));
+        assert!(status == 400 && sentence.contains(word), "{sentence}");
+    }
+    let (status, sentence) = refused(shut_down(br#"{"soft": "in"}"#));
+    assert!(status == 400 && sentence.contains("soft"), "{sentence}");
+}
+
+/// RFC 9003 section 2: one octet of length, UTF-8.
+#[test]
+fn a_message_fits_into_the_notification_or_is_refused() {
+    let with = |text: &str| shut_down(&serde_json::to_vec(&model::ShutDown { message: Some(text.into()) }).unwrap());
+    assert!(with(&"x".repeat(255)).is_ok());
+    assert!(with(&"é".repeat(127)).is_ok(), "254 octets");
+    let (status, sentence) = refused(with(&"é".repeat(128)));
+    assert_eq!(status, 400);
+    assert_eq!(sentence, "the message is 256 octets long in UTF-8, and a peer can be told 255 (RFC 9003): shorten it");
+    for (text, code) in [("a\nb", "U+000A"), ("\u{1b}[2J", "U+001B"), ("\u{85}", "U+0085")] {
+        assert!(refused(with(text)).1.contains(code));
+    }
+}
+
+fn fake(peers: Vec<PeerSnapshot>) -> Fake {
+    Fake::new(Some(snapshot(peers)), Vec::new())
+}
+
+fn up_and_down() -> Fake {
+    fake(vec![peer("fabric", "192.168.11.2", PeerState::Established), peer("host", "192.169.10.2", PeerState::Active)])
+}
+
+#[tokio::test]
+async fn an_order_without_effect_is_a_conflict_and_nothing_is_done() {
+    let fake = up_and_down();
+    let orders = vec![Order::RefreshIn, Order::RefreshOut];
+    let answer = refused(one(&fake, "host", orders).await);
+    assert_eq!(answer, (409, "there is no session with 192.169.10.2: nothing to refresh".into()));
+    assert!(fake.ordered.lock().unwrap().is_empty());
+    assert_eq!(refused(one(&fake, "leaf", vec![Order::RefreshIn]).await).0, 404);
+}
+
+#[tokio::test]
+async fn all_means_each_for_itself() {
+    let fake = up_and_down();
+    let answers = one_or_all(&fake, "all", vec![Order::RefreshOut]).await.unwrap();
+    assert_eq!((&answers[0].done[..], &answers[0].refused), (&[model::Deed::RefreshOut][..], &None));
+    assert!(answers[1].done.is_empty());
+    let why = "there is no session with 192.169.10.2: nothing to refresh";
+    assert_eq!(answers[1].refused.as_deref(), Some(why));
+
+    let nobody = self::fake(vec![peer("host", "192.169.10.2", PeerState::Active)]);
+    assert_eq!(refused(one_or_all(&nobody, "all", vec![Order::RefreshIn]).await), (409, why.into()));
+    assert_eq!(refused(one_or_all(&self::fake(Vec::new()), "all", vec![Order::RefreshIn]).await).0, 404);
+    // It is a word of `clear` alone.
+    assert_eq!(refused(one(&fake, "all", vec![Order::Shutdown { message: None }]).await).0, 404);
+}
+
+#[tokio::test]
+async fn neighbours_with_one_link_local_address_are_not_hit_by_accident() {
+    let twins = fake(vec![
+        peer("eth1", "fe80::1", PeerState::Established),
+        peer("eth2", "fe80::1", PeerState::Established),
+        peer("eth3", "::", PeerState::Idle),
+    ]);
+    let reset = || vec![Order::Reset { message: None }];
+    assert_eq!(
+        refused(one(&twins, "eth1", reset()).await),
+        (409, "eth1, eth2 have the same address fe80::1: they cannot be told apart".into())
+    );
+    assert_eq!(refused(one(&twins, "fe80::1", reset()).await).0, 400);
+    assert!(refused(one(&twins, "eth3", reset()).await).1.starts_with("eth3 was not heard"));
+    let answers = one_or_all(&twins, "all", reset()).await.unwrap();
+    assert_eq!(answers.iter().map(|answer| answer.peer.name.as_str()).collect::<Vec<_>>(), ["eth1", "eth2"]);
+    assert_eq!(twins.ordered.lock().unwrap().len(), 1, "one order reaches both");
+}
