@@ -380,3 +380,6 @@ impl Peer {
         negotiate::offer(intent, &self.intent)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,10 +5,10 @@ use std::net::Ipv4Addr;
 use std::rc::Rc;
 
 use ipnet::IpNet;
-use wire::{DecodeContext, Family, FamilySet, MAX_LEN, MAX_LEN_EXTENDED, Update, next_frame};
+use wire::{DecodeContext, Family, MAX_LEN, MAX_LEN_EXTENDED, Update, next_frame};
 
 use crate::collection::collection;
-use crate::common::{lines, meaning, unhex};
+use crate::common::{SESSION, lines, meaning, unhex};
 use crate::differences::Verdict;
 use crate::expect::{Own, Receiver, Refused, Route, Sender, received, sent_next_hop};
 use crate::router::{RECEIVERS, Router, Table};
@@ -163,12 +163,7 @@ fn expect(own: Own, from: Sender, said: &Said, due: &mut [BTreeMap<IpNet, Route>
 
 /// Our own codec reads what we sent like this test, and so does, for a sample, somebody else's.
 fn assert_read_alike(sent: &[u8], told: &Said, to: Receiver, own: Own, tally: &mut Tally) {
-    let context = DecodeContext {
-        four_octet_as: to.four_octet,
-        external: to.external,
-        families: FamilySet::ALL,
-        extended_next_hop: false,
-    };
+    let context = DecodeContext { four_octet_as: to.four_octet, external: to.external, ..SESSION };
     let body = next_frame(sent, MAX_LEN_EXTENDED).unwrap().unwrap().body;
     let update = Update::decode(body, &context).unwrap();
     assert_eq!(update.problems(), [], "{sent:02x?}");

@@ -6,3 +6,4 @@ mod operator;
 mod policies;
 mod routing;
 mod sim;
+mod standards;
