@@ -195,22 +195,22 @@ impl Engine {
         }
     }
 
+    /// Counts what was malformed by attribute. Of each attribute the first error is told, and then ever rarer ones: a peer may
+    /// repeat its error for every route, and must not hide another one behind it.
     fn report_problems(&mut self, id: PeerId, update: &Update<'_>) {
-        let Some(peer) = self.peers.get_mut(&id) else {
-            return;
-        };
-        // The first and then ever rarer ones are told: a peer may repeat its error for every route.
-        let before = peer.malformed;
-        peer.malformed += update.problems().len() as u64;
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let address = peer.address.ip;
+        let mut told = Vec::new();
         for problem in update.problems() {
-            *peer.malformed_attributes.entry(problem.code).or_default() += 1;
-        }
-        if before == 0 || before.ilog2() != peer.malformed.ilog2() {
-            let (address, total) = (peer.address.ip, peer.malformed);
-            if let Some(problem) = update.problems().first() {
-                let text = format!("malformed UPDATE: {problem} ({total} so far)");
-                self.note(Some(address), Level::Warn, text);
+            peer.malformed += 1;
+            let count = peer.malformed_attributes.entry(problem.code).or_default();
+            *count += 1;
+            if count.is_power_of_two() {
+                told.push(format!("malformed UPDATE: {problem} ({count} so far)"));
             }
+        }
+        for text in told {
+            self.note(Some(address), Level::Warn, text);
         }
     }
 

@@ -1,9 +1,11 @@
 //! What the documentation shows is valid: each YAML block whose first line names one of our files is read as that file.
 //!
 //! `# /etc/openperouter/configs/openpe_NAME.yaml` and `# speak.yaml` go through `perouter validate`, `# node-config.yaml`
-//! does so beside objects. Remarks count as errors: nobody should copy a field that has no effect.
+//! does so beside objects. Remarks count as errors: nobody should copy a field that has no effect. Links lead somewhere, and
+//! the tests that docs/conformance.md names exist.
 #![allow(clippy::unwrap_used)] // a failing unwrap is a failing test
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -54,6 +56,68 @@ fn every_page_for_a_host_speaker_shows_the_routers_side() {
         let found = blocks.iter().any(|block| block.kind == Kind::Objects && block.place.contains(&name));
         assert!(found, "{name} has no block that begins with `# /etc/openperouter/configs/openpe_NAME.yaml`");
     }
+}
+
+/// docs/conformance.md promises a test for each rule: every rule once, with tests that exist.
+#[test]
+fn every_rule_has_tests_that_exist() {
+    let text = fs::read_to_string(root().join("docs/conformance.md")).unwrap();
+    let (rules, deviations) = text.split_once("\n## Deviations\n").expect("both tables");
+    let (rules, deviations) = (rows(rules), rows(deviations));
+    assert!(rules.len() > 60 && deviations.len() > 10, "{} and {} rows", rules.len(), deviations.len());
+    let mut complaints = Vec::new();
+    for (table, width) in [(&rules, 4), (&deviations, 3)] {
+        let mut seen = BTreeSet::new();
+        for row in table {
+            if row.len() != width || row.iter().any(|cell| cell.is_empty()) {
+                complaints.push(format!("{row:?}: not {width} cells with something in them"));
+            }
+            if !seen.insert(row[0]) {
+                complaints.push(format!("{}: twice", row[0]));
+            }
+        }
+    }
+    for row in rules.iter().filter(|row| row.len() == 4) {
+        let tests: Vec<&str> = row[3].split('`').skip(1).step_by(2).collect();
+        if tests.is_empty() && !row[3].starts_with("not applicable: ") {
+            complaints.push(format!("{}: no test", row[0]));
+        }
+        complaints.extend(tests.iter().filter(|test| !is_test(test)).map(|test| format!("{}: no test {test}", row[0])));
+    }
+    assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
+}
+
+/// The cells of a page's tables, without heads and rulers.
+fn rows(text: &str) -> Vec<Vec<&str>> {
+    let lines = text.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
+    lines.filter(|line| !line.starts_with("RFC and section")).map(|line| line.split(" | ").collect()).collect()
+}
+
+/// Whether `crate::module::name`, or `folder::module::name` for the folders beside this file, is a test in the source.
+fn is_test(path: &str) -> bool {
+    let mut modules: Vec<&str> = path.split("::").collect();
+    let (Some(name), true) = (modules.pop(), modules.len() > 1) else { return false };
+    let package = root().join("crates").join(modules[0]);
+    let (folders, modules) = if package.is_dir() {
+        (vec![package.join("src"), package.join("tests")], &modules[1..])
+    } else {
+        (vec![root().join("crates/perouter/tests")], &modules[..])
+    };
+    let module = modules.join("/");
+    // A module's tests stand in it, or beside it.
+    let files = ["", "_tests", "/tests", "/mod"].map(|end| format!("{module}{end}.rs"));
+    let files = folders.iter().flat_map(|folder| files.iter().map(|file| folder.join(file)));
+    files.filter_map(|file| fs::read_to_string(file).ok()).any(|source| {
+        let lines: Vec<&str> = source.lines().map(str::trim_start).collect();
+        let mut places = (0..lines.len()).filter(|&at| {
+            let line = lines[at].strip_prefix("async ").unwrap_or(lines[at]);
+            line.strip_prefix("fn ").and_then(|rest| rest.strip_prefix(name)).is_some_and(|rest| rest.starts_with('('))
+        });
+        places.any(|at| {
+            let above = lines[..at].iter().rev().take_while(|line| line.starts_with("#[") || line.starts_with("//"));
+            above.into_iter().any(|line| line.starts_with("#[test]") || line.starts_with("#[tokio::test"))
+        })
+    })
 }
 
 #[test]

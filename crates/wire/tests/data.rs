@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "common/collection.rs"]
+mod collection;
 mod common;
 
 use common::{SESSION, canonical, lines, unhex};
@@ -78,19 +80,21 @@ fn what_exabgp_says_is_read() {
     assert!(verdicts[0] + verdicts[1] > verdicts[2] + verdicts[3], "{verdicts:?}");
 }
 
-/// The whole collection that the samples were taken from.
+/// The whole collection that the samples were taken from, or these.
 #[test]
-#[ignore = "needs the collection: set PEROUTER_SHARED to where its data/ is, and run with --ignored"]
 fn a_large_collection_is_read() {
-    let shared = std::env::var_os("PEROUTER_SHARED").expect("PEROUTER_SHARED says where the data is");
-    let data = std::path::Path::new(&shared).join("data");
-    let read = |name: &str| std::fs::read_to_string(data.join(name)).unwrap();
+    let data = collection::collection();
+    let read = |name: &str, sample: &str| match &data {
+        Some(data) => std::fs::read_to_string(data.join(name)).unwrap(),
+        None => sample.to_owned(),
+    };
     let old = DecodeContext { four_octet_as: false, ..COLLECTOR };
-    for (name, context, bad) in
-        [("updates/as4.hex", COLLECTOR, 0.01), ("updates/as2.hex", old, 0.01), ("exabgp-encodings.txt", SESSION, 0.5)]
-    {
-        let text = read(name);
-        let [accepted, discarded, withdrawn, reset] = verdicts(lines(&text), &context);
+    for (name, sample, context, bad) in [
+        ("updates/as4.hex", AS4, COLLECTOR, 0.01),
+        ("updates/as2.hex", AS2, old, 0.01),
+        ("exabgp-encodings.txt", EXABGP, SESSION, 0.5),
+    ] {
+        let [accepted, discarded, withdrawn, reset] = verdicts(lines(&read(name, sample)), &context);
         let all = accepted + discarded + withdrawn + reset;
         #[allow(clippy::cast_precision_loss, reason = "a share")]
         let share = (withdrawn + reset) as f64 / all as f64;

@@ -388,3 +388,6 @@ impl Peer {
         negotiate::offer(intent, &self.intent)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -44,6 +44,27 @@ fn both_families_connect_from_the_chosen_source() {
     }
 }
 
+/// RFC 4594 section 3.1: DSCP CS6; RFC 4271 5.1.3: directly connected, so the TTL is 1.
+#[test]
+fn packets_have_the_class_of_routing_protocols() {
+    let pair = Pair::new();
+    for remote in ["10.0.0.2:1179", "[fd00::2]:1179"] {
+        let listener = sock::listen(&pair.right, remote.parse().unwrap()).unwrap();
+        let stream = sock::dial(&pair.left, &Dial { ttl: Some(1), ..to(remote) }).unwrap();
+        let accepted = accept(&listener);
+        sock::tune(&accepted, Some(1)).unwrap();
+        for stream in [stream, accepted] {
+            let socket = socket2::SockRef::from(&stream);
+            let (class, ttl) = if remote.starts_with('[') {
+                (socket.tclass_v6().unwrap(), socket.unicast_hops_v6().unwrap())
+            } else {
+                (socket.tos_v4().unwrap(), socket.ttl_v4().unwrap())
+            };
+            assert_eq!((class, ttl), (0xC0, 1), "{remote}");
+        }
+    }
+}
+
 #[test]
 fn the_same_key_on_both_sides_connects_and_another_does_not() {
     let pair = Pair::new();
