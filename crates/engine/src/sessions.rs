@@ -176,7 +176,7 @@ impl Engine {
         };
         self.input(now, id, conn, Input::Update);
         if !update.problems().is_empty() {
-            self.report_problems(id, &update);
+            self.report_problems(now, id, &update);
         }
         self.rib.receive(id, &update);
         if self.peers.get(&id).is_some_and(|peer| !peer.intent.max_prefixes.is_empty()) {
@@ -188,7 +188,7 @@ impl Engine {
         }
     }
 
-    fn report_problems(&mut self, id: PeerId, update: &Update<'_>) {
+    fn report_problems(&mut self, now: Instant, id: PeerId, update: &Update<'_>) {
         let Some(peer) = self.peers.get_mut(&id) else {
             return;
         };
@@ -199,7 +199,7 @@ impl Engine {
             let (address, total) = (peer.address.ip, peer.malformed);
             if let Some(problem) = update.problems().first() {
                 let text = format!("malformed UPDATE: {problem} ({total} so far)");
-                self.note(Some(address), Level::Warn, text);
+                self.tell(now, address, Level::Warn, text);
             }
         }
     }
@@ -288,7 +288,7 @@ impl Engine {
         };
         let address = facts.address;
         self.rib.peer_up(id, facts, families);
-        self.note(Some(address), Level::Info, text);
+        self.tell(now, address, Level::Info, text);
     }
 
     /// What policy must know of an established peer.
