@@ -28,6 +28,8 @@ const CALM_ROUNDS: usize = 30;
 const DISTURBED: Duration = Duration::from_secs(4);
 /// As much slower a route may be: both factor and floor are generous, because a busy machine is not a hostile peer.
 const SLOWER: u32 = 20;
+/// What nobody can notice; the undisturbed latency is a fraction of a millisecond.
+const FLOOR: Duration = Duration::from_millis(250);
 /// A third of the hold time: the interval of KEEPALIVEs.
 const SLOWEST: Duration = Duration::from_secs(HOLD as u64 / 3);
 /// What queues may hold in KiB: one chunk of each connection, and batches for the FIB and for writers, doubled for what the allocator keeps.
@@ -86,7 +88,7 @@ impl Scene {
             assert_eq!(speaker.ended(), None, "a session was lost");
             assert_eq!(self.lab.peer(speaker.number)["flaps"], 0);
         }
-        assert!(slow <= (calm * SLOWER).max(Duration::from_millis(100)), "{calm:?} -> {slow:?}");
+        assert!(slow <= (calm * SLOWER).max(FLOOR), "{calm:?} -> {slow:?}");
         assert!(slow <= SLOWEST, "{slow:?}");
         let bound = self.memory + QUEUES + CONNECTION * connections + ROUTE * routes;
         assert!(peak <= bound, "{peak} KiB > {bound} KiB");
@@ -265,10 +267,12 @@ fn one_that_comes_and_goes_as_fast_as_it_can() {
 fn one_that_never_reads() {
     const ROUTES: u32 = 5000;
     let scene = Scene::new("");
-    scene.endures(2 * u64::from(ROUTES), 2, |lab, over| {
+    scene.endures(u64::from(ROUTES), 3, |lab, over| {
         let mut deaf = Peer::established(lab, HOSTILE, &usual(HOSTILE));
         // Another one changes the whole table again and again.
         let mut busy = Peer::established(lab, RANGE, &usual(RANGE));
+        let mut witness = Peer::established(lab, RANGE + 1, &usual(RANGE + 1));
+        let last = format!("{}/24", foreign(ROUTES - 1));
         let attributes = bytes::mandatory(PEER_ASN, host(RANGE));
         let blocks = |part: fn(&[u8], &[u8]) -> Vec<u8>| -> Vec<u8> {
             let prefixes: Vec<Vec<u8>> = (0..ROUTES).map(|number| bytes::slash24(foreign(number))).collect();
@@ -277,7 +281,11 @@ fn one_that_never_reads() {
         let there = blocks(|attributes, prefixes| bytes::update_body(&[], attributes, prefixes));
         let gone = blocks(|_, prefixes| bytes::update_body(prefixes, &[], &[]));
         while running(over) {
-            assert!(pour(&mut busy.stream, &there, over) && pour(&mut busy.stream, &gone, over));
+            // Each change has arrived everywhere else before the next one.
+            busy.send(&there);
+            witness.announcement(&last);
+            busy.send(&gone);
+            witness.withdrawal(&last);
             assert!(pour(&mut deaf.stream, &bytes::keepalive(), over), "it is alive and keeps its session");
         }
     });
