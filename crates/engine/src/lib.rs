@@ -25,6 +25,7 @@ mod retry;
 mod rib;
 mod sessions;
 pub mod snapshot;
+mod telling;
 mod views;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -49,6 +50,7 @@ use policy::Own;
 use retry::Retry;
 use rib::Rib;
 use rib::table::PeerId;
+use telling::Telling;
 
 /// How long after the first configuration the tables count as converged although not every peer has said so: what an earlier
 /// process left in the kernel is swept then.
@@ -79,6 +81,7 @@ pub struct Engine {
     admitted: Vec<Admission>,
     /// Connections refused since the start: told ever more rarely.
     refusals: u64,
+    telling: Telling,
 }
 
 impl Engine {
@@ -102,6 +105,7 @@ impl Engine {
             host_retry: Retry::default(),
             admitted: Vec::new(),
             refusals: 0,
+            telling: Telling::default(),
         }
     }
 
@@ -232,6 +236,13 @@ impl Engine {
 
     fn note(&mut self, peer: Option<IpAddr>, level: Level, text: String) {
         self.actions.push_back(Action::Note(Note { peer, level, text }));
+    }
+
+    /// Notes what became of a peer's session, which is the peer's to repeat: not more often than people can read.
+    fn tell(&mut self, now: Instant, peer: IpAddr, level: Level, text: String) {
+        if let Some(text) = self.telling.say(now, peer, text) {
+            self.note(Some(peer), level, text);
+        }
     }
 
     /// A number in 0.0..1.0 (splitmix64).

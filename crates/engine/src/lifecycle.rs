@@ -171,7 +171,7 @@ impl Engine {
             peer.failed(reason);
             peer.failures += 1;
             peer.dialler = Dialler::Resting;
-            self.tell_failure(id);
+            self.tell_failure(now, id);
             self.redial(now, id);
             return;
         }
@@ -209,10 +209,10 @@ impl Engine {
             peer.warned = [false; 2];
             let text = format!("session with {} lost: {reason}", peer.intent.name);
             self.rib.peer_down(id);
-            self.note(Some(address), Level::Warn, text);
+            self.tell(now, address, Level::Warn, text);
         } else if peer.connections.is_empty() {
             peer.failures += 1;
-            self.tell_failure(id);
+            self.tell_failure(now, id);
         }
         let Some(peer) = self.peers.get(&id) else { return };
         let over = peer.connections.is_empty();
@@ -226,7 +226,7 @@ impl Engine {
     }
 
     /// Says why there is no session: once per reason, not once per attempt.
-    fn tell_failure(&mut self, id: PeerId) {
+    fn tell_failure(&mut self, now: Instant, id: PeerId) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let reason = peer.last_error.clone().unwrap_or_default();
         if peer.told.contains(&reason) || peer.told.len() >= TOLD {
@@ -235,7 +235,7 @@ impl Engine {
         let text = format!("no session with {} yet: {reason}; trying again", peer.intent.name);
         let address = peer.address.ip;
         peer.told.push(reason);
-        self.note(Some(address), Level::Warn, text);
+        self.tell(now, address, Level::Warn, text);
     }
 
     /// Plans the next attempt, unless a connection exists or the peer is to dial us.
@@ -339,12 +339,12 @@ impl Engine {
             let what = format!("{name} announces {received} {family} prefixes, more than the {} it may", max.limit);
             if max.teardown {
                 peer.held_down = Some(HeldDown::TooMany { until: max.restart.map(|restart| now + restart) });
-                self.note(Some(address), Level::Warn, what);
+                self.tell(now, address, Level::Warn, what);
                 self.stop(now, id, Some(&over_limit(family, max.limit)));
                 return;
             }
             if !std::mem::replace(&mut peer.warned[family.index()], true) {
-                self.note(Some(address), Level::Warn, what);
+                self.tell(now, address, Level::Warn, what);
                 return;
             }
         }
@@ -387,7 +387,7 @@ impl Engine {
                 peer.last_error = Some(format!("no answer within {} s{hint}", peer.intent.connect_retry.as_secs()));
                 peer.failures += 1;
                 self.abandon_dial(id);
-                self.tell_failure(id);
+                self.tell_failure(now, id);
             }
             Dialler::Waiting(_) | Dialler::Resting | Dialler::Dialling(..) => return,
         }

@@ -182,10 +182,10 @@ impl Engine {
         };
         self.input(now, id, conn, Input::Update);
         if !update.problems().is_empty() {
-            self.report_problems(id, &update);
+            self.report_problems(now, id, &update);
         }
         self.rib.receive(id, &update);
-        self.report_overflowing(id);
+        self.report_overflowing(now, id);
         if self.peers.get(&id).is_some_and(|peer| !peer.intent.max_prefixes.is_empty()) {
             self.check_limits(now, id);
         }
@@ -197,7 +197,7 @@ impl Engine {
 
     /// Counts what was malformed by attribute. Of each attribute the first error is told, and then ever rarer ones: a peer may
     /// repeat its error for every route, and must not hide another one behind it.
-    fn report_problems(&mut self, id: PeerId, update: &Update<'_>) {
+    fn report_problems(&mut self, now: Instant, id: PeerId, update: &Update<'_>) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let address = peer.address.ip;
         let mut told = Vec::new();
@@ -210,12 +210,12 @@ impl Engine {
             }
         }
         for text in told {
-            self.note(Some(address), Level::Warn, text);
+            self.tell(now, address, Level::Warn, text);
         }
     }
 
     /// Paths that were dropped because a destination had too many of the peer's: the first and then ever rarer ones.
-    fn report_overflowing(&mut self, id: PeerId) {
+    fn report_overflowing(&mut self, now: Instant, id: PeerId) {
         let overflowing = self.rib.take_overflowing(id) as u64;
         let Some(peer) = self.peers.get_mut(&id).filter(|_| overflowing > 0) else { return };
         let before = peer.overflowing;
@@ -228,7 +228,7 @@ impl Engine {
             peer.intent.name, peer.overflowing
         );
         let address = peer.address.ip;
-        self.note(Some(address), Level::Warn, text);
+        self.tell(now, address, Level::Warn, text);
     }
 
     fn refresh_arrived(&mut self, id: PeerId, refresh: &RouteRefresh) {
@@ -315,7 +315,7 @@ impl Engine {
         };
         let address = facts.address;
         self.rib.peer_up(id, facts, families);
-        self.note(Some(address), Level::Info, text);
+        self.tell(now, address, Level::Info, text);
     }
 
     /// What policy must know of an established peer.

@@ -6,7 +6,7 @@
 //! | file watcher -> `run` | channel of 1 "something changed", after 500 ms of quiet | says nothing new: dropped |
 //! | kernel monitor threads -> `run`, `watch::follow` | [`crate::watch::News`]: flags | they add up |
 //! | `run`, `speak`, `watch::follow`, admin -> engine owner | channel of 16 requests, answers by oneshot | the asker waits |
-//! | connection reader, dialler, listener -> engine owner | channel of 16 facts (chunks of at most 256 KiB) | the reader stops reading, TCP pushes back |
+//! | connection reader, dialler, listener -> engine owner | channel of 16 facts (chunks of at most 64 KiB, one of each connection) | the reader stops reading, TCP pushes back |
 //! | engine owner -> connection writer | at most 2 chunks in flight, pulled by `poll_transmit` | stays coalesced in RIB-Out |
 //! | connection writer -> engine owner | channel of 256 "written" | the writer waits |
 //! | engine owner -> FIB thread | 1 batch in flight | stays coalesced in the engine |

@@ -12,7 +12,7 @@
 //! Idle, Connect and Active concern the peer as a whole, because a peer can have two connections: they are
 //! [`super::Dialler`]. Collisions are [`super::collision`]. This function is pure: (phase, input) to verdict.
 
-use wire::{Notification, code};
+use wire::{MessageType, Notification, code};
 
 /// The states of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,25 +61,32 @@ pub(crate) enum Verdict {
     End(Option<Notification>),
 }
 
-fn unexpected(subcode: u8) -> Verdict {
-    Verdict::End(Some(Notification::new(code::FSM, subcode)))
+/// RFC 6608 section 4: the subcode names the state, the data the type of the message.
+fn unexpected(phase: Phase, kind: MessageType) -> Verdict {
+    let subcode = match phase {
+        Phase::OpenSent => code::fsm::IN_OPEN_SENT,
+        Phase::OpenConfirm => code::fsm::IN_OPEN_CONFIRM,
+        Phase::Established => code::fsm::IN_ESTABLISHED,
+    };
+    Verdict::End(Some(Notification::with_data(code::FSM, subcode, vec![kind as u8])))
 }
 
-/// RFC 4271 8.2.2; the subcodes of unexpected messages are RFC 6608's.
+/// RFC 4271 8.2.2.
 pub(crate) fn step(phase: Phase, input: Input) -> Verdict {
     use Phase::{Established, OpenConfirm, OpenSent};
     match (phase, input) {
         (OpenSent, Input::Open) => Verdict::Confirm,
-        (OpenSent, Input::Keepalive | Input::Update | Input::RouteRefresh) => unexpected(code::fsm::IN_OPEN_SENT),
+        (OpenSent, Input::Keepalive) => unexpected(phase, MessageType::Keepalive),
+        (OpenSent | OpenConfirm, Input::Update) => unexpected(phase, MessageType::Update),
+        (OpenSent | OpenConfirm, Input::RouteRefresh) => unexpected(phase, MessageType::RouteRefresh),
         (OpenSent, Input::KeepaliveDue) => Verdict::Ignore,
 
         (OpenConfirm, Input::Keepalive) => Verdict::Establish,
-        (OpenConfirm, Input::Open | Input::Update | Input::RouteRefresh) => unexpected(code::fsm::IN_OPEN_CONFIRM),
+        (OpenConfirm | Established, Input::Open) => unexpected(phase, MessageType::Open),
         (OpenConfirm, Input::KeepaliveDue) => Verdict::SendKeepalive,
 
         (Established, Input::Keepalive) => Verdict::Alive,
         (Established, Input::Update | Input::RouteRefresh) => Verdict::Deliver,
-        (Established, Input::Open) => unexpected(code::fsm::IN_ESTABLISHED),
         (Established, Input::KeepaliveDue) => Verdict::SendKeepalive,
 
         (OpenSent | OpenConfirm | Established, Input::HoldExpired) => {

@@ -4,18 +4,18 @@ use super::{Input, Phase, Verdict, step};
 
 const PHASES: [Phase; 3] = [Phase::OpenSent, Phase::OpenConfirm, Phase::Established];
 
-fn error(subcode: u8) -> Verdict {
-    Verdict::End(Some(Notification::new(code::FSM, subcode)))
+fn error(subcode: u8, kind: u8) -> Verdict {
+    Verdict::End(Some(Notification::with_data(code::FSM, subcode, vec![kind])))
 }
 
-/// RFC 4271 8.2.2 for the three states of a connection, every input of each; subcodes of RFC 6608.
+/// RFC 4271 8.2.2 for the three states of a connection, every input of each; subcodes and data of RFC 6608 section 4.
 #[test]
 fn every_pair_of_state_and_message_has_its_verdict() {
     let table = [
-        (Input::Open, [Verdict::Confirm, error(2), error(3)]),
-        (Input::Keepalive, [error(1), Verdict::Establish, Verdict::Alive]),
-        (Input::Update, [error(1), error(2), Verdict::Deliver]),
-        (Input::RouteRefresh, [error(1), error(2), Verdict::Deliver]),
+        (Input::Open, [Verdict::Confirm, error(2, 1), error(3, 1)]),
+        (Input::Keepalive, [error(1, 4), Verdict::Establish, Verdict::Alive]),
+        (Input::Update, [error(1, 2), error(2, 2), Verdict::Deliver]),
+        (Input::RouteRefresh, [error(1, 5), error(2, 5), Verdict::Deliver]),
         (Input::KeepaliveDue, [Verdict::Ignore, Verdict::SendKeepalive, Verdict::SendKeepalive]),
         (Input::Closed, [Verdict::End(None), Verdict::End(None), Verdict::End(None)]),
     ];

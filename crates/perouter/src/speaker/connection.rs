@@ -8,6 +8,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -15,7 +16,7 @@ use engine::ConnId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
 /// Chunks handed to a writer and not yet written: one in the socket, one behind it.
@@ -23,8 +24,8 @@ pub(crate) const IN_FLIGHT: usize = 2;
 /// Places of the command channel: the chunks and the finish.
 pub(crate) const COMMANDS: usize = IN_FLIGHT + 1;
 /// Size of a read buffer, and the least that is offered to the kernel.
-const READ_BUFFER: usize = 256 * 1024;
-const READ_LEAST: usize = 32 * 1024;
+const READ_BUFFER: usize = 64 * 1024;
+const READ_LEAST: usize = 16 * 1024;
 /// How long a closing connection may take to write what is left.
 pub(crate) const FLUSH: Duration = Duration::from_secs(2);
 /// How long the peer may take to close its side after we closed ours. Closing with unread data in the socket
@@ -69,6 +70,8 @@ pub(crate) enum Fact {
         conn: ConnId,
         /// What arrived.
         data: Bytes,
+        /// The reader hands over its next chunk when this is dropped.
+        turn: OwnedSemaphorePermit,
     },
     /// The connection is gone, or a dial failed. The last fact about it.
     Ended {
@@ -126,6 +129,7 @@ async fn serve(
 }
 
 async fn read(conn: ConnId, stream: &mut ReadHalf<'_>, facts: &mpsc::Sender<Fact>) -> Option<String> {
+    let turns = Arc::new(Semaphore::new(1));
     let mut buffer = BytesMut::new();
     loop {
         if buffer.capacity() < READ_LEAST && !buffer.try_reclaim(READ_BUFFER) {
@@ -135,7 +139,9 @@ async fn read(conn: ConnId, stream: &mut ReadHalf<'_>, facts: &mpsc::Sender<Fact
             Ok(0) => return None,
             Ok(_) => {
                 let data = buffer.split().freeze();
-                if facts.send(Fact::Data { conn, data }).await.is_err() {
+                // Never closed: it lives here.
+                let Ok(turn) = Arc::clone(&turns).acquire_owned().await else { return None };
+                if facts.send(Fact::Data { conn, data, turn }).await.is_err() {
                     return None;
                 }
             }

@@ -329,7 +329,9 @@ impl Owner {
                 }
             }
             Fact::Incoming { stream, local, remote, link } => self.incoming(stream, local, remote, link),
-            Fact::Data { conn, data } => {
+            Fact::Data { conn, data, turn } => {
+                // Its reader may hand over the next chunk as soon as this one is out of the queue.
+                drop(turn);
                 if let Some(Connection::Open(_)) = self.connections.get(&conn) {
                     self.engine.handle(now(), Event::Bytes { conn, data });
                 }

@@ -118,6 +118,25 @@ async fn a_full_channel_stops_the_reader_until_the_owner_takes_something() {
 }
 
 #[tokio::test]
+async fn one_chunk_at_a_time_waits_for_the_owner_however_many_would_fit() {
+    const TOTAL: usize = 4 * READ_BUFFER;
+    let (mut running, mut peer) = pair(16).await;
+    let sender = tokio::spawn(async move {
+        peer.write_all(&vec![1; TOTAL]).await.expect("the connection stays");
+        peer
+    });
+    let (first, turn) = match running.facts.recv().await {
+        Some(Fact::Data { data, turn, .. }) => (data.len(), turn),
+        other => panic!("wanted data, got {other:?}"),
+    };
+    assert!(first <= READ_BUFFER);
+    assert!(timeout(Duration::from_millis(200), running.facts.recv()).await.is_err(), "a second chunk in the queue");
+    drop(turn);
+    assert_eq!(data(&mut running, TOTAL - first).await.len(), TOTAL - first);
+    sender.await.expect("the sender ends");
+}
+
+#[tokio::test]
 async fn an_owner_that_is_gone_ends_the_task() {
     let (running, mut peer) = pair(4).await;
     let Running { commands, closing, facts, written, task } = running;
