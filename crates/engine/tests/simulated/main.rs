@@ -2,6 +2,7 @@
 
 mod fib;
 mod model;
+mod next_hops;
 mod operator;
 mod policies;
 mod routing;
