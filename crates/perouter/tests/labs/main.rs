@@ -19,6 +19,7 @@ mod ranges;
 mod reflector;
 mod sessions;
 mod speakers;
+mod star;
 mod unnumbered;
 mod whole;
 mod yaml;
