@@ -8,6 +8,7 @@
 mod bulk;
 mod ecmp;
 mod fabric;
+mod graceful_shutdown;
 mod host_network;
 mod host_routes;
 mod host_session;
