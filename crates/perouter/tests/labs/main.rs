@@ -7,6 +7,7 @@
 
 mod bulk;
 mod ecmp;
+mod extended;
 mod fabric;
 mod graceful_shutdown;
 mod host_network;
