@@ -13,6 +13,7 @@ mod graceful_shutdown;
 mod host_network;
 mod host_routes;
 mod host_session;
+mod limits;
 mod matrix;
 mod mistakes;
 mod nodes;
