@@ -16,6 +16,7 @@ mod host_session;
 mod limits;
 mod matrix;
 mod mistakes;
+mod next_hops;
 mod nodes;
 mod plan;
 mod ranges;
