@@ -18,6 +18,7 @@ mod matrix;
 mod mistakes;
 mod next_hops;
 mod nodes;
+mod paths;
 mod plan;
 mod ranges;
 mod reflector;
