@@ -22,6 +22,7 @@ mod paths;
 mod plan;
 mod ranges;
 mod reflector;
+mod roles;
 mod sessions;
 mod speakers;
 mod star;
