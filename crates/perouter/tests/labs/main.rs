@@ -23,6 +23,7 @@ mod plan;
 mod ranges;
 mod reflector;
 mod roles;
+mod secured;
 mod sessions;
 mod speakers;
 mod star;
