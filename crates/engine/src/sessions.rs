@@ -335,13 +335,18 @@ impl Engine {
             IpAddr::V6(address) => Some(address).filter(|address| !address.is_unicast_link_local()),
             IpAddr::V4(_) => None,
         });
+        // RFC 2545 section 3: the link-local address goes beside the global one to a peer that shares the link.
+        let on_link = link.is_some_and(|link| link.addresses.iter().any(|net| net.contains(&peer.address.ip)));
+        let link_local = addresses().find_map(|address| match address {
+            IpAddr::V6(address) => Some(address).filter(|address| on_link && address.is_unicast_link_local()),
+            IpAddr::V4(_) => None,
+        });
         let (own_v4, own_v6, own_link_local) = match local {
-            IpAddr::V4(address) => (Some(address), first_global, None),
-            // RFC 2545 section 3: the global address where there is one, and the link-local one beside it.
+            IpAddr::V4(address) => (Some(address), first_global, link_local),
             IpAddr::V6(address) if address.is_unicast_link_local() => {
                 (first_v4, Some(first_global.unwrap_or(address)), Some(address))
             }
-            IpAddr::V6(address) => (first_v4, Some(address), None),
+            IpAddr::V6(address) => (first_v4, Some(address), link_local),
         };
         PeerFacts {
             address: peer.address.ip,
@@ -382,6 +387,7 @@ impl Engine {
                 if let Some(known) = self.rib.peer(peer.id).map(|known| &known.facts) {
                     facts.own_v4 = facts.own_v4.or(known.own_v4);
                     facts.own_v6 = facts.own_v6.or(known.own_v6);
+                    facts.own_link_local = facts.own_link_local.or(known.own_link_local);
                 }
                 Some((peer.id, facts))
             })

@@ -44,6 +44,11 @@ pub struct Script {
     pub hold: u16,
     /// Addresses that it announces, each as a route of its own.
     pub addresses: Vec<Ipv4Addr>,
+    /// Value of AS_PATH instead of its own AS, segments of four-octet ASes. MetalLB has no such thing; it stands for
+    /// speakers that pass on what others made.
+    pub as_path: Option<Vec<u8>>,
+    /// More path attributes, as they go onto the wire.
+    pub attributes: Vec<u8>,
 }
 
 /// What it has seen so far.
@@ -284,7 +289,10 @@ fn update(script: &Script, address: Ipv4Addr, local: IpAddr) -> io::Result<Vec<u
         return Err(io::Error::other("IPv4 routes over IPv6 are beyond it"));
     };
     let mut attributes = vec![0x40, 1, 1, 2];
-    if script.asn == script.peer_asn {
+    if let Some(path) = &script.as_path {
+        attributes.extend([0x40, 2, u8::try_from(path.len()).unwrap_or_default()]);
+        attributes.extend(path);
+    } else if script.asn == script.peer_asn {
         attributes.extend([0x40, 2, 0, 0x40, 5, 4, 0, 0, 0, 0]);
     } else {
         attributes.extend([0x40, 2, 6, 2, 1]);
@@ -292,6 +300,7 @@ fn update(script: &Script, address: Ipv4Addr, local: IpAddr) -> io::Result<Vec<u
     }
     attributes.extend([0x40, 3, 4]);
     attributes.extend(next_hop.octets());
+    attributes.extend(&script.attributes);
     let length = u16::try_from(attributes.len()).unwrap_or(u16::MAX).to_be_bytes();
     Ok(message(2, &[&[0, 0], &length[..], &attributes, &[32], &address.octets()].concat()))
 }
@@ -333,6 +342,8 @@ mod tests {
             source: None,
             hold: 90,
             addresses: Vec::new(),
+            as_path: None,
+            attributes: Vec::new(),
         };
         let body = [4, 0xfc, 0x03, 0, 90, 192, 169, 10, 2, 20, 2, 18, 1, 4, 0, 1, 0, 1, 1, 4, 0, 2, 0, 1, 65, 4, 0, 0]
             .into_iter()

@@ -7,6 +7,7 @@ mod fsm;
 mod intents;
 mod invariants;
 mod kernel;
+mod link_local;
 mod model;
 mod network;
 mod next_hops;

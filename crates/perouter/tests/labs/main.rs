@@ -7,19 +7,27 @@
 
 mod bulk;
 mod ecmp;
+mod extended;
 mod fabric;
+mod graceful_shutdown;
 mod host_network;
 mod host_routes;
 mod host_session;
+mod limits;
 mod matrix;
 mod mistakes;
+mod next_hops;
 mod nodes;
 mod operator;
+mod paths;
 mod plan;
 mod ranges;
 mod reflector;
+mod roles;
+mod secured;
 mod sessions;
 mod speakers;
+mod star;
 mod unnumbered;
 mod whole;
 mod yaml;

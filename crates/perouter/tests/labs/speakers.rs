@@ -61,6 +61,8 @@ fn metallb(target: IpAddr, source: Option<IpAddr>, addresses: &[&str]) -> Script
         source,
         hold: 90,
         addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
+        as_path: None,
+        attributes: Vec::new(),
     }
 }
 

@@ -94,16 +94,23 @@ fn config(peer: &Peer) -> String {
         let _ = writeln!(
             out,
             "protocol bgp n{i} {{\n  local as {};\n  neighbor {} as {};\n  hold time 9;\n  \
-             connect delay time 1;\n  connect retry time 1;\n  error wait time 1, 2;\n{}",
-            config.asn, n.address, n.asn, config.lines
+             connect delay time 1;\n  connect retry time 1;\n  error wait time 1, 2;",
+            config.asn, n.address, n.asn
         );
         if n.asn == config.asn {
             // Else it takes internal neighbours for distant ones, and looks for their next hops where none are.
             out.push_str("  direct;\n");
         }
+        out.push_str(&config.lines);
         for family in &n.families {
-            let _ =
-                writeln!(out, "  {} {{ import all; export where source ~ [ RTS_STATIC, RTS_BGP ]; }};", word(*family));
+            let _ = writeln!(
+                out,
+                "  {} {{\n  import all;\n  export filter {{\n  if source !~ [ RTS_STATIC, RTS_BGP ] then reject;\n  \
+                 {}\n  accept;\n  }};\n  {}\n  }};",
+                word(*family),
+                config.export,
+                config.family_lines.join("\n  ")
+            );
         }
         let _ = writeln!(out, "}}");
     }

@@ -16,6 +16,9 @@ use super::{Family, LearnedRoute, Peer, program, text};
 use crate::process::run_ok;
 use crate::{LabError, Result, ip};
 
+/// Name of the route map of what is announced.
+const EXPORT: &str = "announced";
+
 pub(super) fn start(peer: &Peer) -> Result<u32> {
     let dir = &peer.dir;
     let (uid, gid) = frr_user()?;
@@ -129,8 +132,17 @@ fn config(peer: &Peer) -> String {
         }
         for n in config.neighbors.iter().filter(|n| n.families.contains(&family)) {
             let _ = writeln!(out, "  neighbor {} activate", n.address);
+            for line in &config.family_lines {
+                let _ = writeln!(out, "  neighbor {} {line}", n.address);
+            }
+            if !config.export.is_empty() {
+                let _ = writeln!(out, "  neighbor {} route-map {EXPORT} out", n.address);
+            }
         }
         let _ = writeln!(out, " exit-address-family");
+    }
+    if !config.export.is_empty() {
+        let _ = writeln!(out, "exit\nroute-map {EXPORT} permit 10\n{}\nexit", config.export);
     }
     out
 }

@@ -149,6 +149,12 @@ pub struct PeerConfig {
     /// More lines in the daemon's own language: of `router bgp` in FRR, of every session in BIRD, of the file in
     /// the others.
     pub lines: String,
+    /// More of every session's families: lines of a channel in BIRD, what follows `neighbor ADDRESS` in FRR. The others
+    /// have no such place.
+    pub family_lines: Vec<String>,
+    /// What is done to every route that is announced: statements of a filter in BIRD, lines of a route map's entry in
+    /// FRR. The others have no such place.
+    pub export: String,
     /// The daemon's whole configuration instead of one made from the fields above. What is asked of the peer later
     /// still counts on `neighbors`: BIRD's sessions are called `n0`, `n1`, .. in their order.
     pub text: Option<String>,
@@ -166,6 +172,8 @@ impl PeerConfig {
             listen: true,
             install: true,
             lines: String::new(),
+            family_lines: Vec::new(),
+            export: String::new(),
             text: None,
         }
     }
@@ -279,6 +287,16 @@ impl Peer {
     pub fn withdraw(&mut self, prefix: IpNet) -> Result<()> {
         self.config.networks.retain(|n| *n != prefix);
         self.networks_changed(prefix, false)
+    }
+
+    /// Changes what it was told while it runs. FRR and GoBGP take commands instead ([`Peer::ask`]).
+    pub fn reconfigure(&mut self, change: impl FnOnce(&mut PeerConfig)) -> Result<()> {
+        change(&mut self.config);
+        match self.daemon {
+            Daemon::Bird => bird::reload(self),
+            Daemon::Perouter => perouter::reload(self),
+            Daemon::Frr | Daemon::Gobgp => Err(LabError::new(format!("{} reads no changed file", self.daemon))),
+        }
     }
 
     fn networks_changed(&self, prefix: IpNet, announced: bool) -> Result<()> {
