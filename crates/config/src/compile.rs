@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use engine::intent::{Network, Role};
+use engine::intent::{Network, PeerIntent, RangeIntent, Role};
 use engine::{Family, Intent};
 use ipnet::IpNet;
 use kernel::host::{DesiredHost, DesiredVeth};
@@ -189,7 +189,6 @@ fn intent(
         ranges: Vec::new(),
         listen_limit: spec.listen_limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(LISTEN_LIMIT),
         networks: Vec::new(),
-        graceful_restart: spec.graceful_restart.as_ref().map(session::options::graceful_restart),
         multipath: session::options::multipath(spec.multipath.as_ref()),
         prefer_oldest: spec.best_path.as_ref().is_some_and(|best_path| best_path.prefer_oldest),
         host_routes: joint.and_then(|joint| joint.routes.as_ref()).map(|(routes, _)| routes.clone()),
@@ -215,13 +214,19 @@ fn intent(
             let prefix = IpNet::from(plan.host.addr());
             intent.networks.push(Network { prefix, while_link_up: Some(ROUTER_LINK.into()) });
         }
+        // The router restarts as a whole: what the host session does not say for itself is as on the fabric.
+        let with_restart = |peer: &PeerIntent| {
+            let graceful_restart = peer.graceful_restart.or(around.graceful_restart);
+            PeerIntent { graceful_restart, ..peer.clone() }
+        };
         for (address, peer) in &host.peers {
-            if intent.peers.insert(*address, peer.clone()).is_some() {
+            if intent.peers.insert(*address, with_restart(peer)).is_some() {
                 let what = "is this node's own host: left out, the host session stays";
                 remarks.push(format!("spec.neighbors: {address} {what}"));
             }
         }
-        intent.ranges.extend(host.ranges.iter().cloned());
+        let ranges = host.ranges.iter();
+        intent.ranges.extend(ranges.map(|range| RangeIntent { peer: with_restart(&range.peer), ..range.clone() }));
     }
     (intent, remarks, left_out)
 }
@@ -229,7 +234,7 @@ fn intent(
 fn surroundings(spec: &UnderlaySpec, asn: u32, joint: Option<&Joint>, kept: &[IpNet]) -> Surroundings {
     Surroundings {
         asn,
-        graceful_restart: spec.graceful_restart.is_some(),
+        graceful_restart: spec.graceful_restart.as_ref().map(session::options::graceful_restart),
         reflects: spec.route_reflector.is_some(),
         extra_families: extra_families(spec, joint, kept),
         links: Some(nics(spec).collect()),

@@ -7,7 +7,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use engine::intent::{PeerIntent, RangeIntent, RemoteAs, Role, Secret, Ttl};
+use engine::intent::{GracefulRestart, PeerIntent, RangeIntent, RemoteAs, Role, Secret, Ttl};
 use engine::{Family, Intent};
 use ipnet::IpNet;
 
@@ -27,8 +27,8 @@ pub(crate) const LEFT_OUT: &str = ": this neighbor is left out, the others are n
 pub(crate) struct Surroundings {
     /// Our AS.
     pub(crate) asn: u32,
-    /// Whether graceful restart is on.
-    pub(crate) graceful_restart: bool,
+    /// Graceful restart, if it is on.
+    pub(crate) graceful_restart: Option<GracefulRestart>,
     /// Whether routes are reflected.
     pub(crate) reflects: bool,
     /// Families that go with the neighbour's own unless it lists them.
@@ -119,7 +119,8 @@ pub(crate) fn build(
         peer.link = Some(link.clone());
     }
     options::timers(neighbor.hold_time_seconds, neighbor.keepalive_time_seconds, &mut peer)?;
-    if around.graceful_restart {
+    peer.graceful_restart = around.graceful_restart;
+    if around.graceful_restart.is_some() {
         peer.connect_retry = QUICK_RETRY;
     }
     options::connect_time(neighbor.connect_time_seconds, &mut peer)?;

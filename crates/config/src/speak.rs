@@ -65,8 +65,7 @@ struct File {
     #[serde(default)]
     networks: Vec<String>,
     /// Graceful restart (RFC 4724): on when present, also when empty.
-    #[schemars(extend("x-perouter-default" = "off",
-        "x-perouter-idle" = "graceful restart is not active in this version: a restart of the speaker withdraws its routes"))]
+    #[schemars(extend("x-perouter-default" = "off"))]
     graceful_restart: Option<types::GracefulRestart>,
     /// Route reflection (RFC 4456) between neighbours of role `fabric`: on when present, also when empty.
     #[schemars(extend("x-perouter-default" = "off"))]
@@ -204,7 +203,6 @@ impl Reading<'_> {
             ranges: Vec::new(),
             listen_limit: file.listen_limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(LISTEN_LIMIT),
             networks,
-            graceful_restart: file.graceful_restart.as_ref().map(options::graceful_restart),
             multipath: options::multipath(file.multipath.as_ref()),
             prefer_oldest: file.best_path.as_ref().is_some_and(|best_path| best_path.prefer_oldest),
             host_routes: None,
@@ -248,7 +246,7 @@ impl Reading<'_> {
     fn neighbors(&mut self, file: &File, intent: &mut Intent) {
         let around = Surroundings {
             asn: file.asn,
-            graceful_restart: file.graceful_restart.is_some(),
+            graceful_restart: file.graceful_restart.as_ref().map(options::graceful_restart),
             reflects: file.route_reflector.is_some(),
             extra_families: Vec::new(),
             links: None,

@@ -40,7 +40,10 @@ impl Engine {
         if self.converged && table_changed {
             self.rib.host_sweep();
         }
-        self.intent = Some(new.clone());
+        let first = self.intent.replace(new.clone()).is_none();
+        if first {
+            self.begin_deferral(now);
+        }
         if identity_changed {
             for id in self.ids() {
                 self.restart(now, id, &Notification::cease(code::cease::OTHER_CONFIGURATION_CHANGE));
@@ -156,6 +159,7 @@ impl Engine {
     pub(crate) fn move_peer(&mut self, now: Instant, id: PeerId, address: PeerAddress) {
         self.set_moving(id, None);
         self.stop(now, id, Some(&Notification::cease(code::cease::OTHER_CONFIGURATION_CHANGE)));
+        self.drop_stale(id);
         self.unmap(id);
         // A peer that was made from a range for this address gives way.
         if let Some(other) = self.by_address.get(&address).copied() {

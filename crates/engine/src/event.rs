@@ -21,6 +21,9 @@ pub enum ConnId {
 /// A fact for the engine. Plain values, so that a run can be recorded and replayed.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
+    /// Before the first configuration: an earlier process was this router, and the kernel still forwards as that one had it
+    /// (RFC 4724 section 4.1).
+    Restarted,
     /// The configuration to be in force from here on.
     Intent(Box<Intent>),
     /// A connection that we dialled is open.
@@ -99,8 +102,8 @@ pub enum Event {
         /// What.
         order: Order,
     },
-    /// Stop in order. `graceful`: close the sockets without a NOTIFICATION, so that peers with graceful
-    /// restart keep our routes.
+    /// Stop in order. `graceful`: sessions with graceful restart are closed without a NOTIFICATION, so that their peers keep
+    /// our routes.
     Shutdown {
         /// See above.
         graceful: bool,

@@ -30,8 +30,6 @@ pub struct Intent {
     pub listen_limit: usize,
     /// Prefixes that we originate.
     pub networks: Vec<Network>,
-    /// Graceful restart (RFC 4724); `None` is off.
-    pub graceful_restart: Option<GracefulRestart>,
     /// How many equal paths are used at once.
     pub multipath: Multipath,
     /// Among otherwise equal external paths the one that has been the best stays so (RFC 5004); else the lowest router
@@ -222,6 +220,8 @@ pub struct PeerIntent {
     pub as_override: bool,
     /// Accept only packets that came over at most this many hops (RFC 5082).
     pub ttl_security: Option<u8>,
+    /// Graceful restart (RFC 4724) of ours. Unset: we still keep the paths of a peer that restarts gracefully.
+    pub graceful_restart: Option<GracefulRestart>,
     /// Several paths per prefix (RFC 7911), as far as the peer offers them too; unset: not offered.
     pub add_path: Option<wire::AddPath>,
     /// eBGP: what we are to this neighbour (RFC 9234); unset: no role is offered and none is looked for.
@@ -260,6 +260,7 @@ impl PeerIntent {
             max_prefixes: BTreeMap::new(),
             as_override: false,
             ttl_security: None,
+            graceful_restart: None,
             add_path: None,
             bgp_role: None,
             reject_as_sets: false,
@@ -291,6 +292,7 @@ impl PeerIntent {
             max_prefixes: _,
             as_override: _,
             ttl_security,
+            graceful_restart,
             add_path,
             bgp_role,
             reject_as_sets: _,
@@ -307,8 +309,23 @@ impl PeerIntent {
             || *local_address != new.local_address
             || *link != new.link
             || *ttl_security != new.ttl_security
+            || restart_time(*graceful_restart) != restart_time(new.graceful_restart)
             || *add_path != new.add_path
             || *bgp_role != new.bgp_role
+    }
+}
+
+/// What of it is told in OPEN.
+fn restart_time(restart: Option<GracefulRestart>) -> Option<Duration> {
+    restart.map(|restart| restart.restart_time)
+}
+
+impl Intent {
+    /// Whether some peer was, or would be, told of our graceful restart.
+    pub fn restarts_gracefully(&self) -> bool {
+        let ranges = self.ranges.iter().map(|range| &range.peer);
+        let mut peers = self.peers.values().chain(self.unnumbered.values()).chain(ranges);
+        peers.any(|peer| peer.graceful_restart.is_some())
     }
 }
 
@@ -394,7 +411,6 @@ fn diff_router(old: &Intent, new: &Intent, changes: &mut Vec<Change>) {
         change(format!("network {}", network.prefix), Effect::Removed);
     }
     let live = [
-        (old.graceful_restart != new.graceful_restart, "graceful restart"),
         (old.multipath != new.multipath, "multipath"),
         (old.prefer_oldest != new.prefer_oldest, "best path"),
         (old.host_routes != new.host_routes, "host routes"),

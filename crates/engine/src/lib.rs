@@ -21,6 +21,7 @@ mod lifecycle;
 mod operator;
 mod peer;
 mod policy;
+mod restart;
 mod retry;
 mod rib;
 mod sessions;
@@ -47,6 +48,7 @@ pub use wire::{AddPath, Family, FamilySet, Role as BgpRole};
 use intent::{PeerIntent, Role};
 use peer::{Peer, PeerAddress};
 use policy::Own;
+use restart::Deferral;
 use retry::Retry;
 use rib::Rib;
 use rib::table::PeerId;
@@ -76,6 +78,12 @@ pub struct Engine {
     converging: Option<Instant>,
     /// It was asked for.
     converged: bool,
+    /// The kernel's routes have survived a restart of ours.
+    preserved: bool,
+    /// After a restart: nothing is told to peers and kernel yet.
+    deferral: Option<Deferral>,
+    /// The latest time that we were told.
+    now: Instant,
     fib_retry: Retry,
     host_retry: Retry,
     admitted: Vec<Admission>,
@@ -86,7 +94,7 @@ pub struct Engine {
 
 impl Engine {
     /// A router without configuration. `seed` feeds jitter; any value will do.
-    pub fn new(seed: u64, _now: Instant) -> Self {
+    pub fn new(seed: u64, now: Instant) -> Self {
         let unset = Ipv4Addr::UNSPECIFIED;
         Self {
             intent: None,
@@ -101,6 +109,9 @@ impl Engine {
             random: seed ^ 0x9E37_79B9_7F4A_7C15,
             converging: None,
             converged: false,
+            preserved: false,
+            deferral: None,
+            now,
             fib_retry: Retry::default(),
             host_retry: Retry::default(),
             admitted: Vec::new(),
@@ -111,7 +122,9 @@ impl Engine {
 
     /// Takes a fact.
     pub fn handle(&mut self, now: Instant, event: Event) {
+        self.now = self.now.max(now);
         match event {
+            Event::Restarted => self.preserved = true,
             Event::Intent(intent) => self.set_intent(now, *intent),
             Event::Connected { conn, local } => self.connected(now, conn, local),
             Event::Accepted { conn, local, remote, link } => self.accepted(now, conn, local, remote, link.as_deref()),
@@ -138,7 +151,10 @@ impl Engine {
 
     /// Does what is due at `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        self.rib.work();
         self.session_timeouts(now);
+        self.deferral_timeout(now);
         if self.converging.is_some_and(|at| at <= now) {
             self.sweep();
         }
@@ -157,7 +173,9 @@ impl Engine {
         let converging = self.converging.map(|at| (at, "convergence"));
         let retry = self.fib_retry.deadline().map(|at| (at, "FIB retry"));
         let host = self.host_retry.deadline().map(|at| (at, "host table retry"));
-        sessions.chain(converging).chain(retry).chain(host).min_by_key(|(at, _)| *at)
+        let backlog = self.rib.has_backlog().then_some((self.now, "tables"));
+        let deferral = self.deferral_deadline().map(|at| (at, "graceful restart"));
+        sessions.chain(converging).chain(retry).chain(host).chain(backlog).chain(deferral).min_by_key(|(at, _)| *at)
     }
 
     /// The next request to the driver.
@@ -176,11 +194,17 @@ impl Engine {
 
     /// The next FIB batch, when none is in flight and something is to be done.
     pub fn poll_fib(&mut self) -> Option<FibBatch> {
+        if self.deferring() {
+            return None;
+        }
         self.rib.poll_fib()
     }
 
     /// The next batch for the host's own table, when none is in flight and something is to be done.
     pub fn poll_host_routes(&mut self) -> Option<fib::HostBatch> {
+        if self.deferring() {
+            return None;
+        }
         self.rib.poll_host()
     }
 

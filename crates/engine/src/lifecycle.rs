@@ -7,14 +7,16 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use ipnet::IpNet;
-use wire::{Family, MessageType, Notification, code};
+use wire::{Family, FamilySet, MessageType, Notification, code};
 
 use crate::Engine;
 use crate::action::{Action, Dial, Level};
 use crate::event::ConnId;
 use crate::intent::RangeIntent;
 use crate::peer::fsm::{Input, Phase};
+use crate::peer::negotiate::Agreed;
 use crate::peer::{Connection, Dialler, FIRST_RETRY, HeldDown, Origin, Peer, PeerAddress};
+use crate::restart;
 use crate::rib::table::PeerId;
 use crate::sessions::count;
 
@@ -155,8 +157,9 @@ impl Engine {
 
     /// Sends OPEN on a fresh connection.
     fn greet(&mut self, id: PeerId, mut connection: Connection) {
+        let own = self.own_restart();
         let Some((intent, peer)) = self.intent.as_ref().zip(self.peers.get_mut(&id)) else { return };
-        peer.open(intent).encode(&mut connection.out);
+        peer.open(intent, own).encode(&mut connection.out);
         count(&mut peer.sent, MessageType::Open, 1);
         peer.connections.push(connection);
     }
@@ -182,41 +185,53 @@ impl Engine {
     }
 
     /// Ends a connection, with a last NOTIFICATION where one is due, and the session that it carried.
-    pub(crate) fn end(&mut self, now: Instant, id: PeerId, conn: ConnId, notification: Option<Notification>) {
+    pub(crate) fn end(
+        &mut self,
+        now: Instant,
+        id: PeerId,
+        conn: ConnId,
+        notification: Option<Notification>,
+        received: Option<&Notification>,
+    ) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let Some(index) = peer.connections.iter().position(|connection| connection.id == conn) else { return };
         let connection = peer.connections.remove(index);
-        let was_established = connection.state.phase() == Phase::Established;
+        let session = connection.state.session().filter(|_| connection.state.phase() == Phase::Established);
+        let established = session.map(|session| session.agreed.clone());
+        let notification = notification.map(|notification| harden(notification, established.as_ref()));
         if let Some(notification) = &notification {
             peer.sent_notification(notification);
         }
+        let keep = established.as_ref().map(|agreed| restart::keeps(agreed, notification.as_ref().or(received)));
         self.connections.remove(&conn);
         let mut last_words = connection.out;
         if let Some(notification) = &notification {
             notification.encode(&mut last_words);
         }
         self.close(conn, Some(last_words));
-        self.session_ended(now, id, was_established);
+        self.session_ended(now, id, established.as_ref().zip(keep));
     }
 
-    fn session_ended(&mut self, now: Instant, id: PeerId, was_established: bool) {
+    /// `ended`: what was agreed with an established session, and the families whose paths are kept.
+    fn session_ended(&mut self, now: Instant, id: PeerId, ended: Option<(&Agreed, FamilySet)>) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let address = peer.address.ip;
         let reason = peer.last_error.clone().unwrap_or_default();
-        if was_established {
+        if let Some((agreed, keep)) = ended {
             peer.flaps += 1;
             peer.since = now;
             peer.warned = [false; 2];
-            let text = format!("session with {} lost: {reason}", peer.intent.name);
-            self.rib.peer_down(id);
-            self.tell(now, address, Level::Warn, text);
+            let name = peer.intent.name.clone();
+            let kept = self.peer_lost(now, id, agreed, keep);
+            self.tell(now, address, Level::Warn, format!("session with {name} lost: {reason}{kept}"));
         } else if peer.connections.is_empty() {
             peer.failures += 1;
             self.tell_failure(now, id);
         }
         let Some(peer) = self.peers.get(&id) else { return };
         let over = peer.connections.is_empty();
-        if over && matches!(peer.origin, Origin::Range(..)) && !peer.is_held(now) {
+        let stays = peer.is_held(now) || peer.stale_until.is_some();
+        if over && matches!(peer.origin, Origin::Range(..)) && !stays {
             return self.forget(id);
         }
         if let Some(address) = peer.moving.filter(|_| over) {
@@ -314,13 +329,16 @@ impl Engine {
 
     pub(crate) fn forget(&mut self, id: PeerId) {
         self.unmap(id);
+        self.drop_stale(id);
         self.peers.remove(&id);
     }
 
+    /// `graceful`: peers that were told of our graceful restart are left without a word, so that they keep our routes.
     pub(crate) fn shutdown(&mut self, now: Instant, graceful: bool) {
         let notification = Notification::cease(code::cease::ADMINISTRATIVE_SHUTDOWN);
         for id in self.ids() {
-            self.stop(now, id, (!graceful).then_some(&notification));
+            let restarts = self.peers.get(&id).is_some_and(|peer| peer.intent.graceful_restart.is_some());
+            self.stop(now, id, (!(graceful && restarts)).then_some(&notification));
             if let Some(peer) = self.peers.get_mut(&id) {
                 peer.dialler = Dialler::Resting;
             }
@@ -361,6 +379,10 @@ impl Engine {
                 self.forget(id);
                 continue;
             }
+            if peer.stale_until.is_some_and(|at| at <= now) {
+                self.stale_expired(now, id);
+            }
+            let Some(peer) = self.peers.get(&id) else { continue };
             let expired = |at: Option<Instant>| at.is_some_and(|at| at <= now);
             let timers: Vec<(ConnId, bool, bool)> = peer
                 .connections
@@ -411,6 +433,19 @@ impl Engine {
         self.connections.insert(conn, id);
         self.actions.push_back(Action::Dial { conn, dial });
     }
+}
+
+/// RFC 8538 section 3: where graceful restart covers NOTIFICATIONs, an end that is meant says so.
+fn harden(notification: Notification, agreed: Option<&Agreed>) -> Notification {
+    use code::cease::{
+        ADMINISTRATIVE_RESET, ADMINISTRATIVE_SHUTDOWN, MAX_PREFIXES, OUT_OF_RESOURCES, PEER_DECONFIGURED,
+    };
+    let meant = matches!(
+        notification.subcode,
+        ADMINISTRATIVE_RESET | ADMINISTRATIVE_SHUTDOWN | MAX_PREFIXES | OUT_OF_RESOURCES | PEER_DECONFIGURED
+    );
+    let covered = agreed.is_some_and(|agreed| agreed.notification && agreed.restart.is_some());
+    if covered && meant && notification.code == code::CEASE { notification.into_hard_reset() } else { notification }
 }
 
 /// RFC 4486 section 4: nobody is expected there, or not now.

@@ -66,6 +66,7 @@ impl Engine {
         let notification = cease(code::cease::ADMINISTRATIVE_SHUTDOWN, message);
         peer.held_down = Some(HeldDown::Operator(notification.clone()));
         self.stop(now, id, Some(&notification));
+        self.drop_stale(id);
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.dialler = Dialler::Resting;
         // Also when no session was there to end.

@@ -18,7 +18,7 @@ use crate::event::{ConnId, Link};
 use crate::peer::collision::{self, Resolution};
 use crate::peer::fsm::{Input, Phase, Verdict, step};
 use crate::peer::negotiate::{Agreed, negotiate};
-use crate::peer::{Connection, OPEN_HOLD, Peer, Session, State};
+use crate::peer::{Connection, OPEN_HOLD, Peer, SILENT, Session, State};
 use crate::policy::PeerFacts;
 use crate::rib::MAX_PATHS;
 use crate::rib::table::PeerId;
@@ -125,8 +125,17 @@ impl Engine {
         };
         let direction = new.direction();
         let others = peer.connections.iter().filter(|other| other.id != conn);
+        // RFC 4724 section 4.2: a peer that restarts connects before its old connection is known to be dead.
+        let old = now.saturating_duration_since(peer.since) > SILENT;
+        let restarts = |other: &&Connection| old && other.state.restarts();
+        let lost: Option<ConnId> = others.clone().find(restarts).map(|other| other.id);
+        let others = others.filter(|other| Some(other.id) != lost);
         let resolutions: Vec<(ConnId, Resolution)> =
             others.map(|other| (other.id, collision::resolve(direction, other.weight(now), ours, theirs))).collect();
+        if let Some(lost) = lost {
+            peer.failed("it has restarted".into());
+            self.input(now, id, lost, Input::Closed);
+        }
         let collided = || Input::Stop(Notification::cease(code::cease::COLLISION_RESOLUTION));
         if resolutions.iter().any(|(_, resolution)| *resolution == Resolution::CloseNew) {
             return self.input(now, id, conn, collided());
@@ -191,7 +200,8 @@ impl Engine {
         }
         if let Some(family) = update.end_of_rib() {
             self.rib.end_of_rib(id, family);
-            self.check_convergence();
+            self.repeated(id, family);
+            self.check_convergence(now);
         }
     }
 
@@ -256,12 +266,13 @@ impl Engine {
         let Some(connection) = peer.connections.iter_mut().find(|connection| connection.id == conn) else {
             return;
         };
+        let received = if let Input::Notification(received) = &input { Some(received.clone()) } else { None };
         match step(connection.state.phase(), input) {
             Verdict::Alive | Verdict::Deliver => connection.restart_hold(now),
             Verdict::Establish => self.establish(now, id, conn),
             Verdict::SendKeepalive => {
                 if connection.is_stuck(now) {
-                    return self.end(now, id, conn, Some(Notification::new(code::SEND_HOLD_TIMER, 0)));
+                    return self.end(now, id, conn, Some(Notification::new(code::SEND_HOLD_TIMER, 0)), None);
                 }
                 let interval = connection.state.session().map_or(Duration::ZERO, |session| session.agreed.keepalive);
                 // One that the peer has not taken yet is enough.
@@ -274,7 +285,7 @@ impl Engine {
                     connection.restart_keepalive(at);
                 }
             }
-            Verdict::End(notification) => self.end(now, id, conn, notification),
+            Verdict::End(notification) => self.end(now, id, conn, notification, received.as_ref()),
             // An acceptable OPEN goes through `open_arrived`, which has what was agreed.
             Verdict::Confirm | Verdict::Ignore => {}
         }
@@ -314,7 +325,9 @@ impl Engine {
             return;
         };
         let address = facts.address;
+        self.peer_returns(now, id, &facts);
         self.rib.peer_up(id, facts, families);
+        self.check_convergence(now);
         self.tell(now, address, Level::Info, text);
     }
 
@@ -403,19 +416,12 @@ impl Engine {
         now + interval.mul_f64(1.0 - portion / 4.0).max(KEEPALIVE_MIN)
     }
 
-    /// All peers have sent everything: what nobody announced again can go from the kernel.
-    fn check_convergence(&mut self) {
-        if self.converging.is_some() && self.peers.keys().all(|id| self.rib.synchronised(*id)) {
-            self.sweep();
-        }
-    }
-
     /// Bytes for a connection: control messages first, then routes.
     pub(crate) fn session_output(&mut self, conn: ConnId) -> Option<Bytes> {
         let id = *self.connections.get(&conn)?;
         let connection = self.peers.get_mut(&id)?.connection(conn)?;
         let mut out = std::mem::take(&mut connection.out);
-        if connection.state.phase() == Phase::Established {
+        if connection.state.phase() == Phase::Established && !self.deferring() {
             let (updates, refreshes) = self.rib.pull(id, &mut out);
             let peer = self.peers.get_mut(&id)?;
             count(&mut peer.sent, MessageType::Update, updates as u64);
@@ -426,7 +432,7 @@ impl Engine {
             return Some(Bytes::from(out));
         }
         // Changes that cancelled each other out leave nothing to say, and perhaps more behind them.
-        if self.rib.has_output(id) && self.is_established(id, conn) {
+        if !self.deferring() && self.rib.has_output(id) && self.is_established(id, conn) {
             return self.session_output(conn);
         }
         self.peers.get_mut(&id)?.connection(conn)?.announced = false;
@@ -457,12 +463,14 @@ impl Engine {
 
     /// Tells the driver which connections have something to send.
     pub(crate) fn announce_output(&mut self) {
+        let deferring = self.deferring();
         for peer in self.peers.values_mut() {
             for connection in &mut peer.connections {
                 if connection.announced {
                     continue;
                 }
-                let routes = connection.state.phase() == Phase::Established && self.rib.has_output(peer.id);
+                let established = connection.state.phase() == Phase::Established;
+                let routes = established && !deferring && self.rib.has_output(peer.id);
                 if routes || !connection.out.is_empty() {
                     connection.announced = true;
                     self.actions.push_back(Action::Transmit(connection.id));

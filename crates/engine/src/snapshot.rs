@@ -114,6 +114,9 @@ pub struct PeerSnapshot {
     pub malformed: u64,
     /// Of these, by attribute type code; 0 for messages as a whole.
     pub malformed_attributes: BTreeMap<u8, u64>,
+    /// Its session is lost, and its paths are kept until this moment for it to restart (RFC 4724); or it is back, and those
+    /// that it has not said again are.
+    pub kept_until: Option<Instant>,
     /// An operator shut it down ([`crate::Order::Shutdown`]).
     pub shut_down: bool,
 }
@@ -183,6 +186,8 @@ pub struct PathView {
     pub peer: Option<IpAddr>,
     /// Path identifier (RFC 7911), where the peer sends several paths: its own, or, for what is advertised, ours.
     pub path_id: Option<u32>,
+    /// Kept from before a restart or refresh of the peer, which has not said it again.
+    pub stale: bool,
     /// Takes part in the decision: not refused by import policy, next hop reachable.
     pub usable: bool,
     /// Selected as best.

@@ -65,6 +65,7 @@ impl Engine {
             hold_time: agreed.map(|agreed| agreed.hold_time),
             capabilities: agreed.map(|agreed| agreed.capabilities()).unwrap_or_default(),
             families: match agreed {
+                None if peer.stale_until.is_some() => self.rib.counts(peer.id),
                 Some(_) => self.rib.counts(peer.id),
                 None => peer.intent.families.iter().map(idle).collect(),
             },
@@ -73,6 +74,7 @@ impl Engine {
             last_error: peer.last_error.clone(),
             malformed: peer.malformed,
             malformed_attributes: peer.malformed_attributes.clone(),
+            kept_until: peer.stale_until,
             shut_down: peer.is_shut_down(),
         }
     }

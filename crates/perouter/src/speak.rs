@@ -61,7 +61,7 @@ pub(crate) async fn speak(file: PathBuf) -> Result<(), RunError> {
 
     status.note(Level::Info, None, "stopping".into());
     follower.abort();
-    let graceful = config.intent.graceful_restart.is_some();
+    let graceful = config.intent.restarts_gracefully();
     stop_speaker(&speaker, task, graceful, !graceful).await;
     admin.stop().await;
     drop(state);

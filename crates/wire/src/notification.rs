@@ -146,6 +146,19 @@ impl Notification {
         Some(shown)
     }
 
+    /// The same reason as a hard reset, which graceful restart does not survive (RFC 8538 3).
+    #[must_use]
+    pub fn into_hard_reset(self) -> Self {
+        let mut data = vec![self.code, self.subcode];
+        data.extend_from_slice(&self.data);
+        Self::with_data(code::CEASE, code::cease::HARD_RESET, data)
+    }
+
+    /// Whether graceful restart does not survive it (RFC 8538 3).
+    pub fn is_hard_reset(&self) -> bool {
+        (self.code, self.subcode) == (code::CEASE, code::cease::HARD_RESET)
+    }
+
     /// What a hard reset carries (RFC 8538 3).
     fn within_hard_reset(&self) -> Option<Self> {
         let hard = (self.code, self.subcode) == (code::CEASE, code::cease::HARD_RESET) && self.data.len() >= 2;

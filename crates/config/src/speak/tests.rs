@@ -40,11 +40,13 @@ fn the_documented_example_is_read_as_it_says() {
     let speak = load_text(EXAMPLE).unwrap();
     assert_eq!(speak.listen, ["0.0.0.0:179".parse().unwrap(), "[::]:179".parse().unwrap()]);
     assert_eq!(speak.state_dir, PathBuf::from("./state"));
-    let Intent { asn, router_id, peers, networks, graceful_restart, fib, .. } = speak.intent;
+    let Intent { asn, router_id, peers, networks, fib, .. } = speak.intent;
     assert_eq!((asn, router_id, fib), (64514, "10.0.0.1".parse().unwrap(), true));
     assert_eq!(networks, [Network { prefix: "192.169.10.2/32".parse().unwrap(), while_link_up: None }]);
-    let restart = graceful_restart.unwrap();
-    assert_eq!((restart.restart_time.as_secs(), restart.stale_time.as_secs()), (120, 360));
+    for peer in peers.values() {
+        let restart = peer.graceful_restart.unwrap();
+        assert_eq!((restart.restart_time.as_secs(), restart.stale_time.as_secs()), (120, 360));
+    }
     let fabric = &peers[&"192.168.11.2".parse::<IpAddr>().unwrap()];
     assert_eq!((fabric.name.as_str(), fabric.role, fabric.allow_own_as), ("fabric", Role::Fabric, 3));
     assert_eq!((fabric.remote_as, fabric.ttl), (RemoteAs::Number(64512), Ttl::Direct));
@@ -63,7 +65,6 @@ fn defaults_are_those_of_the_documentation() {
     assert_eq!(speak.listen, ["0.0.0.0:179".parse().unwrap(), "[::]:179".parse().unwrap()]);
     assert_eq!(speak.state_dir, PathBuf::from("/run/perouter"));
     assert!(speak.intent.fib);
-    assert_eq!(speak.intent.graceful_restart, None);
     let peer = &speak.intent.peers[&"192.0.2.1".parse::<IpAddr>().unwrap()];
     let wanted = PeerIntent::new("192.0.2.1", Role::Peer, RemoteAs::Number(1), vec![Family::Ipv4Unicast]);
     assert_eq!(*peer, wanted);

@@ -84,10 +84,9 @@ pub struct HostSession {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1), extend("x-perouter-ours" = true))]
     pub password_secret: Option<String>,
-    /// Graceful restart (RFC 4724) of this session.
+    /// Graceful restart (RFC 4724) of this session. Unset: as on the Underlay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("x-perouter-ours" = true, "x-perouter-default" = "off",
-        "x-perouter-idle" = "graceful restart is not active in this version: a restart of a speaker withdraws its routes"))]
+    #[schemars(extend("x-perouter-ours" = true, "x-perouter-default" = "as on the Underlay"))]
     pub graceful_restart: Option<GracefulRestart>,
     /// Bidirectional forwarding detection (RFC 5880) with the node's speaker.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -53,8 +53,7 @@ pub struct UnderlaySpec {
     pub tunnel_endpoint: Option<TunnelEndpoint>,
     /// Graceful restart (RFC 4724): on when present, also when empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("x-perouter-default" = "off",
-        "x-perouter-idle" = "graceful restart is not active in this version: a restart of the router withdraws its routes"))]
+    #[schemars(extend("x-perouter-default" = "off"))]
     pub graceful_restart: Option<GracefulRestart>,
     /// Route reflection (RFC 4456): on when present, also when empty. Routes are passed on between internal
     /// neighbours of which at least one has the property `routeReflectorClient` in that family.

@@ -3,6 +3,9 @@
 //! Groups are keyed by the tracked next hops of the paths that share the traffic, so that a next hop that moves
 //! changes one group and no route. A group's number is not used again before the batch that deleted it is
 //! acknowledged.
+//!
+//! A group that lost its last next hop is deleted in the kernel at once, and all its routes go with it: one message, whatever
+//! their number. Here the routes leave it one by one, as they are decided again; until then the group is *gone*.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -34,6 +37,8 @@ struct Group {
     key: GroupKey,
     hops: Vec<Hop>,
     routes: u32,
+    /// Deleted in the kernel, although destinations here still name it.
+    gone: bool,
 }
 
 #[derive(Debug)]
@@ -56,6 +61,8 @@ pub(crate) struct FibState {
     dirty: BTreeSet<u32>,
     /// Groups that lost their last route since the last batch, perhaps to get another one.
     unused: Vec<u32>,
+    /// Groups that lost their last next hop since the last batch.
+    emptied: Vec<u32>,
     failed: BTreeMap<IpNet, Arc<str>>,
     /// Groups that lack members in the kernel: set again with the next retry.
     degraded: BTreeSet<u32>,
@@ -101,17 +108,31 @@ impl FibState {
 
     /// Next hops changed: the groups that hold them have other members.
     pub(crate) fn next_hops_changed(&mut self, changed: &[NextHopId], next_hops: &NextHops) {
-        let Self { groups, index, dirty, .. } = self;
-        for (key, &id) in index.iter() {
-            if key.iter().any(|next_hop| changed.contains(next_hop)) {
-                let hops = members(key, next_hops);
-                // An empty group cannot exist in the kernel; its routes are on their way out anyway.
-                if !hops.is_empty() && hops != groups[id].hops {
-                    groups[id].hops = hops;
-                    dirty.insert(id);
-                }
+        let Self { groups, index, dirty, emptied, held, .. } = self;
+        index.retain(|key, &mut id| {
+            if !key.iter().any(|next_hop| changed.contains(next_hop)) {
+                return true;
             }
-        }
+            let hops = members(key, next_hops);
+            let group = &mut groups[id];
+            if hops.is_empty() {
+                // It cannot exist in the kernel, and is not found any more: who wants its next hops again gets a new one.
+                group.gone = true;
+                *held -= group.routes as usize;
+                dirty.remove(&id);
+                emptied.push(id);
+            } else if hops != group.hops {
+                group.hops = hops;
+                dirty.insert(id);
+            }
+            !group.gone
+        });
+    }
+
+    /// Whether a destination's route went with its group.
+    pub(crate) fn is_gone(&self, dest: &Dest) -> bool {
+        let group = dest.fib & !UNACKED;
+        group != 0 && group != UNCERTAIN && self.groups[group - 1].gone
     }
 
     /// The next batch. `desired` says which next hops a destination should use, empty for none.
@@ -143,12 +164,20 @@ impl FibState {
                     table.release_if_unused(slot);
                     continue;
                 }
-                let held = old != 0 && old != UNCERTAIN;
+                let named = old != 0 && old != UNCERTAIN;
+                let held = named && !self.groups[old - 1].gone;
                 self.held = self.held + usize::from(group != 0) - usize::from(held);
+                if group == 0 && named && !held {
+                    // The kernel dropped it with its group.
+                    self.drop_route(old - 1);
+                    dest.fib &= UNACKED;
+                    table.release_if_unused(slot);
+                    continue;
+                }
                 if group != 0 {
                     self.groups[group - 1].routes += 1;
                 }
-                if held {
+                if named {
                     self.drop_route(old - 1);
                 }
                 dest.fib = if group == 0 { UNACKED } else { group | UNACKED };
@@ -165,8 +194,13 @@ impl FibState {
                 continue;
             }
             let group = &self.groups[id];
-            if group.routes > 0 {
+            if group.routes > 0 && !group.gone {
                 batch.groups.push(GroupChange::Set(GroupId(id), group.hops.clone()));
+            }
+        }
+        for id in std::mem::take(&mut self.emptied) {
+            if id < self.groups.slots() && self.groups[id].gone {
+                batch.groups.push(GroupChange::Delete(GroupId(id)));
             }
         }
         let deleted = self.collect_unused(next_hops, &mut batch);
@@ -175,6 +209,10 @@ impl FibState {
             batch.sweep = true;
         }
         if batch.routes.is_empty() && batch.groups.is_empty() && !batch.sweep {
+            // Of groups that were gone before.
+            for id in deleted {
+                self.groups.release(id);
+            }
             return None;
         }
         self.batches += 1;
@@ -244,7 +282,7 @@ impl FibState {
     fn doubt(&mut self, dest: &mut Dest) {
         let group = dest.fib & !UNACKED;
         if group != 0 && group != UNCERTAIN {
-            self.held -= 1;
+            self.held -= usize::from(!self.groups[group - 1].gone);
             self.drop_route(group - 1);
         }
         dest.fib = (dest.fib & UNACKED) | UNCERTAIN;
@@ -284,6 +322,7 @@ impl FibState {
         }
         self.failed.clear();
         self.dirty.clear();
+        self.emptied.clear();
         self.sweep = false;
         for id in self.collect_unused(next_hops, &mut FibBatch::default()) {
             self.groups.release(id);
@@ -301,9 +340,12 @@ impl FibState {
                 let group = dest.fib & !UNACKED;
                 dest.fib &= UNACKED;
                 if group != 0 && group != UNCERTAIN {
-                    self.held -= 1;
+                    let gone = self.groups[group - 1].gone;
+                    self.held -= usize::from(!gone);
                     self.drop_route(group - 1);
-                    self.dirty.insert(group - 1);
+                    if !gone {
+                        self.dirty.insert(group - 1);
+                    }
                 }
                 all.push((family, slot));
             }
@@ -320,7 +362,7 @@ impl FibState {
             next_hops.retain(next_hop);
         }
         let hops = members(&key, next_hops);
-        let id = self.groups.insert(Group { key: key.clone(), hops, routes: 0 });
+        let id = self.groups.insert(Group { key: key.clone(), hops, routes: 0, gone: false });
         self.index.insert(key, id);
         self.dirty.insert(id);
         id
@@ -342,11 +384,14 @@ impl FibState {
                 continue;
             }
             let key = std::mem::take(&mut self.groups[id].key);
-            self.index.remove(&key);
+            // Of one that is gone the kernel was told when it went.
+            if !self.groups[id].gone {
+                self.index.remove(&key);
+                batch.groups.push(GroupChange::Delete(GroupId(id)));
+            }
             for next_hop in key {
                 next_hops.release(next_hop);
             }
-            batch.groups.push(GroupChange::Delete(GroupId(id)));
             deleted.push(id);
         }
         deleted

@@ -21,13 +21,13 @@ use crate::rib::table::PeerId;
 use crate::snapshot::PeerState;
 use collision::Direction;
 use fsm::Phase;
-use negotiate::Agreed;
+use negotiate::{Agreed, OwnRestart};
 
 /// RFC 4271 8.2.2: how long to wait for an OPEN.
 pub(crate) const OPEN_HOLD: Duration = Duration::from_secs(240);
 /// How long a connection on which no OPEN has come yet counts in a collision: one that stays silent must not keep others
 /// out.
-const SILENT: Duration = Duration::from_secs(5);
+pub(crate) const SILENT: Duration = Duration::from_secs(5);
 /// RFC 9687 section 4.3.
 const SEND_HOLD: Duration = Duration::from_secs(480);
 /// First wait after a failure; doubled up to the configured connect retry time.
@@ -136,6 +136,14 @@ impl State {
         match self {
             Self::OpenSent { .. } => None,
             Self::OpenConfirm(session) | Self::Established(session) => Some(session),
+        }
+    }
+
+    /// Whether it is an established session with a peer that can restart gracefully.
+    pub(crate) fn restarts(&self) -> bool {
+        match self {
+            Self::Established(session) => session.agreed.restart.is_some(),
+            Self::OpenSent { .. } | Self::OpenConfirm(_) => false,
         }
     }
 
@@ -254,6 +262,8 @@ pub(crate) struct Peer {
     /// Routes that were not announced because they did not fit into a message.
     pub(crate) oversized: u64,
     pub(crate) held_down: Option<HeldDown>,
+    /// Paths of an earlier session are kept until this moment: for it to come back, and then to say them again.
+    pub(crate) stale_until: Option<Instant>,
     /// An unnumbered neighbour that was heard at another address while its session is up.
     pub(crate) moving: Option<PeerAddress>,
     /// Per family: it was said that it announces too much.
@@ -284,6 +294,7 @@ impl Peer {
             overflowing: 0,
             oversized: 0,
             held_down: None,
+            stale_until: None,
             moving: None,
             warned: [false; 2],
         }
@@ -380,12 +391,13 @@ impl Peer {
         let over =
             self.held_down.as_ref().filter(|_| matches!(self.origin, Origin::Range(..))).and_then(HeldDown::until);
         let over = over.map(|at| (at, "held down"));
-        dial.into_iter().chain(timers).chain(over).min_by_key(|(at, _)| *at)
+        let stale = self.stale_until.map(|at| (at, "stale paths"));
+        dial.into_iter().chain(timers).chain(over).chain(stale).min_by_key(|(at, _)| *at)
     }
 
     /// The OPEN for a new connection.
-    pub(crate) fn open(&self, intent: &Intent) -> wire::Open {
-        negotiate::offer(intent, &self.intent)
+    pub(crate) fn open(&self, intent: &Intent, own: OwnRestart) -> wire::Open {
+        negotiate::offer(intent, &self.intent, own)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use wire::{Capability, Family, FamilySet, MAX_LEN, MAX_LEN_EXTENDED, Notification, Open, code};
+use wire::{Capability, Family, FamilySet, GracefulRestart, MAX_LEN, MAX_LEN_EXTENDED, Notification, Open, code};
 
 use crate::intent::{Intent, PeerIntent, RemoteAs};
 
@@ -27,8 +27,34 @@ pub(crate) struct Agreed {
     /// Families in which the peer sends us, and takes from us, several paths per prefix (RFC 7911).
     pub(crate) add_path_receive: FamilySet,
     pub(crate) add_path_send: FamilySet,
+    /// The peer can restart gracefully (RFC 4724).
+    pub(crate) restart: Option<PeerRestart>,
+    /// Graceful restart covers NOTIFICATIONs too (RFC 8538).
+    pub(crate) notification: bool,
     /// IPv4 routes with IPv6 next hops.
     pub(crate) extended_next_hop: bool,
+}
+
+/// What a peer says of its restarts (RFC 4724 section 3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PeerRestart {
+    /// How long it takes at most.
+    pub(crate) time: Duration,
+    /// It has just restarted, and waits for our End-of-RIB.
+    pub(crate) restarting: bool,
+    /// Negotiated families whose paths are to be kept.
+    pub(crate) families: FamilySet,
+    /// Of these, those whose forwarding state survived.
+    pub(crate) preserved: FamilySet,
+}
+
+/// What we say of our own restarts (RFC 4724 section 3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct OwnRestart {
+    /// We have just restarted.
+    pub(crate) restarting: bool,
+    /// The kernel forwards as before.
+    pub(crate) preserved: bool,
 }
 
 impl Agreed {
@@ -45,6 +71,7 @@ impl Agreed {
             (self.enhanced_refresh, "enhanced route refresh"),
             (self.extended_message, "extended message"),
             (self.extended_next_hop, "extended next hop"),
+            (self.restart.is_some(), "graceful restart"),
             (!self.add_path_receive.is_empty(), "additional paths received"),
             (!self.add_path_send.is_empty(), "additional paths sent"),
         ];
@@ -53,7 +80,7 @@ impl Agreed {
 }
 
 /// The OPEN that we send to a peer.
-pub(crate) fn offer(intent: &Intent, peer: &PeerIntent) -> Open {
+pub(crate) fn offer(intent: &Intent, peer: &PeerIntent, own: OwnRestart) -> Open {
     let mut capabilities: Vec<Capability> =
         peer.families.iter().map(|family| Capability::MultiProtocol(family.code())).collect();
     capabilities.extend([
@@ -69,6 +96,15 @@ pub(crate) fn offer(intent: &Intent, peer: &PeerIntent) -> Open {
         let all = peer.families.iter().map(|family| (family.code(), mode));
         capabilities.push(Capability::AddPath(all.collect()));
     }
+    // Without families it says that we keep what a peer that restarts has told us (RFC 4724 section 3).
+    let families = peer.families.iter().map(|family| (family.code(), own.preserved));
+    let restart = peer.graceful_restart;
+    capabilities.push(Capability::GracefulRestart(GracefulRestart {
+        restarting: own.restarting && restart.is_some(),
+        notification: true,
+        time: restart.map_or(0, |restart| restart.restart_time.as_secs().min(4095) as u16),
+        families: if restart.is_some() { families.collect() } else { Vec::new() },
+    }));
     let hold_time = peer.hold_time.as_secs().min(u64::from(u16::MAX)) as u16;
     // RFC 9234 4.1: on eBGP sessions only.
     let internal = matches!(peer.remote_as, RemoteAs::Internal) || peer.remote_as == RemoteAs::Number(intent.asn);
@@ -126,6 +162,20 @@ pub(crate) fn negotiate(intent: &Intent, peer: &PeerIntent, open: &Open) -> Resu
             .capabilities
             .iter()
             .any(|capability| matches!(capability, Capability::ExtendedNextHop(list) if list.contains(&next_hop_v6)));
+    let theirs = open.capabilities.iter().find_map(|capability| {
+        if let Capability::GracefulRestart(restart) = capability { Some(restart) } else { None }
+    });
+    let of = |list: &GracefulRestart, wanted: fn(bool) -> bool| -> FamilySet {
+        let listed = list.families.iter().filter(|(_, preserved)| wanted(*preserved));
+        let known = listed.filter_map(|(code, _)| Family::from_code(*code));
+        known.filter(|family| families.contains(*family)).collect()
+    };
+    let restart = theirs.filter(|restart| !restart.families.is_empty()).map(|restart| PeerRestart {
+        time: Duration::from_secs(u64::from(restart.time)),
+        restarting: restart.restarting,
+        families: of(restart, |_| true),
+        preserved: of(restart, |preserved| preserved),
+    });
     // RFC 7911 section 4: one side receives what the other sends.
     let add_path = |ours: fn(wire::AddPath) -> bool, theirs: fn(wire::AddPath) -> bool| -> FamilySet {
         let listed = open
@@ -154,6 +204,8 @@ pub(crate) fn negotiate(intent: &Intent, peer: &PeerIntent, open: &Open) -> Resu
         extended_message: has(&Capability::ExtendedMessage),
         add_path_receive,
         add_path_send,
+        restart,
+        notification: theirs.is_some_and(|restart| restart.notification),
         extended_next_hop,
     })
 }

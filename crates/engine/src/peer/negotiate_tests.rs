@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use wire::{Capability, Family, Notification, Open, code};
 
-use super::{negotiate, offer};
+use super::{OwnRestart, negotiate, offer};
 use crate::intent::{Intent, Multipath, PeerIntent, RemoteAs, Role};
 
 fn intent() -> Intent {
@@ -13,7 +13,6 @@ fn intent() -> Intent {
         router_id: Ipv4Addr::new(10, 0, 0, 1),
         peers: BTreeMap::new(),
         networks: Vec::new(),
-        graceful_restart: None,
         unnumbered: BTreeMap::new(),
         host_routes: None,
         ranges: Vec::new(),
@@ -93,7 +92,7 @@ fn a_peer_without_multiprotocol_speaks_ipv4_unicast_and_no_common_family_is_an_e
 fn what_both_offer_is_agreed() {
     let mut peer = peer(RemoteAs::External);
     peer.extended_next_hop = true;
-    let ours = offer(&intent(), &peer);
+    let ours = offer(&intent(), &peer, OwnRestart::default());
     let agreed = negotiate(&intent(), &peer, &open(64512, ours.capabilities)).expect("a session");
     assert!(agreed.four_octet_as && agreed.enhanced_refresh && agreed.extended_message && agreed.extended_next_hop);
     assert_eq!(agreed.families.iter().count(), 2);

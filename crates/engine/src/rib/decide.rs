@@ -4,6 +4,7 @@ use smallvec::SmallVec;
 use wire::{Family, attr_code};
 
 use super::attrs::{AttrId, AttrStore};
+use super::backlog::Job;
 use super::decision::{self, Candidate};
 use super::nexthop::{Moved, NextHops};
 use super::table::{Dest, Path, PathId, PeerId};
@@ -57,6 +58,7 @@ impl Rib {
             }
         };
         self.attrs.retain(path.attr);
+        self.next_hops.used(self.attrs.get(path.attr).next_hop, path.peer);
         if let Some(peer) = self.peer_mut(path.peer) {
             let rib = &mut peer.ribs[family.index()];
             rib.received.insert(slot);
@@ -66,8 +68,14 @@ impl Rib {
         }
         self.decide(family, slot, &before);
         if let Some(old) = old {
-            self.release(old.attr);
+            self.let_go(&old);
         }
+    }
+
+    /// A path is in no table any more.
+    fn let_go(&mut self, path: &Path) {
+        self.next_hops.unused(self.attrs.get(path.attr).next_hop, path.peer);
+        self.release(path.attr);
     }
 
     /// Takes those of a peer's paths away that `which` picks.
@@ -100,7 +108,7 @@ impl Rib {
         }
         self.decide(family, slot, &before);
         for path in removed {
-            self.release(path.attr);
+            self.let_go(&path);
         }
         self.tables[family.index()].release_if_unused(slot);
     }
@@ -148,10 +156,10 @@ impl Rib {
     fn rank(&mut self, family: Family, slot: u32, before: &Standing) {
         let dest = &mut self.tables[family.index()].dests[slot];
         if let [path] = dest.paths.as_slice() {
-            dest.ways = u8::from(usable(&self.attrs, &self.next_hops, path));
+            dest.ways = u8::from(usable(&self.attrs, &self.next_hops, &self.peers, path));
             return;
         }
-        dest.paths.sort_by_key(|path| !usable(&self.attrs, &self.next_hops, path));
+        dest.paths.sort_by_key(|path| !usable(&self.attrs, &self.next_hops, &self.peers, path));
         let incumbent = before.best.map(|(attr, peer)| (peer, self.attrs.get(attr).path_id));
         let candidates = candidates(&self.attrs, &self.next_hops, &self.peers, &dest.paths, incumbent);
         if candidates.is_empty() {
@@ -192,7 +200,9 @@ impl Rib {
                 }
             }
         }
-        self.decide_all(|attrs, path| moved.ids.contains(&attrs.get(path.attr).next_hop));
+        for family in Family::ALL {
+            self.queue(Job::Moved { next_hops: moved.ids.clone(), family, slot: 0 });
+        }
     }
 
     /// Applies import policy again to everything received from a peer.
@@ -215,8 +225,10 @@ impl Rib {
 }
 
 /// Whether a path may be chosen.
-pub(super) fn usable(attrs: &AttrStore, next_hops: &NextHops, path: &Path) -> bool {
-    path.refusal.is_none() && next_hops.resolution(attrs.get(path.attr).next_hop).usable()
+pub(super) fn usable(attrs: &AttrStore, next_hops: &NextHops, peers: &[Option<RibPeer>], path: &Path) -> bool {
+    // Of a peer that is gone something may be left for a moment.
+    let known = path.peer == PeerId::LOCAL || peers.get(usize::from(path.peer.0)).is_some_and(Option::is_some);
+    path.refusal.is_none() && known && next_hops.resolution(attrs.get(path.attr).next_hop).usable()
 }
 
 /// The usable paths at the head of `paths`, as the decision sees them. `incumbent` was the best so far.
@@ -227,7 +239,7 @@ pub(super) fn candidates<'a>(
     paths: &[Path],
     incumbent: Option<(PeerId, PathId)>,
 ) -> SmallVec<[Candidate<'a>; 4]> {
-    let usable = paths.iter().take_while(|path| usable(attrs, next_hops, path));
+    let usable = paths.iter().take_while(|path| usable(attrs, next_hops, peers, path));
     let candidates = usable.map(|path| {
         let set = attrs.get(path.attr);
         let facts = peers.get(usize::from(path.peer.0)).and_then(Option::as_ref).map(|peer| &peer.facts);

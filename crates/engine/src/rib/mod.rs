@@ -10,6 +10,7 @@
 
 mod advertise;
 pub(crate) mod attrs;
+mod backlog;
 pub(crate) mod bits;
 mod decide;
 pub(crate) mod decision;
@@ -20,10 +21,11 @@ mod out;
 mod out_paths;
 mod receive;
 pub(crate) mod slab;
+mod stale;
 pub(crate) mod table;
 mod views;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use hashbrown::HashMap;
 use ipnet::IpNet;
@@ -37,6 +39,7 @@ use crate::policy::{Own, PeerFacts};
 pub(crate) use decide::MAX_PATHS;
 
 use attrs::{AttrId, AttrStore};
+use backlog::Job;
 use bits::{BitSet, Pending};
 use decision::Rules;
 use host::HostTable;
@@ -75,12 +78,14 @@ pub(crate) struct PeerRib {
     pub(crate) end_of_rib_received: bool,
 }
 
-/// A peer with an established session.
+/// A peer with an established session, or one whose paths are kept while it restarts.
 #[derive(Debug)]
 pub(crate) struct RibPeer {
     pub(crate) facts: PeerFacts,
+    /// Negotiated; none while it restarts.
     families: FamilySet,
-    group: usize,
+    /// Its update group; none while it restarts.
+    group: Option<usize>,
     ribs: [PeerRib; 2],
 }
 
@@ -95,6 +100,8 @@ pub(crate) struct Rib {
     /// By [`PeerId`]; index 0 stays empty.
     peers: Vec<Option<RibPeer>>,
     groups: UpdateGroups,
+    /// What is still to be done, in order.
+    backlog: VecDeque<Job>,
     /// How many peers take several paths.
     add_path_peers: usize,
     pub(crate) fib: FibState,
@@ -116,6 +123,7 @@ impl Rib {
             tables: Default::default(),
             peers: Vec::new(),
             groups: UpdateGroups::default(),
+            backlog: VecDeque::new(),
             add_path_peers: 0,
             fib: FibState::default(),
             host: None,
@@ -138,33 +146,52 @@ impl Rib {
         if index >= self.peers.len() {
             self.peers.resize_with(index + 1, || None);
         }
+        // Its number may have been another peer's, whose paths are still being removed.
+        self.finish_backlog();
         let group = self.groups.join(&facts);
-        let mut ribs: [PeerRib; 2] = Default::default();
+        let kept = self.peers[index].take();
+        let changed = kept.as_ref().is_some_and(|kept| kept.facts != facts);
+        let mut ribs = kept.map(|kept| kept.ribs).unwrap_or_default();
         for family in families.iter() {
             ribs[family.index()].owes_end_of_rib = true;
         }
         self.add_path_peers += usize::from(!facts.add_path_send.is_empty());
-        self.peers[index] = Some(RibPeer { facts, families, group, ribs });
+        self.peers[index] = Some(RibPeer { facts, families, group: Some(group), ribs });
         for family in families.iter() {
+            if changed {
+                self.judge_again(id, family);
+            }
             self.advertise_all(id, family);
         }
     }
 
-    /// A session ended: its paths go, and what was to be told to it.
+    /// A session ended: its paths go, and what was to be told to it. What only its paths led to counts as unreachable at once,
+    /// so that the FIB moves with one message; the paths follow as there is time ([`Self::work`]).
     pub(crate) fn peer_down(&mut self, id: PeerId) {
-        let Some(peer) = self.peers.get_mut(usize::from(id.0)).and_then(Option::take) else {
-            return;
-        };
-        self.groups.leave(peer.group);
+        self.silence(id);
+        let Some(peer) = self.peers.get_mut(usize::from(id.0)).and_then(Option::take) else { return };
+        let moved = self.next_hops.orphan(id);
+        self.fib.next_hops_changed(&moved.ids, &self.next_hops);
+        for (family, rib) in Family::ALL.into_iter().zip(peer.ribs) {
+            self.queue(Job::Gone { peer: id, family, slots: rib.received.iter().collect() });
+        }
+    }
+
+    /// Nothing more is told to a peer, and nothing is known any more of what it was told.
+    fn silence(&mut self, id: PeerId) {
+        let Some(peer) = self.peers.get_mut(usize::from(id.0)).and_then(Option::as_mut) else { return };
+        let Some(group) = peer.group.take() else { return };
+        self.groups.leave(group);
         self.add_path_peers -= usize::from(!peer.facts.add_path_send.is_empty());
-        for (family, mut rib) in Family::ALL.into_iter().zip(peer.ribs) {
+        peer.families = FamilySet::NONE;
+        for family in Family::ALL {
+            let old = std::mem::take(&mut peer.ribs[family.index()]);
+            let PeerRib { received, paths, refused, mut pending, .. } = old;
+            peer.ribs[family.index()] = PeerRib { received, paths, refused, ..PeerRib::default() };
             let table = &mut self.tables[family.index()];
-            while let Some(slot) = rib.pending.pop() {
+            while let Some(slot) = pending.pop() {
                 table.dests[slot].pending -= 1;
                 table.release_if_unused(slot);
-            }
-            for slot in rib.received.iter() {
-                self.remove_paths(family, slot, id, |_, _| true);
             }
         }
     }
@@ -177,8 +204,8 @@ impl Rib {
         if peer.facts == facts {
             return;
         }
-        let (group, families) = (peer.group, peer.families);
-        peer.group = self.groups.join(&facts);
+        let (Some(group), families) = (peer.group, peer.families) else { return };
+        peer.group = Some(self.groups.join(&facts));
         let old = std::mem::replace(&mut peer.facts, facts);
         let facts = peer.facts.clone();
         self.groups.leave(group);
@@ -233,8 +260,9 @@ impl Rib {
 
     /// Whether the peer has sent all it had in every family.
     pub(crate) fn synchronised(&self, id: PeerId) -> bool {
-        self.peer(id)
-            .is_some_and(|peer| peer.families.iter().all(|family| peer.ribs[family.index()].end_of_rib_received))
+        self.peer(id).is_some_and(|peer| {
+            peer.group.is_some() && peer.families.iter().all(|family| peer.ribs[family.index()].end_of_rib_received)
+        })
     }
 
     /// Originates exactly these prefixes.

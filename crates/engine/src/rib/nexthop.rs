@@ -9,10 +9,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use prefix_trie::PrefixMap;
+use smallvec::SmallVec;
 use wire::NextHop;
 
 use crate::event::{Link, UnderlyingRoute};
 use crate::fib::Hop;
+use crate::rib::table::PeerId;
 
 /// A handle of a tracked next hop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,6 +59,16 @@ struct Entry {
     /// Metric of the kernel's route that leads there; zero on a connected network.
     cost: u32,
     refs: u32,
+    /// Whose paths have it, and how many.
+    users: SmallVec<[(PeerId, u32); 2]>,
+    /// All peers that had it are gone: nobody vouches for it while their paths are being removed.
+    orphaned: bool,
+}
+
+impl Entry {
+    fn new(key: NextHopKey, (resolution, cost): (Resolution, u32)) -> Self {
+        Self { key, resolution, cost, refs: 0, users: SmallVec::new(), orphaned: false }
+    }
 }
 
 /// Where a resolved prefix leads.
@@ -103,12 +115,8 @@ impl NextHops {
 
     pub(crate) fn new() -> Self {
         let unspecified = NextHop::V4(Ipv4Addr::UNSPECIFIED);
-        let local = Entry {
-            key: NextHopKey { next_hop: unspecified, via: None },
-            resolution: Resolution::Local,
-            cost: 0,
-            refs: 1,
-        };
+        let key = NextHopKey { next_hop: unspecified, via: None };
+        let local = Entry { refs: 1, ..Entry::new(key, (Resolution::Local, 0)) };
         Self {
             entries: vec![local],
             free: Vec::new(),
@@ -127,8 +135,7 @@ impl NextHops {
         if let Some(&id) = self.index.get(&key) {
             return id;
         }
-        let (resolution, cost) = self.resolve(&key);
-        let entry = Entry { key: key.clone(), resolution, cost, refs: 0 };
+        let entry = Entry::new(key.clone(), self.resolve(&key));
         let id = match self.free.pop() {
             Some(slot) => {
                 self.entries[slot as usize] = entry;
@@ -159,6 +166,50 @@ impl NextHops {
 
     pub(crate) fn resolution(&self, id: NextHopId) -> Resolution {
         self.entries[id.0 as usize].resolution
+    }
+
+    /// A peer has one more path with it.
+    pub(crate) fn used(&mut self, id: NextHopId, by: PeerId) {
+        let users = &mut self.entries[id.0 as usize].users;
+        match users.iter_mut().find(|(user, _)| *user == by) {
+            Some((_, paths)) => *paths += 1,
+            None => users.push((by, 1)),
+        }
+    }
+
+    /// A peer has one path less with it.
+    pub(crate) fn unused(&mut self, id: NextHopId, by: PeerId) {
+        let users = &mut self.entries[id.0 as usize].users;
+        if let Some(at) = users.iter().position(|(user, _)| *user == by) {
+            users[at].1 -= 1;
+            if users[at].1 == 0 {
+                users.swap_remove(at);
+            }
+        }
+    }
+
+    /// A peer is gone: what only its paths have is unreachable from now on.
+    pub(crate) fn orphan(&mut self, gone: PeerId) -> Moved {
+        let only_its = |entry: &Entry| entry.refs > 0 && matches!(entry.users.as_slice(), [(user, _)] if *user == gone);
+        let mut moved = Moved::default();
+        for (slot, entry) in self.entries.iter_mut().enumerate().skip(1) {
+            if only_its(entry) {
+                entry.orphaned = true;
+                entry.cost = 0;
+                if std::mem::replace(&mut entry.resolution, Resolution::Unreachable) != Resolution::Unreachable {
+                    moved.ids.push(NextHopId(slot as u32));
+                }
+            }
+        }
+        moved
+    }
+
+    /// Somebody announces it: if nobody vouched for it, somebody does again.
+    pub(crate) fn adopt(&mut self, id: NextHopId) -> Moved {
+        if !std::mem::take(&mut self.entries[id.0 as usize].orphaned) {
+            return Moved::default();
+        }
+        self.update()
     }
 
     /// How far it is (RFC 4271 9.1.2.2 e).
@@ -239,7 +290,8 @@ impl NextHops {
             if entry.refs == 0 {
                 continue;
             }
-            let (resolution, cost) = self.resolve(&entry.key);
+            let (resolution, cost) =
+                if entry.orphaned { (Resolution::Unreachable, 0) } else { self.resolve(&entry.key) };
             if (resolution, cost) != (entry.resolution, entry.cost) {
                 moved.own |= resolution == Resolution::Own || entry.resolution == Resolution::Own;
                 moved.ids.push(NextHopId(slot as u32));

@@ -323,7 +323,7 @@ impl Rib {
         let peer = self.peers.get(usize::from(id.0))?.as_ref()?;
         let received = self.next_hops.next_hop(self.attrs.get(attr).next_hop);
         let next_hop = export::next_hop(from, received, family, &peer.facts)?;
-        Some((self.groups.encoded(peer.group, &self.own, &self.attrs, attr, from, &peer.facts), next_hop))
+        Some((self.groups.encoded(peer.group?, &self.own, &self.attrs, attr, from, &peer.facts), next_hop))
     }
 
     fn write(

@@ -61,7 +61,8 @@ impl Rib {
     ) -> SmallVec<[(AttrId, Origination, PeerId); 4]> {
         let Some(to) = self.peer(id) else { return SmallVec::new() };
         let dest = &self.tables[family.index()].dests[slot];
-        let paths = dest.paths.iter().filter(|path| super::decide::usable(&self.attrs, &self.next_hops, path));
+        let paths =
+            dest.paths.iter().filter(|path| super::decide::usable(&self.attrs, &self.next_hops, &self.peers, path));
         let wanted = paths.filter_map(|path| {
             let (attr, from) = passing(&self.own, &self.peers, &self.attrs, path, family, id)?;
             let received = self.next_hops.next_hop(self.attrs.get(attr).next_hop);

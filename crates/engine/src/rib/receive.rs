@@ -42,6 +42,9 @@ impl Rib {
         };
         let key = NextHopKey { next_hop, via: via(&peer.facts, &next_hop, &self.next_hops) };
         let tracked = self.next_hops.track(key);
+        let moved = self.next_hops.adopt(tracked);
+        self.next_hops_moved(&moved);
+        let Some(peer) = self.peers.get(usize::from(id.0)).and_then(Option::as_ref) else { return };
         let filtered = !peer.facts.allowed_prefixes.is_empty();
         let family = nlri.family();
         let mut paths = nlri.paths().peekable();
@@ -84,25 +87,12 @@ impl Rib {
 
     /// The peer begins to send everything again: what it does not repeat by the end is gone (RFC 7313).
     pub(crate) fn refresh_begins(&mut self, id: PeerId, family: Family) {
-        let Some(peer) = self.peer(id) else { return };
-        let slots: Vec<u32> = peer.ribs[family.index()].received.iter().collect();
-        let table = &mut self.tables[family.index()];
-        for slot in slots {
-            for path in table.dests[slot].paths.iter_mut().filter(|path| path.peer == id) {
-                path.stale = true;
-            }
-        }
+        self.mark_stale(id, family);
     }
 
     /// See [`Self::refresh_begins`].
     pub(crate) fn refresh_ends(&mut self, id: PeerId, family: Family) {
-        let Some(peer) = self.peer(id) else { return };
-        let table = &self.tables[family.index()];
-        let stale = |slot: &u32| table.dests[*slot].paths.iter().any(|path| path.peer == id && path.stale);
-        let slots: Vec<u32> = peer.ribs[family.index()].received.iter().filter(stale).collect();
-        for slot in slots {
-            self.remove_paths(family, slot, id, |_, path| path.stale);
-        }
+        self.sweep_stale(id, family);
     }
 }
 

@@ -39,7 +39,8 @@ impl Rib {
                 end_of_rib: rib.end_of_rib_received,
             }
         };
-        peer.families.iter().map(count).collect()
+        let families = if peer.group.is_some() { peer.families } else { self.kept(id) };
+        families.iter().map(count).collect()
     }
 
     /// Destinations with a path, per family.
@@ -156,7 +157,7 @@ impl Rib {
             return Some(false);
         }
         let forwards = dest.best().is_some_and(|best| best.peer != PeerId::LOCAL);
-        forwards.then_some(dest.fib != 0 && dest.fib & UNACKED == 0)
+        forwards.then_some(dest.fib != 0 && dest.fib & UNACKED == 0 && !self.fib.is_gone(dest))
     }
 
     fn unusable(&self, path: &Path) -> String {
@@ -164,7 +165,7 @@ impl Rib {
             return refusal.text(&self.own);
         }
         let next_hop = self.attrs.get(path.attr).next_hop;
-        debug_assert!(!usable(&self.attrs, &self.next_hops, path));
+        debug_assert!(!usable(&self.attrs, &self.next_hops, &self.peers, path));
         format!("next hop {} is not reachable", self.next_hops.next_hop(next_hop).address())
     }
 
@@ -181,7 +182,7 @@ impl Rib {
         let peer = self.peer(path.peer);
         let several = peer.is_some_and(|peer| peer.facts.add_path_receive.contains(family));
         let (path_id, peer) = (several.then_some(set.path_id), peer.map(|peer| peer.facts.address));
-        attributes_view(set, PathView { peer, path_id, next_hop, link, ..PathView::default() })
+        attributes_view(set, PathView { peer, path_id, stale: path.stale, next_hop, link, ..PathView::default() })
     }
 
     /// What a peer is told of a destination, as it is sent.

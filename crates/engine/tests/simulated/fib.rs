@@ -4,6 +4,7 @@ use engine::intent::Role;
 use engine::{Action, Engine, Event, FibBatch, GroupChange};
 
 use crate::routing::{behind_another_router, way_to_the_origin};
+use crate::scripted::{Said, Scripted};
 use crate::sim::{SECOND, Sim, With, intent};
 
 const LEAF: u32 = 64512;
@@ -65,22 +66,73 @@ fn a_group_that_the_kernel_refused_is_tried_again_with_all_its_routes() {
 
 #[test]
 fn a_deletion_that_the_kernel_refused_is_tried_again() {
-    let mut sim = Sim::new(103);
-    let router = leaf_and_router(&mut sim);
-    sim.run(SECOND * 20);
-    let now = sim.now;
-    let engine = &mut sim.nodes[router].engine;
-    engine.handle(now, Event::Intent(Box::new(intent(ROUTER, "10.0.0.1"))));
+    let own = intent(ROUTER, "10.0.0.1").peer("192.0.2.2", LEAF, Role::Fabric);
+    let mut router = Scripted::new(&["192.0.2.1/24"], own);
+    router.up("192.0.2.2", LEAF);
+    let path: &[(bool, &[u32])] = &[(false, &[LEAF])];
+    for prefix in ["10.1.0.0/16", "10.2.0.0/16"] {
+        router.say("192.0.2.2", &Said { prefix, next_hop: "192.0.2.2", path, local_pref: None });
+    }
+    let now = router.now;
+    answer(&mut router.engine, now, |_, _| {});
+    let mut gone = Vec::new();
+    let prefix: ipnet::IpNet = "10.1.0.0/16".parse().expect("a prefix");
+    wire::encode_unreach(&mut gone, 4096, engine::Family::Ipv4Unicast, std::iter::once(prefix));
+    router.send("192.0.2.2", gone);
+    let engine = &mut router.engine;
     let batch = answer(engine, now, |batch, ack| {
         let Event::FibAck { failed, .. } = ack else { return };
         failed.push((batch.routes[0].prefix, "refused".into()));
     });
-    assert_eq!(batch.routes[0].group, None);
+    assert_eq!((batch.routes[0].prefix, batch.routes[0].group), (prefix, None));
     assert_eq!(engine.snapshot(now).fib.failed, 1);
     engine.handle_timeout(now + SECOND * 10);
     let again = answer(engine, now, |_, _| {});
     assert_eq!(again.routes, batch.routes);
-    assert_eq!(engine.snapshot(now).destinations[0].1, 0, "and then it is forgotten");
+    assert_eq!(engine.snapshot(now).destinations[0].1, 1, "and then it is forgotten");
+}
+
+/// What only a lost peer led to is unreachable at once: one message, whatever the number of routes, and none for each.
+#[test]
+fn a_lost_peer_takes_its_routes_out_of_the_kernel_with_one_message() {
+    let own = intent(ROUTER, "10.0.0.1").peer("192.0.2.2", LEAF, Role::Fabric).peer("192.0.2.3", LEAF, Role::Fabric);
+    let mut router = Scripted::new(&["192.0.2.1/24"], own);
+    let path: &[(bool, &[u32])] = &[(false, &[LEAF])];
+    let prefixes: Vec<String> = (0..20_000u32).map(|n| format!("10.{}.{}.0/24", n >> 8, n & 255)).collect();
+    for peer in ["192.0.2.2", "192.0.2.3"] {
+        router.up(peer, LEAF);
+        for prefix in &prefixes {
+            router.say(peer, &Said { prefix, next_hop: peer, path, local_pref: None });
+        }
+    }
+    let now = router.now;
+    let engine = &mut router.engine;
+    while let Some(batch) = engine.poll_fib() {
+        let (failed, failed_groups, degraded_groups) = Default::default();
+        engine.handle(now, Event::FibAck { id: batch.id, failed, failed_groups, degraded_groups });
+    }
+    router.lose("192.0.2.2");
+    let engine = &mut router.engine;
+    let batch = answer(engine, now, |_, _| {});
+    assert!(matches!(&batch.groups[..], [GroupChange::Set(_, hops)] if hops.len() == 1), "{:?}", batch.groups);
+    assert!(batch.routes.is_empty(), "first of all");
+
+    router.lose("192.0.2.3");
+    let engine = &mut router.engine;
+    let batch = answer(engine, now, |_, _| {});
+    assert!(batch.routes.is_empty() && batch.groups.iter().any(|change| matches!(change, GroupChange::Delete(_))));
+    while engine.poll_timeout().is_some_and(|(_, what)| what == "tables") {
+        engine.handle_timeout(now);
+        while let Some(batch) = engine.poll_fib() {
+            let deleted = batch.routes.iter().filter(|change| change.group.is_none()).count();
+            assert_eq!(deleted, 0, "the kernel has dropped them with their group");
+            let (failed, failed_groups, degraded_groups) = Default::default();
+            engine.handle(now, Event::FibAck { id: batch.id, failed, failed_groups, degraded_groups });
+        }
+    }
+    let snapshot = engine.snapshot(now);
+    assert_eq!((snapshot.destinations[0].1, snapshot.fib.installed, snapshot.fib.groups), (0, 0, 0));
+    assert_eq!(snapshot.attribute_sets, 0);
 }
 
 #[test]

@@ -363,7 +363,8 @@ fn stands_for(event: &Event) -> &'static [u8] {
         | Event::FibAck { .. }
         | Event::HostAck { .. }
         | Event::HostLost
-        | Event::FibLost => &[],
+        | Event::FibLost
+        | Event::Restarted => &[],
     }
 }
 

@@ -14,7 +14,6 @@ pub(crate) fn intent(asn: u32, router_id: &str) -> Intent {
         router_id: router_id.parse::<Ipv4Addr>().expect("an identifier"),
         peers: BTreeMap::new(),
         networks: Vec::new(),
-        graceful_restart: None,
         unnumbered: BTreeMap::new(),
         host_routes: None,
         ranges: Vec::new(),

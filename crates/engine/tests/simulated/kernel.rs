@@ -63,9 +63,7 @@ impl Fib {
         }
         for change in &batch.groups {
             if let GroupChange::Delete(GroupId(id)) = change {
-                let mut users = self.routes.iter().filter(|(_, group)| *group == id).map(|(prefix, _)| prefix);
-                let unasked = users.find(|prefix| !self.doubtful.contains(prefix));
-                assert_eq!(unasked, None, "group {id} deleted under a route");
+                // Routes that still point there go along: that is how a lost next hop takes its routes away at once.
                 self.drop_group(*id);
             }
         }

@@ -14,6 +14,7 @@ mod next_hops;
 mod operator;
 mod policies;
 mod refresh;
+mod restart;
 mod routes;
 mod routing;
 mod script;

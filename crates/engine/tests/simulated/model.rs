@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
 use engine::intent::{Intent, Role};
-use engine::{ConnId, Engine, Event, Family, Link, RouteQuery, Select};
+use engine::{ConnId, Engine, Event, Family, GroupChange, Link, RouteQuery, Select};
 use ipnet::IpNet;
 use proptest::prelude::*;
 use wire::{AsPath, NextHop, Open, attr_code, flag, write_attribute};
@@ -55,7 +55,7 @@ struct World {
     conns: [ConnId; PEERS.len()],
     next: u32,
     announced: BTreeMap<(usize, usize), Attributes>,
-    fib: BTreeSet<IpNet>,
+    fib: BTreeMap<IpNet, u32>,
 }
 
 impl World {
@@ -71,7 +71,7 @@ impl World {
         engine.handle(now, Event::Links(vec![Link { index: 1, name: "eth0".into(), up: true, addresses }]));
         engine.handle(now, Event::Intent(Box::new(own)));
         let conns = [ConnId::Accepted(0); PEERS.len()];
-        let mut world = Self { engine, now, conns, next: 0, announced: BTreeMap::new(), fib: BTreeSet::new() };
+        let mut world = Self { engine, now, conns, next: 0, announced: BTreeMap::new(), fib: BTreeMap::new() };
         (0..PEERS.len()).for_each(|peer| world.connect(peer));
         world
     }
@@ -123,9 +123,14 @@ impl World {
         while let Some(batch) = self.engine.poll_fib() {
             for change in &batch.routes {
                 match change.group {
-                    Some(_) => self.fib.insert(change.prefix),
+                    Some(group) => self.fib.insert(change.prefix, group.0),
                     None => self.fib.remove(&change.prefix),
                 };
+            }
+            for change in &batch.groups {
+                if let GroupChange::Delete(gone) = change {
+                    self.fib.retain(|_, group| *group != gone.0);
+                }
             }
             let ack = Event::FibAck {
                 id: batch.id,
@@ -178,7 +183,10 @@ impl World {
         let expected: BTreeMap<IpNet, Option<IpAddr>> =
             best.iter().map(|(prefix, peer)| (*prefix, Some(IpAddr::V4(address(*peer))))).collect();
         prop_assert_eq!(self.listed(Select::All), expected);
-        prop_assert_eq!(&self.fib, &best.keys().copied().collect::<BTreeSet<_>>());
+        prop_assert_eq!(
+            self.fib.keys().copied().collect::<BTreeSet<_>>(),
+            best.keys().copied().collect::<BTreeSet<_>>()
+        );
         for to in 0..PEERS.len() {
             let told = self.listed(Select::Advertised(IpAddr::V4(address(to))));
             // To all but the one that it came from. There is one internal peer, so nothing would be reflected.

@@ -39,11 +39,11 @@ impl Scripted {
     /// Brings the session with a peer up. Its identifier is 10.9.9.x, x the last octet of its address.
     pub(crate) fn up(&mut self, address: &str, asn: u32) {
         let address: IpAddr = address.parse().expect("an address");
-        let conn = ConnId::Accepted(self.conns.len() as u32 + 1);
         let last = match address {
             IpAddr::V4(address) => address.octets()[3],
             IpAddr::V6(address) => address.octets()[15],
         };
+        let conn = ConnId::Accepted(u32::from(last));
         self.conns.insert(address, conn);
         let local = "192.0.2.1:179".parse().expect("an address");
         self.engine.handle(self.now, Event::Accepted { conn, local, remote: (address, 40_000).into(), link: None });
@@ -79,6 +79,14 @@ impl Scripted {
         let address: IpAddr = address.parse().expect("an address");
         let conn = self.conns[&address];
         self.engine.handle(self.now, Event::Bytes { conn, data: data.into() });
+    }
+
+    /// The connection with a peer breaks.
+    pub(crate) fn lose(&mut self, address: &str) {
+        let address: IpAddr = address.parse().expect("an address");
+        if let Some(conn) = self.conns.remove(&address) {
+            self.engine.handle(self.now, Event::Closed { conn, error: None });
+        }
     }
 
     /// Prefixes and next hops that a peer was told since the last question.

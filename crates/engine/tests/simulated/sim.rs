@@ -217,6 +217,11 @@ impl Sim {
         self.forget_ends();
     }
 
+    /// The node's end of every connection is lost, and the other ends are not told: a machine that was switched off.
+    pub(crate) fn forget(&mut self, node: usize) {
+        self.pipes.retain(|from, to| from.node != node && to.node != node);
+    }
+
     fn post(&mut self, at: Instant, node: usize, event: Event) {
         self.sequence += 1;
         self.pending.insert(self.sequence, (node, event));

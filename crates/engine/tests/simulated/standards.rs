@@ -5,7 +5,10 @@ use std::time::Instant;
 
 use engine::intent::Role;
 use engine::{Action, ConnId, Engine, Event, Family, Link, RouteQuery, RouteView, Select};
-use wire::{Capability, Frame, MessageType, NextHop, Open, Refresh, RouteRefresh, attr_code, flag, write_attribute};
+use wire::{
+    Capability, Frame, GracefulRestart, MessageType, NextHop, Open, Refresh, RouteRefresh, attr_code, flag,
+    write_attribute,
+};
 
 use crate::sim::{Sim, With, intent};
 
@@ -201,6 +204,13 @@ fn what_we_do_not_serve_is_not_offered() {
         Capability::EnhancedRouteRefresh,
         Capability::ExtendedMessage,
         Capability::FourOctetAs(64514),
+        // Without families: we keep what a restarting peer has said, and do not restart gracefully ourselves.
+        Capability::GracefulRestart(GracefulRestart {
+            restarting: false,
+            notification: true,
+            time: 0,
+            families: Vec::new(),
+        }),
     ];
     assert_eq!(offered, expected);
 }

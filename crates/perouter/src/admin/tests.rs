@@ -108,6 +108,7 @@ pub(super) fn peer(name: &str, address: &str, state: PeerState) -> PeerSnapshot 
         malformed: 1,
         malformed_attributes: [(8, 1)].into(),
         shut_down: false,
+        kept_until: None,
     }
 }
 
@@ -129,6 +130,7 @@ pub(super) fn route(prefix: &str) -> RouteView {
         paths: vec![PathView {
             peer: Some("192.168.11.2".parse().unwrap()),
             path_id: None,
+            stale: false,
             usable: true,
             best: true,
             multipath: false,

@@ -17,7 +17,6 @@ fn intent(hold_time: u64) -> Intent {
         ranges: Vec::new(),
         listen_limit: 10,
         networks: Vec::new(),
-        graceful_restart: None,
         multipath: Multipath::default(),
         host_routes: None,
         cluster_id: None,

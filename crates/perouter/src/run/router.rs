@@ -91,7 +91,7 @@ impl Router {
 
     /// Whether peers keep our routes while we are away.
     pub(super) fn is_graceful(&self) -> bool {
-        self.in_force.as_ref().is_some_and(|desired| desired.intent.graceful_restart.is_some())
+        self.in_force.as_ref().is_some_and(|desired| desired.intent.restarts_gracefully())
     }
 
     /// Files whose change is a change of the configuration, beside the objects' own.

@@ -1,0 +1,181 @@
+//! Graceful restart (RFC 4724, RFC 8538), from either end.
+//!
+//! *A peer restarts*: what it had said is kept and used, until it has said it again or its time is over. We do so for every
+//! peer that offers it.
+//!
+//! *We restart*: the kernel forwards as before. Peers are told so, and neither they nor the kernel hear of a route before
+//! every peer has said what it has, or [`DEFERRAL`] has passed (RFC 4724 section 4.1): half a table would move traffic.
+
+use std::time::{Duration, Instant};
+
+use wire::{FamilySet, Notification};
+
+use crate::Engine;
+use crate::action::Level;
+use crate::peer::negotiate::{Agreed, OwnRestart};
+use crate::peer::{Origin, Peer};
+use crate::policy::PeerFacts;
+use crate::rib::table::PeerId;
+
+/// Longest wait for peers after our own restart, if the restart time is not shorter.
+const DEFERRAL: Duration = Duration::from_secs(60);
+/// A peer that cannot restart gracefully need not send End-of-RIB: it has said what it has after this long.
+const QUIET: Duration = Duration::from_secs(1);
+/// How long a returning peer may take to repeat its paths, where nothing is configured.
+const STALE: Duration = Duration::from_secs(360);
+
+/// Waiting for peers after our restart.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deferral {
+    until: Instant,
+    /// When to look again at peers without End-of-RIB.
+    look: Instant,
+}
+
+/// The families of a lost session whose paths are kept. `said`: the NOTIFICATION that ended it, either way.
+pub(crate) fn keeps(agreed: &Agreed, said: Option<&Notification>) -> FamilySet {
+    let Some(restart) = agreed.restart.filter(|restart| !restart.time.is_zero()) else { return FamilySet::NONE };
+    match said {
+        None => restart.families,
+        // RFC 8538 section 4.
+        Some(said) if agreed.notification && !said.is_hard_reset() => restart.families,
+        Some(_) => FamilySet::NONE,
+    }
+}
+
+impl Engine {
+    /// What our OPEN says (RFC 4724 section 3). Without a FIB nothing that we forward can be lost.
+    pub(crate) fn own_restart(&self) -> OwnRestart {
+        let fib = self.intent.as_ref().is_some_and(|intent| intent.fib);
+        OwnRestart { restarting: self.deferral.is_some(), preserved: !fib || self.preserved || self.converged }
+    }
+
+    /// The first configuration after a restart that the kernel's routes survived.
+    pub(crate) fn begin_deferral(&mut self, now: Instant) {
+        let Some(intent) = self.intent.as_ref().filter(|_| self.preserved) else { return };
+        let ranges = intent.ranges.iter().map(|range| &range.peer);
+        let peers = intent.peers.values().chain(intent.unnumbered.values()).chain(ranges);
+        let time = peers.filter_map(|peer| Some(peer.graceful_restart?.restart_time)).max();
+        let Some(time) = time else { return };
+        self.deferral = Some(Deferral { until: now + time.min(DEFERRAL), look: now + QUIET });
+    }
+
+    /// Whether nothing is told to peers and kernel for now.
+    pub(crate) fn deferring(&self) -> bool {
+        self.deferral.is_some()
+    }
+
+    pub(crate) fn deferral_deadline(&self) -> Option<Instant> {
+        self.deferral.map(|deferral| deferral.until.min(deferral.look))
+    }
+
+    pub(crate) fn deferral_timeout(&mut self, now: Instant) {
+        let Some(deferral) = &mut self.deferral else { return };
+        if deferral.until <= now {
+            let late: Vec<String> = self
+                .peers
+                .values()
+                .filter(|peer| !self.has_said_all(peer, now))
+                .map(|peer| peer.intent.name.clone())
+                .collect();
+            self.end_deferral(&format!("without waiting longer for {}", late.join(", ")));
+        } else if deferral.look <= now {
+            deferral.look = now + QUIET;
+            self.check_convergence(now);
+        }
+    }
+
+    fn end_deferral(&mut self, how: &str) {
+        self.deferral = None;
+        self.note(None, Level::Info, format!("restarted gracefully: routes are told and installed again {how}"));
+    }
+
+    /// All peers have sent everything: what nobody announced again can go from the kernel, and a restart is over.
+    pub(crate) fn check_convergence(&mut self, now: Instant) {
+        if self.deferral.is_some() && self.peers.values().all(|peer| self.has_said_all(peer, now)) {
+            self.end_deferral("after every peer has said what it has");
+        }
+        if self.converging.is_some() && self.peers.keys().all(|id| self.rib.synchronised(*id)) {
+            self.sweep();
+        }
+    }
+
+    /// RFC 4724 section 4.1: a peer that restarts as well waits for us, and is not waited for.
+    fn has_said_all(&self, peer: &Peer, now: Instant) -> bool {
+        let Some((_, session)) = peer.established() else { return false };
+        match session.agreed.restart {
+            _ if self.rib.synchronised(peer.id) => true,
+            Some(restart) => restart.restarting,
+            None => now.saturating_duration_since(peer.since) >= QUIET,
+        }
+    }
+
+    /// The session of a peer ended. Keeps its paths where that was agreed; returns what to say of it.
+    pub(crate) fn peer_lost(&mut self, now: Instant, id: PeerId, agreed: &Agreed, keep: FamilySet) -> String {
+        let kept = if keep.is_empty() { FamilySet::NONE } else { self.rib.peer_restarts(id, keep) };
+        let Some(peer) = self.peers.get_mut(&id) else { return String::new() };
+        if kept.is_empty() {
+            peer.stale_until = None;
+            self.rib.peer_down(id);
+            return String::new();
+        }
+        let time = agreed.restart.map_or(Duration::ZERO, |restart| restart.time);
+        peer.stale_until = Some(now + time);
+        format!("; its routes are kept for {} s, for it to restart", time.as_secs())
+    }
+
+    /// A session is up again while paths of the last one are kept: what was not preserved goes (RFC 4724 section 4.2).
+    pub(crate) fn peer_returns(&mut self, now: Instant, id: PeerId, facts: &PeerFacts) {
+        let Some(peer) = self.peers.get(&id).filter(|peer| peer.stale_until.is_some()) else { return };
+        let Some((_, session)) = peer.established() else { return };
+        let stale_time = peer.intent.graceful_restart.map_or(STALE, |restart| restart.stale_time);
+        let preserved = session.agreed.restart.map_or(FamilySet::NONE, |restart| restart.preserved);
+        // With path identifiers a path is another one than without.
+        let before = self.rib.peer(id).map_or(FamilySet::NONE, |known| known.facts.add_path_receive);
+        let same = |family: &wire::Family| before.contains(*family) == facts.add_path_receive.contains(*family);
+        self.rib.peer_returns(id, preserved.iter().filter(same).collect());
+        let left = !self.rib.kept(id).is_empty();
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.stale_until = left.then(|| now + stale_time);
+        }
+    }
+
+    /// End-of-RIB: what a returned peer has not said again goes.
+    pub(crate) fn repeated(&mut self, id: PeerId, family: wire::Family) {
+        if self.peers.get(&id).is_none_or(|peer| peer.stale_until.is_none()) {
+            return;
+        }
+        self.rib.sweep_stale(id, family);
+        if self.rib.synchronised(id)
+            && let Some(peer) = self.peers.get_mut(&id)
+        {
+            peer.stale_until = None;
+        }
+    }
+
+    /// The peer did not come back, or has not said everything again in time.
+    pub(crate) fn stale_expired(&mut self, now: Instant, id: PeerId) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.stale_until = None;
+        let (name, address) = (peer.intent.name.clone(), peer.address.ip);
+        if peer.established().is_some() {
+            wire::Family::ALL.into_iter().for_each(|family| self.rib.sweep_stale(id, family));
+            let text = format!("{name} has not said all its routes again in time: the others are gone");
+            return self.tell(now, address, Level::Warn, text);
+        }
+        let over = peer.connections.is_empty() && matches!(peer.origin, Origin::Range(..));
+        self.rib.peer_down(id);
+        self.tell(now, address, Level::Warn, format!("{name} did not come back in time: its routes are gone"));
+        if over {
+            self.forget(id);
+        }
+    }
+
+    /// What is kept of a peer goes: it is not to come back.
+    pub(crate) fn drop_stale(&mut self, id: PeerId) {
+        let kept = self.peers.get_mut(&id).and_then(|peer| peer.stale_until.take());
+        if kept.is_some() && self.peers.get(&id).is_some_and(|peer| peer.established().is_none()) {
+            self.rib.peer_down(id);
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Graceful restart (RFC 4724, RFC 8538): nobody loses a route that its owner means to keep.
+
+use std::time::Duration;
+
+use engine::intent::{GracefulRestart, Intent, Role};
+use engine::snapshot::PeerState;
+use engine::{Engine, Event, Order};
+
+use crate::kernel::Fib;
+use crate::sim::{SECOND, Sim, With, intent};
+
+const A: &str = "192.0.2.1";
+const B: &str = "192.0.2.2";
+const PREFIX: &str = "10.2.0.0/16";
+
+fn gracefully(mut intent: Intent) -> Intent {
+    let restart = GracefulRestart { restart_time: SECOND * 120, stale_time: SECOND * 60 };
+    intent.peers.values_mut().for_each(|peer| peer.graceful_restart = Some(restart));
+    intent
+}
+
+fn ours() -> Intent {
+    intent(64512, "10.0.0.1").peer(B, 64513, Role::Peer).network("10.1.0.0/16")
+}
+
+fn theirs(networks: &[&str]) -> Intent {
+    let own = intent(64513, "10.0.0.2").peer(A, 64512, Role::Peer);
+    networks.iter().fold(own, |own, network| own.network(network))
+}
+
+fn pair(sim: &mut Sim, ours: Intent, theirs: Intent) -> (usize, usize) {
+    let a = sim.add(&[("eth0", &["192.0.2.1/24"])], ours);
+    let b = sim.add(&[("eth0", &["192.0.2.2/24"])], theirs);
+    sim.run(SECOND * 20);
+    assert!(sim.established(a, B));
+    (a, b)
+}
+
+/// Replaces a node's process: what it knew is lost, the kernel's routes stay where `preserved`.
+fn restart(sim: &mut Sim, node: usize, intent: Intent, preserved: bool) {
+    let links = sim.nodes[node].links.clone();
+    let mut engine = Engine::new(7, sim.now);
+    engine.handle(sim.now, Event::Links(links));
+    if preserved {
+        engine.handle(sim.now, Event::Restarted);
+    } else {
+        sim.nodes[node].fib = Fib::default();
+    }
+    sim.nodes[node].engine = engine;
+    sim.configure(node, intent);
+}
+
+fn kept(sim: &Sim, node: usize, prefix: &str) -> bool {
+    !sim.gateways(node, prefix).is_empty()
+}
+
+/// RFC 4724 section 4.2: routes are kept, used and not passed on as withdrawn.
+#[test]
+fn the_routes_of_a_peer_that_restarts_stay() {
+    let mut sim = Sim::new(1);
+    let (a, b) = pair(&mut sim, ours(), gracefully(theirs(&[PREFIX, "10.3.0.0/16"])));
+    let messages = sim.nodes[a].fib.messages;
+    sim.reset(a, b);
+    let peer = sim.peer(a, B);
+    assert!(peer.state != PeerState::Established && peer.kept_until.is_some());
+    assert_eq!(peer.families[0].received, 2, "they are counted as received");
+    assert!(sim.route(a, PREFIX).expect("kept").paths[0].stale);
+    assert!(sim.nodes[a].notes.iter().any(|note| note.contains("kept for 120 s")), "{:?}", sim.nodes[a].notes);
+    restart(&mut sim, b, gracefully(theirs(&[PREFIX])), true);
+    sim.run(SECOND * 90);
+    assert!(sim.established(a, B));
+    assert!(kept(&sim, a, PREFIX) && !sim.route(a, PREFIX).expect("repeated").paths[0].stale);
+    assert!(sim.route(a, "10.3.0.0/16").is_none(), "what it does not repeat is gone with its End-of-RIB");
+    assert_eq!(sim.nodes[a].fib.messages, messages + 1, "the kernel heard of the one that went");
+    assert_eq!(sim.peer(a, B).kept_until, None);
+}
+
+/// RFC 4724 section 4.2: the restart timer.
+#[test]
+fn routes_of_a_peer_that_does_not_come_back_go_after_its_restart_time() {
+    let mut sim = Sim::new(2);
+    let (a, b) = pair(&mut sim, ours(), gracefully(theirs(&[PREFIX])));
+    sim.reset(a, b);
+    sim.silence(a, b);
+    sim.run(SECOND * 119);
+    assert!(kept(&sim, a, PREFIX));
+    sim.run(SECOND * 2);
+    assert!(!kept(&sim, a, PREFIX) && sim.route(a, PREFIX).is_none());
+    assert!(sim.nodes[a].notes.iter().any(|note| note.contains("did not come back in time")));
+}
+
+/// RFC 4724 section 4.2: a family whose forwarding state did not survive goes at once.
+#[test]
+fn routes_go_when_the_returning_peer_has_not_preserved_its_forwarding() {
+    let mut sim = Sim::new(3);
+    let (a, b) = pair(&mut sim, ours(), gracefully(theirs(&[PREFIX])));
+    sim.reset(a, b);
+    restart(&mut sim, b, gracefully(theirs(&[])), false);
+    while !sim.established(a, B) {
+        sim.run(SECOND / 10);
+    }
+    assert!(!kept(&sim, a, PREFIX));
+}
+
+/// RFC 4724 section 4.2: the timer for a peer that never says that it has finished.
+#[test]
+fn what_is_not_said_again_in_time_goes_without_end_of_rib() {
+    let mut sim = Sim::new(4);
+    let (a, b) = pair(&mut sim, gracefully(ours()), gracefully(theirs(&[PREFIX])));
+    sim.reset(a, b);
+    restart(&mut sim, b, gracefully(theirs(&[PREFIX])), true);
+    // It waits for a second peer that never comes, longer than we wait for it.
+    let mut waiting = gracefully(theirs(&[PREFIX]));
+    waiting = gracefully(waiting.peer("192.0.2.9", 64519, Role::Peer));
+    restart(&mut sim, b, waiting, true);
+    sim.run(SECOND * 50);
+    assert!(sim.established(a, B) && kept(&sim, a, PREFIX), "kept while it waits");
+    sim.run(SECOND * 30);
+    assert!(kept(&sim, a, PREFIX) && sim.peer(a, B).kept_until.is_none(), "said again after its own wait");
+}
+
+/// Without the capability a lost session takes its routes along.
+#[test]
+fn without_graceful_restart_routes_go_with_the_session() {
+    let mut sim = Sim::new(5);
+    let (a, b) = pair(&mut sim, gracefully(ours()), theirs(&[PREFIX]));
+    sim.reset(a, b);
+    assert!(sim.route(a, PREFIX).is_none() && sim.peer(a, B).kept_until.is_none());
+    // The other side keeps ours: we offered it.
+    assert!(kept(&sim, b, "10.1.0.0/16"));
+}
+
+/// RFC 8538 section 4: a NOTIFICATION that is no hard reset is survived, an administrative shutdown is one.
+#[test]
+fn a_hold_timer_that_expires_is_survived_and_a_shutdown_is_not() {
+    let mut sim = Sim::new(6);
+    let fast = |mut intent: Intent| {
+        intent.peers.values_mut().for_each(|peer| peer.hold_time = SECOND * 9);
+        gracefully(intent)
+    };
+    let (a, b) = pair(&mut sim, fast(ours()), fast(theirs(&[PREFIX])));
+    sim.silence(a, b);
+    sim.run(SECOND * 12);
+    assert!(!sim.established(a, B) && kept(&sim, a, PREFIX));
+    sim.heal();
+    sim.run(SECOND * 60);
+    assert!(sim.established(a, B) && kept(&sim, a, PREFIX) && sim.peer(a, B).kept_until.is_none());
+    let peer = A.parse().expect("an address");
+    sim.tell(b, Event::Order { peer, order: Order::Shutdown { message: Some("bye".into()) } });
+    sim.run(SECOND);
+    assert!(!kept(&sim, a, PREFIX));
+    let told = |note: &String| note.contains("Hard Reset") && note.contains("bye");
+    assert!(sim.nodes[a].notes.iter().any(told), "{:?}", sim.nodes[a].notes);
+}
+
+/// RFC 4724 section 4.1: after our own restart nothing is told, and nothing is installed, before the peers have said all.
+#[test]
+fn a_restarted_router_says_nothing_before_it_knows_everything() {
+    let mut sim = Sim::new(7);
+    let leaf = |last: u8, prefix: &str| {
+        let own = intent(64512, &format!("10.1.0.{last}"));
+        gracefully(own.peer("192.0.2.9", 64514, Role::Peer).network(prefix))
+    };
+    let router = || {
+        let own = intent(64514, "10.0.0.9").peer("192.0.2.11", 64512, Role::Fabric);
+        gracefully(own.peer("192.0.2.12", 64515, Role::Host))
+    };
+    let node = sim.add(&[("eth0", &["192.0.2.9/24"])], router());
+    let fabric = sim.add(&[("eth0", &["192.0.2.11/24"])], leaf(11, "10.11.0.0/16"));
+    let mut host_intent = intent(64515, "10.2.0.12").peer("192.0.2.9", 64514, Role::Peer).network("10.12.0.0/16");
+    host_intent = gracefully(host_intent);
+    let host = sim.add(&[("eth0", &["192.0.2.12/24"])], host_intent);
+    sim.run(SECOND * 20);
+    assert!(kept(&sim, fabric, "10.12.0.0/16") && kept(&sim, host, "10.11.0.0/16"));
+
+    // The process dies; the host cannot be reached for a while.
+    sim.reset(node, fabric);
+    sim.reset(node, host);
+    sim.silence(node, host);
+    restart(&mut sim, node, router(), true);
+    let before = sim.nodes[node].fib.messages;
+    sim.run(SECOND * 15);
+    assert!(sim.established(node, "192.0.2.11"));
+    assert!(kept(&sim, fabric, "10.12.0.0/16"), "no End-of-RIB yet: the fabric keeps the host's routes");
+    assert_eq!(sim.nodes[node].fib.messages, before, "and the kernel was left alone");
+    sim.heal();
+    sim.run(SECOND * 30);
+    assert!(sim.established(node, "192.0.2.12"));
+    for (at, prefix) in
+        [(fabric, "10.12.0.0/16"), (host, "10.11.0.0/16"), (node, "10.11.0.0/16"), (node, "10.12.0.0/16")]
+    {
+        assert!(kept(&sim, at, prefix), "{at} {prefix}");
+    }
+    assert!(sim.peer(fabric, "192.0.2.9").kept_until.is_none() && sim.peer(host, "192.0.2.9").kept_until.is_none());
+    assert!(sim.nodes[node].fib.swept);
+    assert!(sim.nodes[node].notes.iter().any(|note| note.contains("after every peer has said what it has")));
+}
+
+/// ... and not longer than a minute: a peer that is down must not hold the others.
+#[test]
+fn a_restarted_router_does_not_wait_for_ever() {
+    let mut sim = Sim::new(8);
+    let both = || gracefully(ours().peer("192.0.2.3", 64519, Role::Peer));
+    let (a, b) = pair(&mut sim, both(), gracefully(theirs(&[PREFIX])));
+    sim.reset(a, b);
+    restart(&mut sim, a, both(), true);
+    sim.run(Duration::from_secs(59));
+    assert!(sim.peer(b, A).kept_until.is_some());
+    sim.run(SECOND * 3);
+    assert!(sim.peer(b, A).kept_until.is_none() && kept(&sim, b, "10.1.0.0/16"));
+    assert!(sim.nodes[a].notes.iter().any(|note| note.contains("without waiting longer for 192.0.2.3")));
+}
+
+/// RFC 4724 section 3: a cold start does not claim that anything survived.
+#[test]
+fn a_first_start_promises_nothing() {
+    let mut sim = Sim::new(9);
+    let (a, b) = pair(&mut sim, gracefully(ours()), gracefully(theirs(&[PREFIX])));
+    sim.reset(a, b);
+    restart(&mut sim, a, gracefully(ours()), false);
+    let before = sim.nodes[b].fib.messages;
+    sim.run(SECOND * 20);
+    assert!(sim.established(b, A) && kept(&sim, b, "10.1.0.0/16"));
+    assert!(sim.nodes[b].fib.messages > before, "its routes went and came back");
+}
+
+/// RFC 4724 section 4.2: the old connection of a peer that restarted is not known to be dead when the new one arrives.
+#[test]
+fn a_new_connection_replaces_the_one_of_the_dead_process() {
+    let mut sim = Sim::new(10);
+    let (a, b) = pair(&mut sim, ours(), gracefully(theirs(&[PREFIX])));
+    sim.forget(b);
+    restart(&mut sim, b, gracefully(theirs(&[PREFIX])), true);
+    sim.run(SECOND * 40);
+    assert!(sim.established(b, A), "long before the hold time of 180 s");
+    assert!(kept(&sim, a, PREFIX) && sim.peer(a, B).flaps == 1);
+}
