@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use engine::Level;
-use engine::bfd::{Packet, State};
+use engine::bfd::Packet;
 use kernel::datagram::{Received, Receiver};
 use kernel::netns::Namespace;
 use rustix::event::{PollFd, PollFlags, Timespec};
