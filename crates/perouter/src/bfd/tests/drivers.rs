@@ -19,7 +19,10 @@ fn every_kind_of_session_comes_up_and_a_link_that_is_cut_takes_it_down() {
     for peer in peers {
         let view = right.until_up(peer, 50, 150);
         assert_eq!(view.trouble, None);
-        assert!(!right.reports_up_or_seen(peer).admin_down_by_peer);
+    }
+    for _ in peers {
+        let report = right.report();
+        assert!(report.up && !report.admin_down_by_peer, "{report:?}");
     }
     change(&a, &["link", "set", "eth1", "down"]).unwrap();
     for _ in peers {
@@ -36,15 +39,6 @@ fn every_kind_of_session_comes_up_and_a_link_that_is_cut_takes_it_down() {
     for peer in peers {
         let view = right.until_up(peer, 50, 150);
         assert_eq!(view.session.downs, 1);
-    }
-}
-
-impl Driver {
-    /// The report that a session is up: sessions come up in any order.
-    fn reports_up_or_seen(&mut self, _: &str) -> Report {
-        let report = self.report();
-        assert!(report.up, "{report:?}");
-        report
     }
 }
 
