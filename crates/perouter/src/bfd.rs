@@ -7,7 +7,7 @@
 //!
 //! Does not: know BGP. What a report means for a BGP session is RFC 5882's and its reader's: a session that goes down
 //! ends it, unless `admin_down_by_peer`; and with graceful restart `remote_control_plane_independent` says whether
-//! routes are kept. A session that has never been up says nothing at all.
+//! routes are kept. Of a session that has never been up nothing is told, except that the neighbour holds it down.
 //!
 //! RFC 5881: port 3784, TTL 255 both ways. RFC 5883: port 4784, least TTL by the settings.
 

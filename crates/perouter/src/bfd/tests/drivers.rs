@@ -207,6 +207,11 @@ fn a_busy_machine_takes_no_session_down() {
     right.want(&[wanted("10.9.0.1", settings(300, 3))]);
     let before = left.until_up("10.9.0.2", 300, 900).session;
     let other = right.until_up("10.9.0.1", 300, 900).session;
+    // Nor do sessions that keep trying to reach a link that is not there.
+    let lost =
+        |number: u8| Wanted { scope_link: Some("none".into()), ..wanted(&format!("fe80::{number}"), settings(300, 3)) };
+    left.want(&[wanted("10.9.0.2", settings(300, 3)), lost(1), lost(2)]);
+    left.until("fe80::1", "cannot be reached", |view| view.trouble.as_deref() == Some("No such device"));
     let load = Load::start();
     left.until("10.9.0.2", "goes on", |view| view.session.received > before.received + 15);
     right.until("10.9.0.1", "goes on", |view| view.session.received > other.received + 15);

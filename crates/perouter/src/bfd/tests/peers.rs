@@ -98,7 +98,7 @@ fn speaks(daemon: Daemon) {
     let mut ours = Driver::start(&lab, &a);
     let (up, slower, down) = match daemon {
         Daemon::Bird => ("Up 0.060 0.210", "Up 0.100 0.300", "Down"),
-        _ => ("up 50 50 3", "up 100 100 3", "down"),
+        Daemon::Frr | Daemon::Gobgp | Daemon::Perouter => ("up 50 50 3", "up 100 100 3", "down"),
     };
     let sessions = |interval| {
         let mut sessions = every_kind(1, settings(interval, 3));
