@@ -99,6 +99,18 @@ impl Driver {
         lab.wait_until("a report", PATIENCE, || reports.try_recv())
     }
 
+    /// Waits until the last report of each of so many sessions says `up`, and returns those.
+    #[track_caller]
+    fn last_reports(&mut self, sessions: usize, up: bool) -> Vec<Report> {
+        let mut last: Vec<Report> = Vec::new();
+        while last.len() < sessions || last.iter().any(|report| report.up != up) {
+            let report = self.report();
+            last.retain(|old| old.peer != report.peer);
+            last.push(report);
+        }
+        last
+    }
+
     /// Waits for the report that a session is up.
     #[track_caller]
     fn reports_up(&mut self, peer: &str) -> Report {

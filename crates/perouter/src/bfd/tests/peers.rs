@@ -1,4 +1,5 @@
-//! Against FRR's bfdd and BIRD: they send every 60 ms, can take a packet every 70 ms and have a multiplier of 4.
+//! Against FRR's bfdd and BIRD: they send every 60 ms, can take a packet every 70 ms and have a multiplier of 20. They
+//! are ordinary processes, which a busy machine may keep waiting.
 
 use std::net::Ipv4Addr;
 
@@ -13,7 +14,7 @@ const FRR: &str = "bfd
  profile all
   transmit-interval 60
   receive-interval 70
-  detect-multiplier 4
+  detect-multiplier 20
   minimum-ttl 254
  exit
  peer 10.9.0.1
@@ -35,8 +36,8 @@ const BIRD: &str = "log stderr all;
 router id 10.9.0.2;
 protocol device { scan time 1; }
 protocol bfd {
-  interface \"eth1\" { min tx interval 60 ms; min rx interval 70 ms; multiplier 4; };
-  multihop { min tx interval 60 ms; min rx interval 70 ms; multiplier 4; };
+  interface \"eth1\" { min tx interval 60 ms; min rx interval 70 ms; multiplier 20; };
+  multihop { min tx interval 60 ms; min rx interval 70 ms; multiplier 20; };
   neighbor 10.9.0.1 dev \"eth1\";
   neighbor 2001:db8:9::1 dev \"eth1\";
   neighbor fe80::9:1 dev \"eth1\";
@@ -97,11 +98,11 @@ fn speaks(daemon: Daemon) {
     let peer = Peer::start(&lab, daemon, &b, config).unwrap();
     let mut ours = Driver::start(&lab, &a);
     let (up, slower, down) = match daemon {
-        Daemon::Bird => ("Up 0.060 0.210", "Up 0.100 0.300", "Down"),
-        Daemon::Frr | Daemon::Gobgp | Daemon::Perouter => ("up 50 50 3", "up 100 100 3", "down"),
+        Daemon::Bird => ("Up 0.060 1.050", "Up 0.100 1.500", "Down"),
+        Daemon::Frr | Daemon::Gobgp | Daemon::Perouter => ("up 50 50 15", "up 100 100 15", "down"),
     };
     let sessions = |interval| {
-        let mut sessions = every_kind(1, settings(interval, 3));
+        let mut sessions = every_kind(1, settings(interval, 15));
         if daemon == Daemon::Bird {
             // Over several hops it sends with the system's TTL, which is 64.
             sessions[3].settings.hops = Hops::Multi { minimum_ttl: 64 };
@@ -111,7 +112,7 @@ fn speaks(daemon: Daemon) {
 
     ours.want(&sessions(50));
     for (theirs, own) in PEERS {
-        ours.until_up(theirs, 70, 240);
+        ours.until_up(theirs, 70, 1200);
         until_says(&lab, &peer, own, up);
     }
     let before = PEERS.map(|(theirs, _)| ours.view(theirs).session);
@@ -120,32 +121,29 @@ fn speaks(daemon: Daemon) {
     // Other intervals: by polls, without going down.
     ours.want(&sessions(100));
     for ((theirs, own), before) in PEERS.into_iter().zip(before) {
-        let after = ours.until_up(theirs, 100, 400).session;
+        let after = ours.until_up(theirs, 100, 2000).session;
         until_says(&lab, &peer, own, slower);
         assert_eq!((after.since, after.downs), (before.since, 0));
     }
-    for _ in PEERS {
-        assert!(ours.report().up);
-    }
+    ours.last_reports(PEERS.len(), true);
 
     // Silence.
     silence(&b, true);
-    for _ in PEERS {
-        let report = ours.report();
-        assert_eq!((report.up, report.reason.as_str()), (false, "nothing was heard for 400 ms"));
-        assert!(is_expired(&ours.view(&report.peer.to_string())));
+    for report in ours.last_reports(PEERS.len(), false) {
+        assert_eq!(report.reason, "nothing was heard for 2000 ms");
+    }
+    for (theirs, _) in PEERS {
+        assert!(is_expired(&ours.view(theirs)));
     }
     for (_, own) in PEERS {
         until_says(&lab, &peer, own, down);
     }
     silence(&b, false);
     for (theirs, own) in PEERS {
-        ours.until_up(theirs, 100, 400);
+        ours.until_up(theirs, 100, 2000);
         until_says(&lab, &peer, own, slower);
     }
-    for _ in PEERS {
-        assert!(ours.report().up);
-    }
+    ours.last_reports(PEERS.len(), true);
 
     // A process that does not run does not answer.
     lab.signal(peer.bfd_pid(), Signal::STOP).unwrap();
@@ -154,7 +152,7 @@ fn speaks(daemon: Daemon) {
     }
     lab.signal(peer.bfd_pid(), Signal::CONT).unwrap();
     for (theirs, _) in PEERS {
-        ours.until_up(theirs, 100, 400);
+        ours.until_up(theirs, 100, 2000);
     }
 
     // We hold it down, on purpose.
@@ -180,7 +178,7 @@ fn what_frr_holds_down_on_purpose_is_not_taken_for_a_broken_path() {
     let config = PeerConfig { bfd: Some(FRR.to_owned()), ..PeerConfig::new("peer", 65001, Ipv4Addr::new(10, 9, 0, 2)) };
     let peer = Peer::start(&lab, Daemon::Frr, &b, config).unwrap();
     let mut ours = Driver::start(&lab, &a);
-    ours.want(&every_kind(1, settings(50, 3))[..1]);
+    ours.want(&every_kind(1, settings(50, 15))[..1]);
     ours.reports_up("10.9.0.2");
     let switch = |no: &str| {
         let shutdown = format!("{no}shutdown");
