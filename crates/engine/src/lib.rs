@@ -13,6 +13,7 @@
 //! hash-map order decides nothing.
 
 pub mod action;
+pub mod bfd;
 mod configure;
 pub mod event;
 pub mod fib;

@@ -10,6 +10,7 @@
 //! ever in a foreign namespace.
 
 pub mod advertise;
+pub mod datagram;
 mod errno;
 pub mod fib;
 pub mod host;
@@ -18,6 +19,7 @@ mod link;
 pub mod monitor;
 mod netlink;
 pub mod netns;
+pub mod priority;
 mod route;
 mod rule;
 pub mod sock;

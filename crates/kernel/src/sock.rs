@@ -155,7 +155,7 @@ fn mark(socket: &Socket, ipv6: bool, ttl: Option<u8>) -> io::Result<()> {
     }
 }
 
-fn set_class(socket: impl AsFd, ipv6: bool) -> io::Result<()> {
+pub(crate) fn set_class(socket: impl AsFd, ipv6: bool) -> io::Result<()> {
     if ipv6 {
         SockRef::from(&socket.as_fd()).set_tclass_v6(CS6)
     } else {

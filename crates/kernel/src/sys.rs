@@ -1,11 +1,11 @@
 //! The few system calls for which no safe wrapper exists; the only place with `unsafe`.
 //!
-//! TCP-MD5 keys (RFC 2385), the two TTL checks of RFC 5082, netlink's socket options, the credentials of a local peer
-//! and `unshare`.
+//! TCP-MD5 keys (RFC 2385), the two TTL checks of RFC 5082, netlink's socket options, the credentials of a local peer,
+//! what a datagram carries beside its bytes, real-time scheduling and `unshare`.
 #![allow(unsafe_code)]
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd};
 
 use rustix::thread::UnshareFlags;
@@ -102,6 +102,98 @@ pub(crate) fn peer_credentials(fd: impl AsFd) -> io::Result<(u32, i32)> {
         )
     };
     if result == 0 { Ok((found.uid, found.pid)) } else { Err(io::Error::last_os_error()) }
+}
+
+/// What came with a datagram.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Arrival {
+    pub(crate) length: usize,
+    pub(crate) source: Option<IpAddr>,
+    pub(crate) destination: Option<IpAddr>,
+    /// Index of the link.
+    pub(crate) link: u32,
+    /// TTL or hop limit.
+    pub(crate) ttl: Option<u8>,
+}
+
+/// Receives a datagram with what the options IP_PKTINFO, IP_RECVTTL and their IPv6 twins say about it.
+pub(crate) fn receive(fd: impl AsFd, buffer: &mut [u8]) -> io::Result<Arrival> {
+    /// Room for the two control messages, aligned as their headers must be.
+    #[repr(C, align(8))]
+    struct Control([u8; 128]);
+
+    // SAFETY: all-zero bytes are a valid sockaddr_storage (family AF_UNSPEC).
+    let mut source: libc::sockaddr_storage = unsafe { std::mem::zeroed() };
+    let mut control = Control([0; 128]);
+    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    // SAFETY: all-zero bytes are a valid msghdr without any buffer.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_name = std::ptr::from_mut(&mut source).cast();
+    message.msg_namelen = libc::socklen_t::try_from(size_of_val(&source)).expect("addresses are small");
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.0.as_mut_ptr().cast();
+    message.msg_controllen = control.0.len() as _;
+    // SAFETY: every pointer in `message` is to a live buffer of the length that stands beside it.
+    let length = unsafe { libc::recvmsg(fd.as_fd().as_raw_fd(), &raw mut message, 0) };
+    let length = usize::try_from(length).map_err(|_| io::Error::last_os_error())?;
+    let mut arrival = Arrival { length, source: address(&source), ..Arrival::default() };
+    // SAFETY: `message` and its control buffer are as recvmsg left them; CMSG_* stay within msg_controllen.
+    let mut header = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
+    while !header.is_null() {
+        // SAFETY: not null, so a whole header within the buffer.
+        let (level, kind, data) = unsafe { ((*header).cmsg_level, (*header).cmsg_type, libc::CMSG_DATA(header)) };
+        match (level, kind) {
+            (libc::IPPROTO_IP, libc::IP_TTL) | (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT) => {
+                // SAFETY: the kernel puts an int here; the read need not be aligned.
+                let ttl = unsafe { data.cast::<libc::c_int>().read_unaligned() };
+                arrival.ttl = u8::try_from(ttl).ok();
+            }
+            (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
+                // SAFETY: as above, a struct in_pktinfo.
+                let info = unsafe { data.cast::<libc::in_pktinfo>().read_unaligned() };
+                arrival.link = u32::try_from(info.ipi_ifindex).unwrap_or_default();
+                arrival.destination = Some(Ipv4Addr::from(info.ipi_addr.s_addr.to_ne_bytes()).into());
+            }
+            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
+                // SAFETY: as above, a struct in6_pktinfo.
+                let info = unsafe { data.cast::<libc::in6_pktinfo>().read_unaligned() };
+                arrival.link = info.ipi6_ifindex;
+                arrival.destination = Some(Ipv6Addr::from(info.ipi6_addr.s6_addr).into());
+            }
+            _ => {}
+        }
+        // SAFETY: as for the first one.
+        header = unsafe { libc::CMSG_NXTHDR(&raw const message, header) };
+    }
+    Ok(arrival)
+}
+
+fn address(storage: &libc::sockaddr_storage) -> Option<IpAddr> {
+    let from = std::ptr::from_ref(storage);
+    match libc::c_int::from(storage.ss_family) {
+        libc::AF_INET => {
+            // SAFETY: sockaddr_storage is large enough and aligned for every socket address, and the family says which.
+            let address = unsafe { &*from.cast::<libc::sockaddr_in>() };
+            Some(Ipv4Addr::from(address.sin_addr.s_addr.to_ne_bytes()).into())
+        }
+        libc::AF_INET6 => {
+            // SAFETY: as above.
+            let address = unsafe { &*from.cast::<libc::sockaddr_in6>() };
+            Some(Ipv6Addr::from(address.sin6_addr.s6_addr).into())
+        }
+        _ => None,
+    }
+}
+
+/// Has the calling thread scheduled before all ordinary ones (SCHED_RR). Threads that it starts are ordinary.
+pub(crate) fn schedule_round_robin(priority: libc::c_int) -> io::Result<()> {
+    let param = libc::sched_param { sched_priority: priority };
+    let policy = libc::SCHED_RR | libc::SCHED_RESET_ON_FORK;
+    // The system call itself: musl's function of that name refuses always.
+    // SAFETY: the kernel only reads `param`, which outlives the call; 0 is the calling thread.
+    let result = unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, policy, &raw const param) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Gives the calling thread a network namespace of its own.

@@ -12,6 +12,8 @@
 //! | engine owner -> FIB thread | 1 batch in flight | stays coalesced in the engine |
 //! | engine owner -> thread of the host's routes | 1 batch in flight, and changes of the table | stays coalesced in the engine |
 //! | FIB thread, thread of the host's routes, finder of neighbours -> engine owner | channel of 8 facts | the thread waits |
+//! | owner of a BFD thread -> BFD thread | the latest set of sessions; snapshots by oneshot | latest wins |
+//! | BFD thread -> its owner | bounded channel of reports | kept per session: the last going down, and the coming up since |
 //! | everything -> status | a lock held for a copy | - |
 //!
 //! Tasks: the engine owner ([`crate::speaker`]), one per listener, dial and connection, `watch::follow`, the

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod advertise;
+mod datagram;
 mod fib;
 mod host;
 mod host_table;

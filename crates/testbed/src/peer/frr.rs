@@ -1,6 +1,6 @@
-//! FRRouting: zebra for the kernel, bgpd for the sessions, asked through vtysh.
+//! FRRouting: zebra for the kernel, bgpd for the sessions, bfdd where it is wanted, asked through vtysh.
 //!
-//! Both run as the distribution's user `frr` from a directory of their own, so any number of them fits on a
+//! All run as the distribution's user `frr` from a directory of their own, so any number of them fits on a
 //! machine. Configured as frr-k8s does it: no policy required, no import check, retry after a second.
 
 use std::fmt::Write as _;
@@ -27,28 +27,12 @@ pub(super) fn start(peer: &Peer) -> Result<u32> {
     let zebra_config = peer.write("zebra.conf", "hostname lab\n")?;
     let bgpd_config = peer.write("bgpd.conf", &peer.config_text(config))?;
     let (zebra, bgpd) = (program("zebra")?, program("bgpd")?);
-    let common = |name: &str, config: &Path| {
-        [
-            "-f".to_owned(),
-            text(config),
-            "-i".to_owned(),
-            text(&dir.join(format!("{name}.pid"))),
-            "-z".to_owned(),
-            text(&dir.join("zserv.api")),
-            "--vty_socket".to_owned(),
-            text(dir),
-            "-P".to_owned(),
-            "0".to_owned(),
-            "--log".to_owned(),
-            "stdout".to_owned(),
-        ]
-    };
-    let args = common("zebra", &zebra_config);
+    let args = common(peer, "zebra", &zebra_config);
     let args: Vec<_> = args.iter().map(String::as_str).collect();
     let pid = peer.lab.spawn(&peer.ns, &zebra, &args, &dir.join("zebra.log"))?;
     peer.until_ready(pid, || vtysh(peer, "zebra", &["show zebra"]))?;
 
-    let args = common("bgpd", &bgpd_config);
+    let args = common(peer, "bgpd", &bgpd_config);
     let mut args: Vec<_> = args.iter().map(String::as_str).collect();
     if !peer.config.listen {
         args.extend(["-p", "0"]);
@@ -59,6 +43,27 @@ pub(super) fn start(peer: &Peer) -> Result<u32> {
     let pid = peer.lab.spawn(&peer.ns, &bgpd, &args, &dir.join("bgpd.log"))?;
     peer.until_ready(pid, || vtysh(peer, "bgpd", &["show bgp summary json"]))?;
     Ok(pid)
+}
+
+/// Starts bfdd beside a zebra that runs, and returns its pid.
+pub(super) fn start_bfd(peer: &Peer) -> Result<u32> {
+    let config = peer.write("bfdd.conf", peer.config.bfd.as_deref().unwrap_or_default())?;
+    let control = text(&peer.dir.join("bfdd.sock"));
+    let args = common(peer, "bfdd", &config);
+    let mut args: Vec<_> = args.iter().map(String::as_str).collect();
+    args.extend(["--bfdctl", &control]);
+    let pid = peer.lab.spawn(&peer.ns, &program("bfdd")?, &args, &peer.dir.join("bfdd.log"))?;
+    peer.until_ready(pid, || vtysh(peer, "bfdd", &["show bfd peers json"]))?;
+    Ok(pid)
+}
+
+/// What every daemon is told: its file, and where in the peer's directory its sockets are.
+fn common(peer: &Peer, name: &str, config: &Path) -> Vec<String> {
+    let dir = &peer.dir;
+    let (pid, zebra) = (dir.join(format!("{name}.pid")), dir.join("zserv.api"));
+    let files = [("-f", config), ("-i", &pid), ("-z", &zebra), ("--vty_socket", dir)];
+    let files = files.into_iter().flat_map(|(option, path)| [option.to_owned(), text(path)]);
+    files.chain(["-P", "0", "--log", "stdout"].map(str::to_owned)).collect()
 }
 
 pub(super) fn established(peer: &Peer, neighbor: IpAddr) -> Result<bool> {

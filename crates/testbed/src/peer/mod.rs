@@ -158,6 +158,8 @@ pub struct PeerConfig {
     /// The daemon's whole configuration instead of one made from the fields above. What is asked of the peer later
     /// still counts on `neighbors`: BIRD's sessions are called `n0`, `n1`, .. in their order.
     pub text: Option<String>,
+    /// Configuration of FRR's bfdd, which then runs beside bgpd. BIRD's BFD is a part of `text`.
+    pub bfd: Option<String>,
 }
 
 impl PeerConfig {
@@ -175,6 +177,7 @@ impl PeerConfig {
             family_lines: Vec::new(),
             export: String::new(),
             text: None,
+            bfd: None,
         }
     }
 }
@@ -207,6 +210,8 @@ pub struct Peer {
     config: PeerConfig,
     /// The process that answers signals: the BGP one.
     pid: u32,
+    /// The process that speaks BFD, where it is another one.
+    bfd_pid: Option<u32>,
 }
 
 impl Peer {
@@ -215,13 +220,16 @@ impl Peer {
         daemon.require()?;
         let dir = lab.dir().join(&config.name);
         fs::create_dir_all(&dir).map_err(|e| LabError::new(format!("{} cannot be made: {e}", dir.display())))?;
-        let mut peer = Self { lab: lab.clone(), ns: ns.to_owned(), dir, daemon, config, pid: 0 };
+        let mut peer = Self { lab: lab.clone(), ns: ns.to_owned(), dir, daemon, config, pid: 0, bfd_pid: None };
         peer.pid = match daemon {
             Daemon::Frr => frr::start(&peer)?,
             Daemon::Bird => bird::start(&peer)?,
             Daemon::Gobgp => gobgp::start(&peer)?,
             Daemon::Perouter => perouter::start(&peer)?,
         };
+        if daemon == Daemon::Frr && peer.config.bfd.is_some() {
+            peer.bfd_pid = Some(frr::start_bfd(&peer)?);
+        }
         Ok(peer)
     }
 
@@ -252,6 +260,14 @@ impl Peer {
             Daemon::Bird => bird::birdc(self, question),
             Daemon::Gobgp => gobgp::gobgp(self, question),
             Daemon::Perouter => perouter::say(self, question),
+        }
+    }
+
+    /// As [`Peer::ask`], of the process that speaks BFD.
+    pub fn ask_bfd(&self, question: &[&str]) -> Result<String> {
+        match self.bfd_pid {
+            Some(_) => frr::vtysh(self, "bfdd", question),
+            None => self.ask(question),
         }
     }
 
@@ -316,6 +332,11 @@ impl Peer {
     /// Its process, for signals.
     pub fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// The process that speaks BFD, for signals.
+    pub fn bfd_pid(&self) -> u32 {
+        self.bfd_pid.unwrap_or(self.pid)
     }
 
     /// What its file says: the text it was given, or the one made from its fields.
