@@ -122,7 +122,8 @@ fn speaks(daemon: Daemon) {
     }
     let before = PEERS.map(|(theirs, _)| ours.view(theirs).session);
     assert_eq!(before.map(|session| session.downs), [0; 4]);
-    println!("{daemon} says of itself: C bit {}", before[0].remote.control_plane_independent);
+    // Alone, without a BGP session that asks for it, neither claims to outlive its control plane.
+    assert_eq!(before.map(|session| session.remote.control_plane_independent), [false; 4]);
 
     // Other intervals: by polls, without going down.
     ours.want(&sessions(100));
