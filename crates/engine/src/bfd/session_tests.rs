@@ -71,6 +71,17 @@ impl Fixture {
         std::iter::from_fn(|| self.session.poll_change()).collect()
     }
 
+    /// Goes from deadline to deadline.
+    fn run_until(&mut self, condition: impl Fn(&Session) -> bool) {
+        for _ in 0..10_000 {
+            if condition(&self.session) {
+                return;
+            }
+            self.step();
+        }
+        panic!("never: {:?}", self.session);
+    }
+
     /// Goes to the next deadline and returns how long that was, and what is sent.
     fn step(&mut self) -> (Duration, Vec<Packet>) {
         let at = self.session.poll_timeout().expect("a deadline");
@@ -148,9 +159,7 @@ fn the_detection_time_is_their_multiplier_times_the_slower_interval() {
         assert_eq!(fixture.session.snapshot().detection_time, Some(detection));
         let heard = fixture.now;
         fixture.changes();
-        while fixture.session.state() == State::Up {
-            fixture.step();
-        }
+        fixture.run_until(|session| session.state() != State::Up);
         assert_eq!(fixture.now - heard, detection);
         let change = fixture.changes().pop().unwrap();
         assert_eq!(change.diagnostic, Diagnostic::DETECTION_TIME_EXPIRED);
@@ -201,9 +210,7 @@ fn the_passive_side_is_silent_until_it_hears_somebody() {
     fixture.hear(packet(State::Down));
     let sent = fixture.drain();
     assert_eq!((sent.len(), sent[0].state, sent[0].your_discriminator), (1, State::Init, THEIRS));
-    while fixture.session.state() != State::Down {
-        fixture.step();
-    }
+    fixture.run_until(|session| session.state() == State::Down);
     assert_eq!((fixture.session.poll_timeout(), fixture.drain()), (None, vec![]), "silent again");
 }
 
@@ -288,9 +295,7 @@ fn the_end_of_the_neighbours_admin_down_is_told() {
     fixture.changes();
     fixture.hear(packet(State::AdminDown));
     assert_eq!(fixture.changes(), [], "told once");
-    while fixture.session.snapshot().remote.discriminator != 0 {
-        fixture.step();
-    }
+    fixture.run_until(|session| session.snapshot().remote.discriminator == 0);
     let told = fixture.changes();
     assert_eq!(told.len(), 1);
     assert_eq!((told[0].state, told[0].remote_state), (State::Down, State::Down));

@@ -53,6 +53,14 @@ const PEERS: [(&str, &str); 4] = [
     ("10.2.0.1", "10.1.0.1"),
 ];
 
+/// FRR's words of its session with us.
+fn frr_session(peer: &Peer, address: &str) -> Result<serde_json::Value> {
+    let answer = peer.ask_bfd(&["show bfd peers json"])?;
+    let sessions: serde_json::Value = serde_json::from_str(&answer).unwrap();
+    let mut sessions = sessions.as_array().into_iter().flatten();
+    Ok(sessions.find(|session| session["peer"] == address).cloned().unwrap_or_default())
+}
+
 /// What the daemon says of its session with us. FRR: state, our two intervals, our multiplier. BIRD: state, the interval in
 /// which it sends, its detection time.
 fn says(peer: &Peer, address: &str) -> Result<String> {
@@ -62,10 +70,7 @@ fn says(peer: &Peer, address: &str) -> Result<String> {
         let word = |at| line.split_whitespace().nth(at).unwrap_or_default();
         return Ok(format!("{} {} {}", word(2), word(4), word(5)));
     }
-    let answer = peer.ask_bfd(&["show bfd peers json"])?;
-    let sessions: serde_json::Value = serde_json::from_str(&answer).unwrap();
-    let sessions = sessions.as_array().cloned().unwrap_or_default();
-    let session = sessions.iter().find(|session| session["peer"] == address).cloned().unwrap_or_default();
+    let session = frr_session(peer, address)?;
     let [receive, transmit, multiplier] =
         ["receive-interval", "transmit-interval", "detect-multiplier"].map(|what| &session[format!("remote-{what}")]);
     Ok(format!("{} {receive} {transmit} {multiplier}", session["status"].as_str().unwrap_or_default()))
@@ -117,6 +122,8 @@ fn speaks(daemon: Daemon) {
     }
     let before = PEERS.map(|(theirs, _)| ours.view(theirs).session);
     assert_eq!(before.map(|session| session.downs), [0; 4]);
+    // Alone, without a BGP session that asks for it, neither claims to outlive its control plane.
+    assert_eq!(before.map(|session| session.remote.control_plane_independent), [false; 4]);
 
     // Other intervals: by polls, without going down.
     ours.want(&sessions(100));
@@ -159,6 +166,11 @@ fn speaks(daemon: Daemon) {
     ours.want(&[]);
     for (_, own) in PEERS {
         until_says(&lab, &peer, own, down);
+        if daemon == Daemon::Frr {
+            let said = frr_session(&peer, own).unwrap();
+            let diagnostics = [&said["diagnostic"], &said["remote-diagnostic"]];
+            assert_eq!(diagnostics, ["neighbor signaled session down", "administratively down"]);
+        }
     }
 }
 
