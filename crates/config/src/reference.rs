@@ -316,7 +316,7 @@ mod tests {
     fn fields_say_whose_they_are_and_whether_they_are_served() {
         let text = markdown();
         for wanted in [
-            "| `neighbors[].bfd` | mapping | off | upstream, not served | Bidirectional",
+            "| `neighbors[].bfd` | mapping | off | upstream | Bidirectional",
             "| `neighbors[].asn` | number, 1 to 4294967295 |  | upstream | The neighbour's AS number.",
             "| `neighbors[].ttlSecurity.hops` | number, 1 to 254 | `1` | perouter | How many hops",
             "| `hostSession.passwordFile` | text |  | perouter | File that holds the TCP-MD5 key;",

@@ -130,6 +130,7 @@ pub(crate) fn build(
         Some(Err(_)) => return Err(remark("port", "port must be 0 to 16384").into()),
     };
     peer.ttl = ttl(neighbor, role, internal);
+    peer.bfd = options::bfd(neighbor.bfd.as_ref(), matches!(peer.ttl, Ttl::Multihop(_)))?;
     peer.ttl_security =
         match &neighbor.ttl_security {
             None => None,

@@ -25,6 +25,8 @@ pub enum Action {
     /// Sockets must know these peers' options before a connection arrives (TCP-MD5 keys are checked on SYN).
     /// Sent whenever the set changes; replaces the previous one.
     Admit(Vec<Admission>),
+    /// Keep exactly these BFD sessions. Sent whenever the set changes; replaces the previous one.
+    Bfd(Vec<BfdPeer>),
     /// The FIB was switched off: remove every route of ours from the kernel.
     ClearFib,
     /// Something that an operator wants to read.
@@ -61,6 +63,19 @@ pub struct Admission {
     pub ttl: Ttl,
     /// Accept only packets that came over at most this many hops (RFC 5082).
     pub ttl_security: Option<u8>,
+}
+
+/// A BFD session to keep ([`crate::bfd`]); what it says comes back as [`crate::Event::Liveness`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BfdPeer {
+    /// The neighbour.
+    pub peer: IpAddr,
+    /// Name of the link behind which it is, if it is bound to one.
+    pub link: Option<String>,
+    /// Our address, if it is configured.
+    pub local: Option<IpAddr>,
+    /// How.
+    pub settings: crate::bfd::Settings,
 }
 
 /// A state change, told once, when it happens.

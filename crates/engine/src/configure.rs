@@ -24,6 +24,7 @@ impl Engine {
             router_id: new.router_id,
             cluster_id: new.cluster_id.unwrap_or(new.router_id),
             reflector: new.cluster_id.is_some(),
+            draining: self.rib.own.draining,
         };
         let identity_changed =
             self.intent.as_ref().is_some_and(|old| (old.asn, old.router_id) != (new.asn, new.router_id));
@@ -60,6 +61,7 @@ impl Engine {
         }
         self.set_ranges(now);
         self.refresh_facts();
+        self.bfd_changed = true;
         self.admit();
     }
 
@@ -167,7 +169,9 @@ impl Engine {
         }
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.failures = 0;
+        peer.bfd = None;
         peer.address = address;
+        self.bfd_changed = true;
         if address == PeerAddress::UNKNOWN {
             peer.dialler = Dialler::Resting;
         } else {

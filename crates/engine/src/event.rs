@@ -95,6 +95,11 @@ pub enum Event {
     HostLost,
     /// Start again from nothing in the kernel's FIB: the kernel dropped our routes without telling which.
     FibLost,
+    /// BFD came up or went down ([`crate::Action::Bfd`]).
+    Liveness(Liveness),
+    /// Before the node goes: everything is told with GRACEFUL_SHUTDOWN (RFC 8326), so that peers move their traffic while we
+    /// still forward; or no longer.
+    Drain(bool),
     /// An operator wants something done with the peers of this address ([`crate::Engine::may_order`]).
     Order {
         /// Which; several only when a link-local address exists on several links.
@@ -108,6 +113,23 @@ pub enum Event {
         /// See above.
         graceful: bool,
     },
+}
+
+/// What BFD says of the way to a neighbour.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Liveness {
+    /// The neighbour.
+    pub peer: IpAddr,
+    /// Name of its link, as in [`crate::action::BfdPeer`].
+    pub link: Option<String>,
+    /// Whether the session is up.
+    pub up: bool,
+    /// The neighbour holds it down on purpose.
+    pub admin_down: bool,
+    /// The neighbour's C bit (RFC 5882 section 4.3): its BFD survives the loss of its control plane.
+    pub control_plane_independent: bool,
+    /// Why, in words.
+    pub reason: String,
 }
 
 /// What an operator can do with a peer.

@@ -222,6 +222,8 @@ pub struct PeerIntent {
     pub ttl_security: Option<u8>,
     /// Graceful restart (RFC 4724) of ours. Unset: we still keep the paths of a peer that restarts gracefully.
     pub graceful_restart: Option<GracefulRestart>,
+    /// Watch the way to it with BFD (RFC 5880).
+    pub bfd: Option<crate::bfd::Settings>,
     /// Several paths per prefix (RFC 7911), as far as the peer offers them too; unset: not offered.
     pub add_path: Option<wire::AddPath>,
     /// eBGP: what we are to this neighbour (RFC 9234); unset: no role is offered and none is looked for.
@@ -261,6 +263,7 @@ impl PeerIntent {
             as_override: false,
             ttl_security: None,
             graceful_restart: None,
+            bfd: None,
             add_path: None,
             bgp_role: None,
             reject_as_sets: false,
@@ -293,6 +296,7 @@ impl PeerIntent {
             as_override: _,
             ttl_security,
             graceful_restart,
+            bfd: _,
             add_path,
             bgp_role,
             reject_as_sets: _,

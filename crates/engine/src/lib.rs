@@ -19,6 +19,7 @@ pub mod event;
 pub mod fib;
 pub mod intent;
 mod lifecycle;
+mod liveness;
 mod operator;
 mod peer;
 mod policy;
@@ -37,8 +38,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use ipnet::IpNet;
 
-pub use action::{Action, Admission, Dial, Level, Note};
-pub use event::{ConnId, Event, Link, Order, UnderlyingRoute};
+pub use action::{Action, Admission, BfdPeer, Dial, Level, Note};
+pub use event::{ConnId, Event, Link, Liveness, Order, UnderlyingRoute};
 pub use fib::{FibBatch, GroupChange, GroupId, Hop, RouteChange};
 pub use intent::Intent;
 pub use snapshot::{RouteQuery, RouteView, Select, Snapshot};
@@ -88,6 +89,9 @@ pub struct Engine {
     fib_retry: Retry,
     host_retry: Retry,
     admitted: Vec<Admission>,
+    /// The BFD sessions that the driver was told of, and whether others may be wanted by now.
+    bfd: Vec<BfdPeer>,
+    bfd_changed: bool,
     /// Connections refused since the start: told ever more rarely.
     refusals: u64,
     telling: Telling,
@@ -104,7 +108,7 @@ impl Engine {
             by_link: BTreeMap::new(),
             connections: BTreeMap::new(),
             closing: BTreeMap::new(),
-            rib: Rib::new(Own { asn: 0, router_id: unset, cluster_id: unset, reflector: false }),
+            rib: Rib::new(Own { asn: 0, router_id: unset, cluster_id: unset, reflector: false, draining: false }),
             actions: VecDeque::new(),
             next_conn: 0,
             random: seed ^ 0x9E37_79B9_7F4A_7C15,
@@ -116,6 +120,8 @@ impl Engine {
             fib_retry: Retry::default(),
             host_retry: Retry::default(),
             admitted: Vec::new(),
+            bfd: Vec::new(),
+            bfd_changed: false,
             refusals: 0,
             telling: Telling::default(),
         }
@@ -144,9 +150,12 @@ impl Engine {
             Event::HostAck { id, failed } => self.host_acknowledged(now, id, &failed),
             Event::HostLost => self.rib.host_lost(),
             Event::FibLost => self.rib.fib_lost(),
+            Event::Liveness(said) => self.liveness(now, said),
+            Event::Drain(on) => self.drain(on),
             Event::Order { peer, order } => self.order(now, peer, &order),
             Event::Shutdown { graceful } => self.shutdown(now, graceful),
         }
+        self.want_bfd();
         self.announce_output();
     }
 
@@ -165,6 +174,7 @@ impl Engine {
         if self.host_retry.take_due(now) {
             self.rib.host_retry();
         }
+        self.want_bfd();
         self.announce_output();
     }
 

@@ -121,6 +121,7 @@ impl Engine {
         intent.name = format!("{} {}", range.peer.name, remote.ip());
         let id = self.free_id().ok_or_else(|| refused("there are too many peers"))?;
         let mut peer = Peer::new(id, address, intent, now);
+        self.bfd_changed |= peer.intent.bfd.is_some();
         peer.origin = Origin::Range(range.prefix, range.link);
         self.by_address.insert(address, id);
         self.peers.insert(id, peer);
@@ -330,7 +331,7 @@ impl Engine {
     pub(crate) fn forget(&mut self, id: PeerId) {
         self.unmap(id);
         self.drop_stale(id);
-        self.peers.remove(&id);
+        self.bfd_changed |= self.peers.remove(&id).is_some_and(|peer| peer.intent.bfd.is_some());
     }
 
     /// `graceful`: peers that were told of our graceful restart are left without a word, so that they keep our routes.
@@ -438,11 +439,11 @@ impl Engine {
 /// RFC 8538 section 3: where graceful restart covers NOTIFICATIONs, an end that is meant says so.
 fn harden(notification: Notification, agreed: Option<&Agreed>) -> Notification {
     use code::cease::{
-        ADMINISTRATIVE_RESET, ADMINISTRATIVE_SHUTDOWN, MAX_PREFIXES, OUT_OF_RESOURCES, PEER_DECONFIGURED,
+        ADMINISTRATIVE_RESET, ADMINISTRATIVE_SHUTDOWN, BFD_DOWN, MAX_PREFIXES, OUT_OF_RESOURCES, PEER_DECONFIGURED,
     };
     let meant = matches!(
         notification.subcode,
-        ADMINISTRATIVE_RESET | ADMINISTRATIVE_SHUTDOWN | MAX_PREFIXES | OUT_OF_RESOURCES | PEER_DECONFIGURED
+        ADMINISTRATIVE_RESET | ADMINISTRATIVE_SHUTDOWN | BFD_DOWN | MAX_PREFIXES | OUT_OF_RESOURCES | PEER_DECONFIGURED
     );
     let covered = agreed.is_some_and(|agreed| agreed.notification && agreed.restart.is_some());
     if covered && meant && notification.code == code::CEASE { notification.into_hard_reset() } else { notification }

@@ -6,8 +6,10 @@ use std::time::Instant;
 use wire::{Family, MessageType, Notification, Refresh, RouteRefresh, code};
 
 use crate::Engine;
+use crate::action::Level;
 use crate::event::Order;
 use crate::peer::{Dialler, HeldDown, Origin};
+use crate::policy::Own;
 use crate::rib::table::PeerId;
 use crate::sessions::count;
 
@@ -38,6 +40,7 @@ impl Engine {
     }
 
     pub(crate) fn order(&mut self, now: Instant, address: IpAddr, order: &Order) {
+        self.bfd_changed = true;
         for id in self.ids_of(address) {
             match order {
                 Order::Reset { message } => {
@@ -72,6 +75,21 @@ impl Engine {
         // Also when no session was there to end.
         let text = message.filter(|message| !message.is_empty()).map(|message| format!(": {message}"));
         peer.last_error = Some(format!("shut down by an operator{}", text.unwrap_or_default()));
+    }
+
+    /// Tells everybody that we are about to go, or that we are not (RFC 8326).
+    pub(crate) fn drain(&mut self, on: bool) {
+        let (own, rules) = (self.rib.own, self.rib.rules());
+        if own.draining == on {
+            return;
+        }
+        self.rib.set_own(Own { draining: on, ..own }, rules);
+        let what = if on {
+            "draining: peers are asked to move their traffic (GRACEFUL_SHUTDOWN)"
+        } else {
+            "no longer draining"
+        };
+        self.note(None, Level::Info, what.into());
     }
 
     /// RFC 2918 section 4: a request per family.

@@ -117,8 +117,23 @@ pub struct PeerSnapshot {
     /// Its session is lost, and its paths are kept until this moment for it to restart (RFC 4724); or it is back, and those
     /// that it has not said again are.
     pub kept_until: Option<Instant>,
+    /// What BFD says of the way to it; `None` where it is not asked for, or has not been heard yet.
+    pub bfd: Option<BfdSnapshot>,
     /// An operator shut it down ([`crate::Order::Shutdown`]).
     pub shut_down: bool,
+}
+
+/// What BFD says of the way to a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BfdSnapshot {
+    /// Whether the session is up.
+    pub up: bool,
+    /// The peer holds it down on purpose.
+    pub admin_down: bool,
+    /// Since when.
+    pub since: Instant,
+    /// Why, in words.
+    pub reason: String,
 }
 
 /// Counts of one family of one peer.

@@ -8,7 +8,7 @@ use wire::Family;
 use crate::Engine;
 use crate::intent::RemoteAs;
 use crate::peer::{Origin, Peer};
-use crate::snapshot::{FamilySnapshot, PeerSnapshot, RouteQuery, RouteView, Snapshot};
+use crate::snapshot::{BfdSnapshot, FamilySnapshot, PeerSnapshot, RouteQuery, RouteView, Snapshot};
 
 impl Engine {
     /// The state of everything but the routes. Costs as much as there are peers.
@@ -75,6 +75,12 @@ impl Engine {
             malformed: peer.malformed,
             malformed_attributes: peer.malformed_attributes.clone(),
             kept_until: peer.stale_until,
+            bfd: peer.bfd.as_ref().map(|bfd| BfdSnapshot {
+                up: bfd.up,
+                admin_down: bfd.admin_down,
+                since: bfd.since,
+                reason: bfd.reason.clone(),
+            }),
             shut_down: peer.is_shut_down(),
         }
     }

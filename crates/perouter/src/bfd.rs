@@ -76,6 +76,7 @@ pub(crate) struct Report {
 
 /// A session at one moment.
 #[derive(Clone, Debug)]
+#[cfg_attr(not(test), expect(dead_code, reason = "the views do not show it yet"))]
 pub(crate) struct View {
     /// What was wanted.
     pub(crate) wanted: Wanted,
@@ -148,6 +149,7 @@ impl BfdThread {
     }
 
     /// All sessions, in the order in which they were wanted.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the views do not show it yet"))]
     pub(crate) async fn snapshot(&self) -> Vec<View> {
         let (reply, answer) = oneshot::channel();
         self.0.push(Command::Snapshot(reply));

@@ -6,7 +6,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod admin;
-#[cfg_attr(not(test), expect(dead_code, reason = "no BGP session asks for it yet"))]
 mod bfd;
 mod claim;
 mod cli;

@@ -12,6 +12,7 @@
 pub(crate) mod connection;
 mod dial;
 pub(crate) mod listener;
+mod liveness;
 mod neighbors;
 mod owner;
 

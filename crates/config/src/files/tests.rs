@@ -346,12 +346,12 @@ fn peers(compiled: &Compiled) -> Vec<String> {
 }
 
 #[test]
-fn upstreams_example_is_applied_and_says_what_bfd_does() {
+fn upstreams_example_is_applied_without_a_remark() {
     let loaded = Dir::with(&[("openpe_a.yaml", EXAMPLE)]).load();
     let compiled = compile(&loaded.objects, &Node::new("test-node", 0));
     let verdicts: Vec<_> = compiled.verdicts.iter().map(|verdict| verdict.to_string()).collect();
     let [underlay, passthrough] = &verdicts[..] else { panic!("{verdicts:#?}") };
-    assert!(underlay.contains("openpe_a.yaml:2: Underlay static-test-node-underlay-0: applied, with remarks: spec.neighbors[1].bfd: BFD is not active"), "{underlay}");
+    assert!(underlay.ends_with("openpe_a.yaml:2: Underlay static-test-node-underlay-0: applied"), "{underlay}");
     assert!(
         passthrough.ends_with("openpe_a.yaml:13: L3Passthrough static-test-node-l3passthrough: applied"),
         "{passthrough}"

@@ -56,6 +56,7 @@ pub(crate) fn build(
     common.password = session.password.clone().map(Secret);
     common.allowed_prefixes = options::prefix_rules(session.allowed_prefixes.as_deref(), "allowedPrefixes")?;
     common.as_override = session.as_override;
+    common.bfd = options::bfd(session.bfd.as_ref(), false)?;
     common.graceful_restart = session.graceful_restart.as_ref().map(options::graceful_restart);
     common.add_path = session.add_path.map(AddPath::meaning);
     common.reject_as_sets = session.reject_as_sets;

@@ -1,9 +1,11 @@
 //! Options that neighbours and host sessions share.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use engine::Family;
+use engine::bfd::{Hops, Settings};
 use engine::intent::{GracefulRestart, MaxPrefixes, Multipath, PeerIntent, PrefixRule};
 use ipnet::IpNet;
 
@@ -37,6 +39,36 @@ pub(crate) fn timers(hold: Option<i64>, keepalive: Option<i64>, peer: &mut PeerI
         return Err(remark("keepaliveTimeSeconds", what));
     }
     Ok(())
+}
+
+/// BFD as the engine has it; over several hops where the neighbour is, or where a least TTL is written.
+pub(crate) fn bfd(written: Option<&types::Bfd>, multihop: bool) -> Result<Option<Settings>, Remark> {
+    let Some(written) = written else { return Ok(None) };
+    let default = Settings::default();
+    let interval = |field, value: Option<i32>, default: Duration| match value {
+        None => Ok(default),
+        Some(value) if (10..=60_000).contains(&value) => Ok(Duration::from_millis(u64::from(value.unsigned_abs()))),
+        Some(value) => Err(remark(field, format!("must be 10 to 60000 milliseconds, got {value}"))),
+    };
+    let small = |field, value: i32, range: RangeInclusive<u8>| {
+        let fits = u8::try_from(value).ok().filter(|value| range.contains(value));
+        fits.ok_or_else(|| remark(field, format!("must be {} to {}, got {value}", range.start(), range.end())))
+    };
+    let minimum_ttl = written.minimum_ttl.map(|ttl| small("bfd.minimumTTL", ttl, 1..=254)).transpose()?;
+    let hops = match minimum_ttl.or(multihop.then_some(254)) {
+        Some(minimum_ttl) => Hops::Multi { minimum_ttl },
+        None => Hops::Single,
+    };
+    let multiplier =
+        written.detect_multiplier.map(|times| small("bfd.detectMultiplier", times, 2..=255)).transpose()?;
+    Ok(Some(Settings {
+        transmit: interval("bfd.transmitInterval", written.transmit_interval, default.transmit)?,
+        receive: interval("bfd.receiveInterval", written.receive_interval, default.receive)?,
+        multiplier: multiplier.unwrap_or(default.multiplier),
+        passive: written.session_mode == Some(types::BfdMode::Passive),
+        hops,
+        ..default
+    }))
 }
 
 /// The longest wait between two attempts to connect, when written.

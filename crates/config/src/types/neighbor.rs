@@ -107,8 +107,7 @@ pub struct Neighbor {
     pub properties: Option<Vec<NeighborProperty>>,
     /// Bidirectional forwarding detection (RFC 5880). Present but empty is on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("x-perouter-default" = "off",
-        "x-perouter-idle" = "BFD is not active in this version: the session relies on its hold time"))]
+    #[schemars(extend("x-perouter-default" = "off"))]
     pub bfd: Option<Bfd>,
     /// What is exchanged. A list replaces the default, which is the family of the neighbour's address or range (IPv4
     /// unicast for an `interface`) and the families of the passthrough's `localCIDR`.
@@ -213,7 +212,8 @@ pub struct Bfd {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-perouter-default" = "Active"))]
     pub session_mode: Option<BfdMode>,
-    /// Least TTL of received packets, for neighbours several hops away.
+    /// Least TTL of received packets. It makes the session one over several hops (RFC 5883), as `ebgpMultiHop` does, for
+    /// which it is 254 when unset.
     #[serde(default, rename = "minimumTTL", skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 254))]
     pub minimum_ttl: Option<i32>,

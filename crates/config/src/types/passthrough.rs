@@ -90,8 +90,7 @@ pub struct HostSession {
     pub graceful_restart: Option<GracefulRestart>,
     /// Bidirectional forwarding detection (RFC 5880) with the node's speaker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("x-perouter-ours" = true, "x-perouter-default" = "off",
-        "x-perouter-idle" = "BFD is not active in this version: the session relies on its hold time"))]
+    #[schemars(extend("x-perouter-ours" = true, "x-perouter-default" = "off"))]
     pub bfd: Option<Bfd>,
     /// What the node's speaker may announce, both families in one list. Everything when unset; what matches no entry
     /// is refused.

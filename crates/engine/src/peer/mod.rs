@@ -262,6 +262,8 @@ pub(crate) struct Peer {
     /// Routes that were not announced because they did not fit into a message.
     pub(crate) oversized: u64,
     pub(crate) held_down: Option<HeldDown>,
+    /// What BFD says, where it is asked for.
+    pub(crate) bfd: Option<crate::liveness::Bfd>,
     /// Paths of an earlier session are kept until this moment: for it to come back, and then to say them again.
     pub(crate) stale_until: Option<Instant>,
     /// An unnumbered neighbour that was heard at another address while its session is up.
@@ -294,6 +296,7 @@ impl Peer {
             overflowing: 0,
             oversized: 0,
             held_down: None,
+            bfd: None,
             stale_until: None,
             moving: None,
             warned: [false; 2],

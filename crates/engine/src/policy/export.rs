@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use wire::{AsPath, Family, NextHop, Role as Role9234, attr_code, attributes, flag, write_attribute};
+use wire::{AsPath, Community, Family, NextHop, Role as Role9234, attr_code, attributes, flag, write_attribute};
 
 use super::{Own, PeerFacts};
 use crate::intent::Role;
@@ -150,6 +150,10 @@ fn write_canonical(out: &mut Vec<u8>, own: &Own, set: &AttrSet, from: Originatio
             // RFC 4456: non-transitive, and rewritten when reflecting.
             attr_code::ORIGINATOR_ID | attr_code::CLUSTER_LIST if to.external => {}
             attr_code::CLUSTER_LIST if reflected.is_some() => {}
+            attr_code::LOCAL_PREF if own.draining => {
+                write_attribute(out, attribute.flags, attribute.code, &[0; 4]);
+            }
+            attr_code::COMMUNITIES if own.draining => write_shutting_down(out, attribute.flags, attribute.value),
             attr_code::EXTENDED_COMMUNITIES if to.external => write_transitive(out, attribute.flags, attribute.value),
             attr_code::ORIGIN
             | attr_code::MED
@@ -179,8 +183,14 @@ impl Added {
         let mut pending = Vec::new();
         if !to.external && set.value(attr_code::LOCAL_PREF).is_none() {
             let mut bytes = Vec::new();
-            write_attribute(&mut bytes, flag::TRANSITIVE, attr_code::LOCAL_PREF, &set.local_pref.to_be_bytes());
+            let local_pref = if own.draining { 0 } else { set.local_pref };
+            write_attribute(&mut bytes, flag::TRANSITIVE, attr_code::LOCAL_PREF, &local_pref.to_be_bytes());
             pending.push((attr_code::LOCAL_PREF, bytes));
+        }
+        if own.draining && set.value(attr_code::COMMUNITIES).is_none() {
+            let mut bytes = Vec::new();
+            write_shutting_down(&mut bytes, flag::OPTIONAL | flag::TRANSITIVE, &[]);
+            pending.push((attr_code::COMMUNITIES, bytes));
         }
         if let Some(router_id) = reflected {
             if set.originator.is_none() {
@@ -238,6 +248,16 @@ fn replace_as(path: AsPath<'_>, from: u32, to: u32) -> Vec<u8> {
         rest = next;
     }
     value
+}
+
+/// Communities with GRACEFUL_SHUTDOWN among them (RFC 8326 section 4.1).
+fn write_shutting_down(out: &mut Vec<u8>, flags: u8, value: &[u8]) {
+    let Community(mark) = Community::GRACEFUL_SHUTDOWN;
+    let mut value = value.to_vec();
+    if !wire::communities(&value).any(|community| community == mark) {
+        value.extend_from_slice(&mark.to_be_bytes());
+    }
+    write_attribute(out, flags, attr_code::COMMUNITIES, &value);
 }
 
 /// RFC 4360 section 6: non-transitive extended communities stay inside the AS.

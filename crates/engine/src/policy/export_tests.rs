@@ -8,8 +8,13 @@ use crate::policy::{Own, PeerFacts};
 use crate::rib::attrs::AttrSet;
 use crate::rib::nexthop::NextHops;
 
-const OWN: Own =
-    Own { asn: 64514, router_id: Ipv4Addr::new(10, 0, 0, 1), cluster_id: Ipv4Addr::new(10, 0, 0, 1), reflector: false };
+const OWN: Own = Own {
+    asn: 64514,
+    router_id: Ipv4Addr::new(10, 0, 0, 1),
+    cluster_id: Ipv4Addr::new(10, 0, 0, 1),
+    reflector: false,
+    draining: false,
+};
 const V4: Family = Family::Ipv4Unicast;
 const PEER_ID: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 7);
 

@@ -62,4 +62,6 @@ pub(crate) struct Own {
     pub(crate) cluster_id: Ipv4Addr,
     /// A cluster id was configured: fabric peers that are clients are reflected to each other.
     pub(crate) reflector: bool,
+    /// We are about to go: everything is told with GRACEFUL_SHUTDOWN (RFC 8326 section 4.1).
+    pub(crate) draining: bool,
 }

@@ -219,6 +219,10 @@ impl Rib {
         }
     }
 
+    pub(crate) fn rules(&self) -> Rules {
+        self.rules
+    }
+
     /// Changes of ourselves that need no new session.
     pub(crate) fn set_own(&mut self, own: Own, rules: Rules) {
         if self.own == own && self.rules == rules {

@@ -8,6 +8,7 @@ mod intents;
 mod invariants;
 mod kernel;
 mod link_local;
+mod liveness;
 mod model;
 mod network;
 mod next_hops;

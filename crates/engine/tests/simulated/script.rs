@@ -75,7 +75,7 @@ impl Script {
                     self.pull(conn);
                     self.closed.push(conn);
                 }
-                Action::Admit(_) | Action::ClearFib | Action::Note(_) => {}
+                Action::Admit(_) | Action::Bfd(_) | Action::ClearFib | Action::Note(_) => {}
             }
         }
     }

@@ -109,6 +109,7 @@ pub(super) fn peer(name: &str, address: &str, state: PeerState) -> PeerSnapshot 
         malformed_attributes: [(8, 1)].into(),
         shut_down: false,
         kept_until: None,
+        bfd: None,
     }
 }
 

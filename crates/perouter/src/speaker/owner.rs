@@ -24,6 +24,7 @@ use tokio::time::Instant;
 
 use super::connection::{self, COMMANDS, Command, Fact, IN_FLIGHT};
 use super::listener::{Complaint, Listeners};
+use super::liveness::Watch;
 use super::neighbors::Neighbors;
 use super::{Request, Setup, dial};
 use crate::fib::FibThread;
@@ -71,6 +72,7 @@ pub(super) struct Owner {
     /// The host's routes are told again: to be read before, and swept afterwards.
     host_retelling: Retelling,
     neighbors: Neighbors,
+    liveness: Watch,
     connections: BTreeMap<ConnId, Connection>,
     /// Connections for which the engine has bytes.
     ready: BTreeSet<ConnId>,
@@ -124,6 +126,7 @@ impl Owner {
         let listeners = Listeners::start(namespace.clone(), listeners, &fact_sender)?;
         let fib = FibThread::start(namespace.clone(), status.clone(), kernel_sender.clone())?;
         let neighbors = Neighbors::new(namespace.clone(), status.clone(), kernel_sender.clone());
+        let liveness = Watch::new(namespace.clone(), status.clone());
         let host = host.map(|host| HostThread::start(host, status.clone(), kernel_sender)).transpose()?;
         // Seeded by the system and different in every process, which is all that jitter and hashing need.
         let seed = RandomState::new().build_hasher().finish();
@@ -139,6 +142,7 @@ impl Owner {
             host_idle: true,
             host_retelling: Retelling::No,
             neighbors,
+            liveness,
             connections: BTreeMap::new(),
             ready: BTreeSet::new(),
             accepted: 0,
@@ -170,6 +174,7 @@ impl Owner {
             self.take_more();
             self.tick();
         }
+        self.liveness.stop().await;
         if self.stopping.is_some_and(|stopping| stopping.clear_fib)
             && tokio::time::timeout(CLEAR_LIMIT, self.fib.clear()).await.is_err()
         {
@@ -202,6 +207,7 @@ impl Owner {
                 // Nobody can stop or ask this speaker any more.
                 None => self.stop(false, false),
             },
+            event = self.liveness.next() => self.tell(event),
             Some(event) = self.kernel.recv() => self.kernel_fact(event),
             Some(conn) = self.written.recv() => self.written(conn),
             Some(fact) = self.facts.recv() => self.fact(fact),
@@ -213,6 +219,10 @@ impl Owner {
     fn take_more(&mut self) {
         for _ in 0..PER_TURN {
             let mut idle = true;
+            if let Some(event) = self.liveness.take() {
+                self.tell(event);
+                idle = false;
+            }
             if let Ok(event) = self.kernel.try_recv() {
                 self.kernel_fact(event);
                 idle = false;
@@ -440,6 +450,7 @@ impl Owner {
                     let complaints = self.listeners.admit(admissions);
                     self.complain(complaints);
                 }
+                Action::Bfd(peers) => self.liveness.set(peers),
                 Action::ClearFib => self.fib.clear_soon(),
                 Action::Note(note) => self.status.note(note.level, note.peer, note.text),
             }

@@ -1,6 +1,7 @@
 //! Cases 80 to 96 that are about kinds of neighbours, and the options that only perouter has.
 
 use engine::FamilySet;
+use engine::bfd::{Hops, Settings};
 use engine::intent::{MaxPrefixes, Multipath, PrefixRule, RangeIntent};
 
 use super::*;
@@ -135,15 +136,25 @@ fn options_about_dialling_have_no_effect_on_ranges_and_say_so() {
     }
 }
 
-/// design.md 6.10: BFD is accepted in every form; this version says that it does nothing.
+/// RFC 5880 with the defaults of the field; several hops where a least TTL, or the neighbour, says so (RFC 5883).
 #[test]
-fn case_090_bfd_is_accepted_and_says_that_it_is_not_active() {
-    for bfd in [json!({}), json!({ "receiveInterval": 43 }), json!({ "sessionMode": "Passive", "minimumTTL": 5 })] {
-        let compiled = with(json!([{ "asn": 1, "address": "192.168.1.100", "bfd": bfd }]), json!({}));
-        let wanted = "spec.neighbors[0].bfd: BFD is not active in this version: the session relies on its hold time";
-        assert_eq!(sentence(&compiled.verdicts[0]), wanted);
-        assert_eq!(compiled.intent.unwrap().peers.len(), 3);
-    }
+fn case_090_bfd_and_its_defaults() {
+    let fabric = |fields: Json| {
+        let neighbor = merged(json!({ "asn": 1, "address": "192.168.1.1" }), fields);
+        intent(json!([neighbor])).peers.into_values().find(|peer| peer.role == Role::Fabric).unwrap()
+    };
+    let bfd = |bfd: Json| fabric(json!({ "bfd": bfd })).bfd.unwrap();
+    let of = |settings: Settings| {
+        let millis = [settings.transmit, settings.receive].map(|interval| interval.as_millis());
+        (millis, settings.multiplier, settings.passive, settings.hops)
+    };
+    assert_eq!(of(bfd(json!({}))), ([300, 300], 3, false, Hops::Single));
+    assert_eq!(of(bfd(json!({ "receiveInterval": 43 }))), ([300, 43], 3, false, Hops::Single));
+    let passive = bfd(json!({ "sessionMode": "Passive", "minimumTTL": 5, "detectMultiplier": 9 }));
+    assert_eq!(of(passive), ([300, 300], 9, true, Hops::Multi { minimum_ttl: 5 }));
+    let far = fabric(json!({ "bfd": {}, "properties": [{ "type": "ebgpMultiHop" }] }));
+    assert_eq!(far.bfd.unwrap().hops, Hops::Multi { minimum_ttl: 254 });
+    assert_eq!(fabric(json!({})).bfd, None);
 }
 
 /// A number and a relation together are refused, as upstream's own API refuses them.
