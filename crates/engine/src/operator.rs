@@ -64,7 +64,7 @@ impl Engine {
     fn shut_down(&mut self, now: Instant, id: PeerId, message: Option<&str>) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let notification = cease(code::cease::ADMINISTRATIVE_SHUTDOWN, message);
-        peer.held_down = Some(HeldDown::Operator(notification.clone()));
+        peer.hold_down(HeldDown::Operator(notification.clone()));
         self.stop(now, id, Some(&notification));
         self.drop_stale(id);
         let Some(peer) = self.peers.get_mut(&id) else { return };
