@@ -143,7 +143,7 @@ impl Engine {
             Event::HostAck { id, failed } => self.host_acknowledged(now, id, &failed),
             Event::HostLost => self.rib.host_lost(),
             Event::FibLost => self.rib.fib_lost(),
-            Event::Order { peer, order } => self.order(now, peer, &order),
+            Event::Order { peer, link, order } => self.order(now, peer, link.as_deref(), &order),
             Event::Shutdown { graceful } => self.shutdown(now, graceful),
         }
         self.announce_output();
