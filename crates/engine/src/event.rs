@@ -100,10 +100,13 @@ pub enum Event {
     /// Before the node goes: everything is told with GRACEFUL_SHUTDOWN (RFC 8326), so that peers move their traffic while we
     /// still forward; or no longer.
     Drain(bool),
-    /// An operator wants something done with the peers of this address ([`crate::Engine::may_order`]).
+    /// An operator wants something done with a peer ([`crate::Engine::may_order`]).
     Order {
-        /// Which; several only when a link-local address exists on several links.
+        /// Its address; `::` for an unnumbered neighbour that was not heard yet.
         peer: IpAddr,
+        /// Its link ([`crate::snapshot::PeerSnapshot::link`]). Without one every peer of the address is meant, several only
+        /// when a link-local address exists on several links; those not heard yet are found by their link alone.
+        link: Option<String>,
         /// What.
         order: Order,
     },

@@ -152,7 +152,7 @@ impl Engine {
             Event::FibLost => self.rib.fib_lost(),
             Event::Liveness(said) => self.liveness(now, said),
             Event::Drain(on) => self.drain(on),
-            Event::Order { peer, order } => self.order(now, peer, &order),
+            Event::Order { peer, link, order } => self.order(now, peer, link.as_deref(), &order),
             Event::Shutdown { graceful } => self.shutdown(now, graceful),
         }
         self.want_bfd();

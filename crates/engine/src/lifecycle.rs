@@ -20,6 +20,14 @@ use crate::restart;
 use crate::rib::table::PeerId;
 use crate::sessions::count;
 
+/// Why a connection is not wanted.
+struct Refusal {
+    text: String,
+    answer: Notification,
+    /// How many of this peer there were since it is held down; `None` for strangers, who are counted together.
+    nth: Option<u64>,
+}
+
 /// Reasons for having no session that are told until there is one: a peer must not fill the log by varying its own.
 const TOLD: usize = 8;
 
@@ -46,14 +54,9 @@ impl Engine {
     ) {
         let id = match self.acceptor(now, remote, link) {
             Ok(id) => id,
-            Err((text, answer)) => {
-                // Strangers decide how often this happens, not we: the first ten, and then each time their number doubles.
-                self.refusals += 1;
-                if self.refusals <= 10 || self.refusals.is_power_of_two() {
-                    let total = if self.refusals > 10 { format!(" ({} so far)", self.refusals) } else { String::new() };
-                    self.note(Some(remote.ip()), Level::Warn, format!("{text}{total}"));
-                }
-                self.refuse(conn, &answer);
+            Err(refusal) => {
+                self.tell_refusal(remote, &refusal);
+                self.refuse(conn, &refusal.answer);
                 return;
             }
         };
@@ -70,13 +73,26 @@ impl Engine {
         }
     }
 
+    /// Who connects decides how often this happens, not we. Of strangers the first ten are told, and then each time their
+    /// number doubles. Of a peer that is held down, which was told then, the first and each time their number is ten times
+    /// as high.
+    fn tell_refusal(&mut self, remote: SocketAddr, refusal: &Refusal) {
+        let (count, told, counted) = match refusal.nth {
+            Some(nth) => (nth, 10_u64.pow(nth.max(1).ilog10()) == nth, nth > 1),
+            None => {
+                self.refusals += 1;
+                let count = self.refusals;
+                (count, count <= 10 || count.is_power_of_two(), count > 10)
+            }
+        };
+        if told {
+            let total = if counted { format!(" ({count} so far)") } else { String::new() };
+            self.note(Some(remote.ip()), Level::Warn, format!("{}{total}", refusal.text));
+        }
+    }
+
     /// The peer that a connection belongs to, made from a range if need be; or why there is none.
-    fn acceptor(
-        &mut self,
-        now: Instant,
-        remote: SocketAddr,
-        link: Option<&str>,
-    ) -> Result<PeerId, (String, Notification)> {
+    fn acceptor(&mut self, now: Instant, remote: SocketAddr, link: Option<&str>) -> Result<PeerId, Refusal> {
         let address = PeerAddress::of(remote);
         self.adopt_unnumbered(now, address);
         if let Some(&id) = self.by_address.get(&address) {
@@ -86,12 +102,17 @@ impl Engine {
                     Some(HeldDown::Operator(said)) => ("an operator shut it down", said.clone()),
                     Some(HeldDown::TooMany { .. }) | None => ("it announced too many prefixes", rejected()),
                 };
-                return Err((format!("connection from {} refused: {why}", remote.ip()), answer));
+                let text = format!("connection from {} refused: {why}", remote.ip());
+                peer.turned_away += 1;
+                return Err(Refusal { text, answer, nth: Some(peer.turned_away) });
             }
             peer.held_down = None;
             return Ok(id);
         }
-        let refused = |why: &str| (format!("connection from {} refused: {why}", remote.ip()), rejected());
+        let refused = |why: &str| {
+            let text = format!("connection from {} refused: {why}", remote.ip());
+            Refusal { text, answer: rejected(), nth: None }
+        };
         let Some(range) = self.range_for(remote, link).cloned() else {
             return Err(refused("no neighbor with this address is configured"));
         };
@@ -357,7 +378,7 @@ impl Engine {
             let (name, address) = (peer.intent.name.clone(), peer.address.ip);
             let what = format!("{name} announces {received} {family} prefixes, more than the {} it may", max.limit);
             if max.teardown {
-                peer.held_down = Some(HeldDown::TooMany { until: max.restart.map(|restart| now + restart) });
+                peer.hold_down(HeldDown::TooMany { until: max.restart.map(|restart| now + restart) });
                 self.tell(now, address, Level::Warn, what);
                 self.stop(now, id, Some(&over_limit(family, max.limit)));
                 return;

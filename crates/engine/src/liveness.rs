@@ -47,20 +47,19 @@ impl Engine {
         if peer.address == PeerAddress::UNKNOWN || peer.is_shut_down() {
             return None;
         }
-        Some(BfdPeer { peer: peer.address.ip, link: self.link_of(peer), local: peer.intent.local_address, settings })
-    }
-
-    /// The name of the link that a peer is bound to, or that its link-local address is on.
-    fn link_of(&self, peer: &Peer) -> Option<String> {
-        let scope = peer.address.scope;
-        let by_scope = || self.rib.next_hops.links().iter().find(|link| scope != 0 && link.index == scope);
-        peer.intent.link.clone().or_else(|| by_scope().map(|link| link.name.clone()))
+        Some(BfdPeer {
+            peer: peer.address.ip,
+            link: self.link_of(peer).map(str::to_owned),
+            local: peer.intent.local_address,
+            settings,
+        })
     }
 
     /// BFD has something to say.
     pub(crate) fn liveness(&mut self, now: Instant, said: Liveness) {
-        let concerned =
-            |peer: &&Peer| peer.intent.bfd.is_some() && peer.address.ip == said.peer && self.link_of(peer) == said.link;
+        let concerned = |peer: &&Peer| {
+            peer.intent.bfd.is_some() && peer.address.ip == said.peer && self.link_of(peer) == said.link.as_deref()
+        };
         let ids: Vec<PeerId> = self.peers.values().filter(concerned).map(|peer| peer.id).collect();
         for id in ids {
             self.liveness_of(now, id, &said);

@@ -8,40 +8,61 @@ use wire::{Family, MessageType, Notification, Refresh, RouteRefresh, code};
 use crate::Engine;
 use crate::action::Level;
 use crate::event::Order;
-use crate::peer::{Dialler, HeldDown, Origin};
+use crate::peer::{Dialler, HeldDown, Origin, Peer, PeerAddress};
 use crate::policy::Own;
 use crate::rib::table::PeerId;
 use crate::sessions::count;
 
 impl Engine {
-    /// Whether [`crate::Event::Order`] would have an effect.
+    /// Whether [`crate::Event::Order`] would have an effect: the arguments are its fields.
     ///
     /// # Errors
     /// One sentence that says why not: there is no such peer, or what is asked for needs a session, or a capability.
-    pub fn may_order(&self, address: IpAddr, order: &Order) -> Result<(), String> {
-        let ids = self.ids_of(address);
+    pub fn may_order(&self, address: IpAddr, link: Option<&str>, order: &Order) -> Result<(), String> {
+        let ids = self.ids_for(address, link);
+        let name = in_words(address, link);
         if ids.is_empty() {
-            return Err(format!("there is no peer {address}"));
+            return Err(match link {
+                Some(link) if address.is_unspecified() => format!("there is no neighbor on {link}"),
+                _ => format!("there is no peer {name}"),
+            });
         }
-        if matches!(order, Order::Reset { .. } | Order::Shutdown { .. }) {
-            return Ok(());
+        let mut peers = ids.iter().filter_map(|id| self.peers.get(id));
+        match order {
+            Order::Reset { .. }
+                if peers.all(|peer| peer.address == PeerAddress::UNKNOWN && peer.held_down.is_none()) =>
+            {
+                return Err(format!("{name} was not heard yet: there is nothing to reset"));
+            }
+            Order::Reset { .. } | Order::Shutdown { .. } => return Ok(()),
+            Order::RefreshIn | Order::RefreshOut => {}
         }
         let agreed = |id: &PeerId| Some(&self.peers.get(id)?.established()?.1.agreed);
         let agreed: Vec<_> = ids.iter().filter_map(agreed).collect();
         if agreed.is_empty() {
-            return Err(format!("there is no session with {address}: nothing to refresh"));
+            return Err(format!("there is no session with {name}: nothing to refresh"));
         }
         if *order == Order::RefreshIn && !agreed.iter().any(|agreed| agreed.route_refresh) {
             return Err(format!(
-                "{address} did not offer route refresh (RFC 2918): only a reset makes it send its routes again"
+                "{name} did not offer route refresh (RFC 2918): only a reset makes it send its routes again"
             ));
         }
         Ok(())
     }
 
-    pub(crate) fn order(&mut self, now: Instant, address: IpAddr, order: &Order) {
+    /// The peers that an order names.
+    fn ids_for(&self, address: IpAddr, link: Option<&str>) -> Vec<PeerId> {
+        let named = |peer: &&Peer| match link {
+            Some(link) => self.link_of(peer) == Some(link),
+            None => peer.address != PeerAddress::UNKNOWN,
+        };
+        let peers = self.peers.values().filter(|peer| peer.address.ip == address);
+        peers.filter(named).map(|peer| peer.id).collect()
+    }
+
+    pub(crate) fn order(&mut self, now: Instant, address: IpAddr, link: Option<&str>, order: &Order) {
         self.bfd_changed = true;
-        for id in self.ids_of(address) {
+        for id in self.ids_for(address, link) {
             match order {
                 Order::Reset { message } => {
                     let Some(peer) = self.peers.get_mut(&id) else { continue };
@@ -67,7 +88,7 @@ impl Engine {
     fn shut_down(&mut self, now: Instant, id: PeerId, message: Option<&str>) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let notification = cease(code::cease::ADMINISTRATIVE_SHUTDOWN, message);
-        peer.held_down = Some(HeldDown::Operator(notification.clone()));
+        peer.hold_down(HeldDown::Operator(notification.clone()));
         self.stop(now, id, Some(&notification));
         self.drop_stale(id);
         let Some(peer) = self.peers.get_mut(&id) else { return };
@@ -112,6 +133,15 @@ impl Engine {
         for family in families.iter() {
             self.rib.refresh_requested(id, family, enhanced);
         }
+    }
+}
+
+/// A peer as its operator calls it.
+fn in_words(address: IpAddr, link: Option<&str>) -> String {
+    match (address, link) {
+        (IpAddr::V6(v6), Some(link)) if v6.is_unspecified() => format!("the neighbor on {link}"),
+        (IpAddr::V6(v6), Some(link)) if v6.is_unicast_link_local() => format!("{address}%{link}"),
+        _ => address.to_string(),
     }
 }
 

@@ -78,7 +78,7 @@ impl PeerState {
 pub struct PeerSnapshot {
     /// The address it is known by; `::` for an unnumbered neighbour that was not heard yet.
     pub address: IpAddr,
-    /// Link that it is bound to, if any.
+    /// Link that it is bound to, or that its link-local address is on.
     pub link: Option<String>,
     /// The range that it connected from, if it is not configured itself.
     pub range: Option<IpNet>,

@@ -31,6 +31,15 @@ impl Engine {
         self.rib.routes(query, |address| self.ids_of(address).first().copied())
     }
 
+    /// The link that a peer is bound to, or that its link-local address is on.
+    pub(crate) fn link_of<'a>(&'a self, peer: &'a Peer) -> Option<&'a str> {
+        let bound = peer.intent.link.as_deref();
+        let unnumbered = || self.by_link.iter().find(|(_, id)| **id == peer.id).map(|(link, _)| link.as_str());
+        let links = self.rib.next_hops.links();
+        let scope = || links.iter().find(|link| link.index == peer.address.scope).map(|link| link.name.as_str());
+        bound.or_else(unnumbered).or_else(scope)
+    }
+
     fn peer_snapshot(&self, peer: &Peer) -> PeerSnapshot {
         let established = peer.established();
         let agreed = established.map(|(_, session)| &session.agreed);
@@ -49,7 +58,7 @@ impl Engine {
         };
         PeerSnapshot {
             address: peer.address.ip,
-            link: peer.intent.link.clone(),
+            link: self.link_of(peer).map(str::to_owned),
             range: match &peer.origin {
                 Origin::Range(prefix, _) => Some(*prefix),
                 Origin::Configured | Origin::Link => None,

@@ -39,8 +39,8 @@ pub(crate) enum Request {
     Snapshot(oneshot::Sender<Snapshot>),
     /// A page of routes.
     Routes(RouteQuery, oneshot::Sender<Vec<RouteView>>),
-    /// All of these for the peers of an address or, with a sentence that says why, none of them.
-    Order(IpAddr, Vec<Order>, oneshot::Sender<Result<(), String>>),
+    /// All of these for a peer or, with a sentence that says why, none of them.
+    Order(Whom, Vec<Order>, oneshot::Sender<Result<(), String>>),
     /// Something for the engine: an intent, a reset, kernel state.
     Tell(Box<Event>),
     /// The table for the host's routes.
@@ -55,6 +55,15 @@ pub(crate) enum Request {
         /// Remove our routes from the kernel.
         clear_fib: bool,
     },
+}
+
+/// Whom an order is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Whom {
+    /// The peer's address; `::` for an unnumbered neighbour that was not heard yet.
+    pub(crate) address: IpAddr,
+    /// Its link, which tells apart those with one link-local address.
+    pub(crate) link: Option<String>,
 }
 
 /// Access to the speaker. Cheap to clone; every method waits only for the owner's next turn.
@@ -76,8 +85,8 @@ impl SpeakerHandle {
     }
 
     /// Has operators' orders carried out: all of them or, with the reason, none. `None`: the speaker has stopped.
-    pub(crate) async fn order(&self, peer: IpAddr, orders: Vec<Order>) -> Option<Result<(), String>> {
-        self.ask(|answer| Request::Order(peer, orders, answer)).await
+    pub(crate) async fn order(&self, whom: Whom, orders: Vec<Order>) -> Option<Result<(), String>> {
+        self.ask(|answer| Request::Order(whom, orders, answer)).await
     }
 
     /// Puts a configuration in force.

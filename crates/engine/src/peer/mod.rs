@@ -264,6 +264,8 @@ pub(crate) struct Peer {
     pub(crate) held_down: Option<HeldDown>,
     /// What BFD says, where it is asked for.
     pub(crate) bfd: Option<crate::liveness::Bfd>,
+    /// Its connections that were refused since it was held down last.
+    pub(crate) turned_away: u64,
     /// Paths of an earlier session are kept until this moment: for it to come back, and then to say them again.
     pub(crate) stale_until: Option<Instant>,
     /// An unnumbered neighbour that was heard at another address while its session is up.
@@ -297,6 +299,7 @@ impl Peer {
             oversized: 0,
             held_down: None,
             bfd: None,
+            turned_away: 0,
             stale_until: None,
             moving: None,
             warned: [false; 2],
@@ -312,6 +315,11 @@ impl Peer {
             State::Established(session) => Some((connection, session)),
             State::OpenSent { .. } | State::OpenConfirm(_) => None,
         })
+    }
+
+    pub(crate) fn hold_down(&mut self, why: HeldDown) {
+        self.held_down = Some(why);
+        self.turned_away = 0;
     }
 
     /// Whether it must not come back yet.

@@ -193,7 +193,7 @@ fn a_refresh_repeats_every_path() {
     let (reflector, client, _) = reflected(&mut sim, 3, Some(AddPath::Send), Some(AddPath::Receive));
     let before = paths(&sim, client);
     let peer = REFLECTOR.parse().expect("an address");
-    sim.tell(client, Event::Order { peer, order: Order::RefreshIn });
+    sim.tell(client, Event::Order { peer, link: None, order: Order::RefreshIn });
     sim.run(SECOND * 2);
     assert_eq!(paths(&sim, client), before, "nothing is taken for stale");
     both(&sim, reflector, client);
@@ -249,7 +249,7 @@ proptest! {
                 Step::Reset => sim.reset(reflector, client),
                 Step::Refresh => {
                     let peer = CLIENT.parse().expect("an address");
-                    sim.tell(reflector, Event::Order { peer, order: Order::RefreshOut });
+                    sim.tell(reflector, Event::Order { peer, link: None, order: Order::RefreshOut });
                 }
             }
             sim.run(SECOND / 500);

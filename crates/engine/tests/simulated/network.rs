@@ -112,7 +112,7 @@ impl World {
                 let ends = [Order::Reset { message: None }, Order::Shutdown { message }];
                 let orders = [ends, [Order::RefreshIn, Order::RefreshOut]].concat();
                 let order = orders[sim.random(4) as usize].clone();
-                sim.tell(node, Event::Order { peer, order });
+                sim.tell(node, Event::Order { peer, link: None, order });
             }
             20 => {
                 topology.edges[edge].passive = [None, Some(end)][sim.random(2) as usize];
@@ -164,7 +164,7 @@ impl World {
                 let (node, peer) = (self.topology.edges[edge].nodes[end], IpAddr::V4(address(edge, 1 - end)));
                 let known = self.sim.peer(node, &peer.to_string());
                 if known.shut_down {
-                    self.sim.tell(node, Event::Order { peer, order: Order::Reset { message: None } });
+                    self.sim.tell(node, Event::Order { peer, link: None, order: Order::Reset { message: None } });
                 }
             }
         }

@@ -26,8 +26,8 @@ fn pair(sim: &mut Sim) -> (usize, usize) {
 
 fn order(sim: &mut Sim, node: usize, peer: &str, order: Order) {
     let peer: IpAddr = peer.parse().expect("an address");
-    assert_eq!(sim.nodes[node].engine.may_order(peer, &order), Ok(()));
-    sim.tell(node, Event::Order { peer, order });
+    assert_eq!(sim.nodes[node].engine.may_order(peer, None, &order), Ok(()));
+    sim.tell(node, Event::Order { peer, link: None, order });
 }
 
 fn received(sim: &Sim, node: usize, peer: &str, kind: MessageType) -> u64 {
@@ -131,9 +131,67 @@ fn an_order_that_can_have_no_effect_says_why() {
     let mut sim = Sim::new(6);
     let (a, _) = pair(&mut sim);
     let refused = |sim: &Sim, peer: &str, order: Order| {
-        sim.nodes[a].engine.may_order(peer.parse().expect("an address"), &order).unwrap_err()
+        sim.nodes[a].engine.may_order(peer.parse().expect("an address"), None, &order).unwrap_err()
     };
     assert_eq!(refused(&sim, "192.0.2.9", Order::RefreshIn), "there is no peer 192.0.2.9");
     order(&mut sim, a, B, Order::Shutdown { message: None });
     assert_eq!(refused(&sim, B, Order::RefreshOut), "there is no session with 192.0.2.2: nothing to refresh");
+}
+
+/// A link-local address may be that of neighbours on several links, and `::` that of all who were not heard yet.
+#[test]
+fn an_order_reaches_the_neighbour_on_its_link() {
+    let mut sim = Sim::new(7);
+    let mut own = intent(64512, "10.0.0.1");
+    for link in ["eth1", "eth2"] {
+        let families = vec![Family::Ipv4Unicast];
+        let mut peer = engine::intent::PeerIntent::new(link, Role::Peer, engine::intent::RemoteAs::External, families);
+        peer.extended_next_hop = true;
+        peer.link = Some(link.into());
+        own.unnumbered.insert(link.into(), peer);
+    }
+    let a = sim.add(&[("eth1", &["fe80::1/64"]), ("eth2", &["fe80::5/64"])], own);
+    let other = intent(64513, "10.0.0.2").peer_with("fe80::1", 64512, Role::Peer, |peer| {
+        peer.extended_next_hop = true;
+        peer.families = vec![Family::Ipv4Unicast];
+        peer.passive = true;
+        peer.link = Some("eth0".into());
+    });
+    sim.add(&[("eth0", &["fe80::2/64"])], other);
+    let shutdown = || Order::Shutdown { message: None };
+    let order = |sim: &mut Sim, peer: &str, link: &str, order: Order| {
+        let (peer, link) = (peer.parse().expect("an address"), Some(link.to_owned()));
+        let may = sim.nodes[a].engine.may_order(peer, link.as_deref(), &order);
+        sim.tell(a, Event::Order { peer, link, order });
+        may
+    };
+    let down = |sim: &Sim| {
+        let peers = sim.nodes[a].engine.snapshot(sim.now).peers.into_iter();
+        peers.filter(|peer| peer.shut_down).filter_map(|peer| peer.link).collect::<Vec<_>>()
+    };
+
+    // Not heard yet: only a shutdown has anything to do, and then a reset.
+    let nothing = order(&mut sim, "::", "eth1", Order::Reset { message: None });
+    assert_eq!(nothing, Err("the neighbor on eth1 was not heard yet: there is nothing to reset".into()));
+    let refused = order(&mut sim, "::", "eth1", Order::RefreshIn);
+    assert_eq!(refused, Err("there is no session with the neighbor on eth1: nothing to refresh".into()));
+    assert_eq!(order(&mut sim, "::", "eth3", shutdown()), Err("there is no neighbor on eth3".into()));
+    assert_eq!(order(&mut sim, "::", "eth1", shutdown()), Ok(()));
+    assert_eq!(down(&sim), ["eth1"]);
+
+    let heard = |link: &str, index| Event::Neighbor { link: link.into(), index, address: "fe80::2".parse().ok() };
+    sim.tell(a, heard("eth1", 1));
+    sim.run(SECOND * 10);
+    assert!(!sim.established(a, "fe80::2"), "it stays shut down");
+    assert_eq!(order(&mut sim, "fe80::2", "eth1", Order::Reset { message: None }), Ok(()));
+    sim.run(SECOND * 10);
+    assert!(sim.established(a, "fe80::2"));
+
+    // The same address on the other link.
+    sim.tell(a, heard("eth2", 2));
+    assert_eq!(order(&mut sim, "fe80::2", "eth2", shutdown()), Ok(()));
+    assert_eq!(down(&sim), ["eth2"]);
+    assert_eq!(order(&mut sim, "fe80::2", "eth1", Order::RefreshIn), Ok(()));
+    let refused = order(&mut sim, "fe80::2", "eth2", Order::RefreshIn);
+    assert_eq!(refused, Err("there is no session with fe80::2%eth2: nothing to refresh".into()));
 }

@@ -405,6 +405,42 @@ fn strangers_do_not_fill_the_log() {
     assert!((10..20).contains(&notes.len()), "{} lines for 1000 connections", notes.len());
 }
 
+/// That it is held down was told when it was: each further attempt says nothing new.
+#[test]
+fn a_peer_that_is_held_down_does_not_fill_the_log() {
+    let mut sim = Sim::new(18);
+    let (router, leaf) = pair(&mut sim, |peer| {
+        peer.max_prefixes.insert(Family::Ipv4Unicast, limited(3, Some(SECOND * 300)));
+    });
+    sim.run(SECOND * 20);
+    assert!(sim.peer(router, "192.168.11.2").last_error.is_some_and(|error| error.contains("Maximum Number")));
+    let refusals = |sim: &Sim| {
+        let notes = sim.nodes[router].notes.iter();
+        notes.filter(|note| note.contains("it announced too many prefixes")).cloned().collect::<Vec<_>>()
+    };
+    let before = refusals(&sim).len();
+    for number in 0..1000 {
+        let conn = engine::ConnId::Accepted(1_000_000 + number);
+        let remote = "192.168.11.2:10000".parse().expect("an address");
+        let local = "192.168.11.1:179".parse().expect("an address");
+        sim.tell(router, Event::Accepted { conn, local, remote, link: None });
+    }
+    let told = refusals(&sim);
+    assert!((1..=4).contains(&told.len()) && told.len() - before >= 2, "{told:?}");
+    assert_eq!(told[0], "connection from 192.168.11.2 refused: it announced too many prefixes");
+    assert!(
+        told[1].ends_with("(10 so far)") && told.last().is_some_and(|last| last.ends_with("(1000 so far)")),
+        "{told:?}"
+    );
+
+    // The next time it is news again.
+    sim.run(SECOND * 320);
+    let told = refusals(&sim);
+    let firsts = told.iter().filter(|text| !text.contains("so far")).count();
+    assert!(sim.peer(router, "192.168.11.2").flaps >= 2 && firsts >= 2, "{told:?}");
+    assert!(sim.peer(leaf, "192.168.11.1").last_error.is_some());
+}
+
 fn limited(limit: usize, restart: Option<std::time::Duration>) -> MaxPrefixes {
     MaxPrefixes { limit, teardown: true, restart }
 }

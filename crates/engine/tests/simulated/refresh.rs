@@ -244,7 +244,7 @@ fn a_peer_that_cannot_refresh_is_not_asked() {
     let mut script = Script::new(passive());
     script.establish(&open(ID, HOLD, &capabilities(false, false)));
     let peer = ADDRESS.parse().expect("an address");
-    assert!(script.engine.may_order(peer, &Order::RefreshIn).is_err_and(|why| why.contains("RFC 2918")));
+    assert!(script.engine.may_order(peer, None, &Order::RefreshIn).is_err_and(|why| why.contains("RFC 2918")));
     let said = script.said.len();
     script.order(Order::RefreshIn);
     assert!(script.kinds(said).is_empty());

@@ -146,7 +146,7 @@ fn a_hold_timer_that_expires_is_survived_and_a_shutdown_is_not() {
     sim.run(SECOND * 60);
     assert!(sim.established(a, B) && kept(&sim, a, PREFIX) && sim.peer(a, B).kept_until.is_none());
     let peer = A.parse().expect("an address");
-    sim.tell(b, Event::Order { peer, order: Order::Shutdown { message: Some("bye".into()) } });
+    sim.tell(b, Event::Order { peer, link: None, order: Order::Shutdown { message: Some("bye".into()) } });
     sim.run(SECOND);
     assert!(!kept(&sim, a, PREFIX));
     let told = |note: &String| note.contains("Hard Reset") && note.contains("bye");

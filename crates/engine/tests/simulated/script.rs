@@ -63,7 +63,7 @@ impl Script {
     }
 
     pub(crate) fn order(&mut self, order: Order) {
-        self.tell(Event::Order { peer: ADDRESS.parse().expect("an address"), order });
+        self.tell(Event::Order { peer: ADDRESS.parse().expect("an address"), link: None, order });
     }
 
     pub(crate) fn drain(&mut self) {

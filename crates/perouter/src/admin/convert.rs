@@ -165,6 +165,15 @@ pub(crate) fn verdict(verdict: &verdict::Verdict) -> model::Verdict {
     model
 }
 
+/// A path attribute as its specification calls it.
+fn attribute(code: u8) -> String {
+    match wire::attr_code::name(code) {
+        Some(name) => name.to_owned(),
+        None if code == 0 => "UPDATE".to_owned(),
+        None => format!("attribute {code}"),
+    }
+}
+
 fn link(link: &LinkInfo) -> model::Link {
     model::Link {
         name: link.name.clone(),
@@ -226,6 +235,11 @@ fn peer(now: Now, peer: &PeerSnapshot) -> model::Peer {
         messages_received: messages(&peer.received),
         messages_sent: messages(&peer.sent),
         malformed: peer.malformed,
+        malformed_attributes: peer
+            .malformed_attributes
+            .iter()
+            .map(|(code, count)| (attribute(*code), *count))
+            .collect(),
         last_error: peer.last_error.clone(),
         shut_down: peer.shut_down,
     }

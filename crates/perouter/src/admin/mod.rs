@@ -38,7 +38,7 @@ use tokio::task::JoinHandle;
 
 use crate::exit::Failure;
 use crate::plan::Planner;
-use crate::speaker::SpeakerHandle;
+use crate::speaker::{SpeakerHandle, Whom};
 use crate::status::Status;
 
 /// The daemon's socket.
@@ -65,7 +65,7 @@ trait Source: Clone + Send + Sync + 'static {
     /// One page of routes; `None` when the speaker has stopped.
     fn routes(&self, query: engine::RouteQuery) -> impl Future<Output = Option<Vec<engine::RouteView>>> + Send;
     /// Carries all of `orders` out or, with the reason, none; `None` when the speaker has stopped.
-    fn order(&self, peer: IpAddr, orders: Vec<Order>) -> impl Future<Output = Option<Result<(), String>>> + Send;
+    fn order(&self, whom: Whom, orders: Vec<Order>) -> impl Future<Output = Option<Result<(), String>>> + Send;
 }
 
 impl Source for SpeakerHandle {
@@ -77,8 +77,8 @@ impl Source for SpeakerHandle {
         SpeakerHandle::routes(self, query).await
     }
 
-    async fn order(&self, peer: IpAddr, orders: Vec<Order>) -> Option<Result<(), String>> {
-        SpeakerHandle::order(self, peer, orders).await
+    async fn order(&self, whom: Whom, orders: Vec<Order>) -> Option<Result<(), String>> {
+        SpeakerHandle::order(self, whom, orders).await
     }
 }
 

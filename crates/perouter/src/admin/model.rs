@@ -5,6 +5,7 @@
 //! time are RFC 3339 in UTC. Fields may be added; readers ignore the ones that they do not know. Absent values
 //! are `null`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -277,6 +278,8 @@ pub(crate) struct Peer {
     pub(crate) messages_sent: Messages,
     /// Attributes discarded or routes treated as withdrawn because of errors (RFC 7606).
     pub(crate) malformed: u64,
+    /// Of these, by attribute: its name, or its type code where we know none; `UPDATE` for messages as a whole.
+    pub(crate) malformed_attributes: BTreeMap<String, u64>,
     /// Why the last session or attempt ended, in words.
     pub(crate) last_error: Option<String>,
     /// An operator shut it down: there is no session before a `clear`, or before the daemon starts anew.

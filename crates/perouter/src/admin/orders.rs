@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::query::Refused;
 use super::server::Refuse;
-use super::{Source, find_peer, model};
+use super::{Source, Whom, find_peer, model};
 
 /// Most octets of a text for the peer (RFC 9003 section 2).
 const MESSAGE_LIMIT: usize = 255;
@@ -82,18 +82,8 @@ pub(super) async fn one(source: &impl Source, wanted: &str, orders: Vec<Order>) 
     let known: Vec<_> = peers.iter().map(reference).collect();
     let at = find_peer(wanted, &known).map_err(Refused::from)?;
     let (peer, reference) = (&peers[at], known[at].clone());
-    if peer.address.is_unspecified() {
-        let link = peer.link.as_deref().unwrap_or_default();
-        return Err(no_effect(format!("{} was not heard on {link} yet: it has no session to act on", peer.name)));
-    }
-    // An order goes to an address, and a link-local one may be that of several neighbours.
-    let twins: Vec<_> = peers.iter().filter(|other| other.address == peer.address).map(name).collect();
-    if twins.len() > 1 {
-        let (address, twins) = (peer.address, twins.join(", "));
-        return Err(no_effect(format!("{twins} have the same address {address}: they cannot be told apart")));
-    }
     let done = deeds(&orders);
-    let answer = source.order(reference.address, orders).await.ok_or_else(Refuse::stopped)?;
+    let answer = source.order(whom(peer), orders).await.ok_or_else(Refuse::stopped)?;
     answer.map_err(no_effect)?;
     Ok(vec![model::Ordered { peer: reference, done, refused: None }])
 }
@@ -108,22 +98,17 @@ pub(super) async fn one_or_all(
         return one(source, wanted, orders).await;
     }
     let mut peers = source.snapshot().await.ok_or_else(Refuse::stopped)?.peers;
-    // Who was not heard yet has nothing to be cleared.
-    peers.retain(|peer| !peer.address.is_unspecified());
+    // Who was not heard yet has nothing to be cleared, unless an operator shut it down.
+    peers.retain(|peer| !peer.address.is_unspecified() || peer.shut_down);
     if peers.is_empty() {
         return Err(Refuse(StatusCode::NOT_FOUND, "there is no peer to clear".to_owned()));
     }
     let done = deeds(&orders);
     let mut answers: Vec<model::Ordered> = Vec::new();
     for peer in &peers {
-        let twin = answers.iter().find(|answer| answer.peer.address == peer.address);
-        let (done, refused) = match twin {
-            // The order to its address has reached this one too.
-            Some(twin) => (twin.done.clone(), twin.refused.clone()),
-            None => match source.order(peer.address, orders.clone()).await.ok_or_else(Refuse::stopped)? {
-                Ok(()) => (done.clone(), None),
-                Err(sentence) => (Vec::new(), Some(sentence)),
-            },
+        let (done, refused) = match source.order(whom(peer), orders.clone()).await.ok_or_else(Refuse::stopped)? {
+            Ok(()) => (done.clone(), None),
+            Err(sentence) => (Vec::new(), Some(sentence)),
         };
         answers.push(model::Ordered { peer: reference(peer), done, refused });
     }
@@ -138,8 +123,8 @@ fn reference(peer: &PeerSnapshot) -> model::PeerRef {
     model::PeerRef { name: peer.name.clone(), address: peer.address }
 }
 
-fn name(peer: &PeerSnapshot) -> &str {
-    &peer.name
+fn whom(peer: &PeerSnapshot) -> Whom {
+    Whom { address: peer.address, link: peer.link.clone() }
 }
 
 fn deeds(orders: &[Order]) -> Vec<model::Deed> {

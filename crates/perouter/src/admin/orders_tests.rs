@@ -86,20 +86,28 @@ async fn all_means_each_for_itself() {
 }
 
 #[tokio::test]
-async fn neighbours_with_one_link_local_address_are_not_hit_by_accident() {
+async fn neighbours_with_one_link_local_address_are_told_apart_by_their_link() {
+    let on = |link: &str, address: &str, state| PeerSnapshot { link: Some(link.into()), ..peer(link, address, state) };
     let twins = fake(vec![
-        peer("eth1", "fe80::1", PeerState::Established),
-        peer("eth2", "fe80::1", PeerState::Established),
-        peer("eth3", "::", PeerState::Idle),
+        on("eth1", "fe80::1", PeerState::Established),
+        on("eth2", "fe80::1", PeerState::Active),
+        on("eth3", "::", PeerState::Idle),
+        PeerSnapshot { shut_down: true, ..on("eth4", "::", PeerState::Idle) },
     ]);
-    let reset = || vec![Order::Reset { message: None }];
-    assert_eq!(
-        refused(one(&twins, "eth1", reset()).await),
-        (409, "eth1, eth2 have the same address fe80::1: they cannot be told apart".into())
-    );
-    assert_eq!(refused(one(&twins, "fe80::1", reset()).await).0, 400);
-    assert!(refused(one(&twins, "eth3", reset()).await).1.starts_with("eth3 was not heard"));
-    let answers = one_or_all(&twins, "all", reset()).await.unwrap();
-    assert_eq!(answers.iter().map(|answer| answer.peer.name.as_str()).collect::<Vec<_>>(), ["eth1", "eth2"]);
-    assert_eq!(twins.ordered.lock().unwrap().len(), 1, "one order reaches both");
+    let ordered = || std::mem::take(&mut *twins.ordered.lock().unwrap());
+    let whom = |link: &str, address: &str| Whom { address: address.parse().unwrap(), link: Some(link.into()) };
+    let reset = Order::Reset { message: None };
+    one(&twins, "eth1", vec![reset.clone()]).await.unwrap();
+    assert_eq!(ordered(), [(whom("eth1", "fe80::1"), reset.clone())]);
+    assert_eq!(refused(one(&twins, "eth2", vec![Order::RefreshIn]).await).0, 409, "the session is the other one's");
+    let shutdown = Order::Shutdown { message: None };
+    one(&twins, "eth3", vec![shutdown.clone()]).await.unwrap();
+    assert_eq!(ordered(), [(whom("eth3", "::"), shutdown)], "before it was heard");
+    assert_eq!(refused(one(&twins, "fe80::1", vec![reset.clone()]).await).0, 400);
+
+    // Who was not heard has nothing to reset but a shutdown.
+    let answers = one_or_all(&twins, "all", vec![reset.clone()]).await.unwrap();
+    assert_eq!(answers.iter().map(|answer| answer.peer.name.as_str()).collect::<Vec<_>>(), ["eth1", "eth2", "eth4"]);
+    let links: Vec<_> = ordered().into_iter().filter_map(|(whom, _)| whom.link).collect();
+    assert_eq!(links, ["eth1", "eth2", "eth4"], "an order each");
 }

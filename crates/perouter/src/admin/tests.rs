@@ -22,7 +22,7 @@ pub(super) struct Fake {
     /// Every query that arrived.
     pub(super) asked: Arc<Mutex<Vec<RouteQuery>>>,
     /// Every order that was carried out.
-    pub(super) ordered: Arc<Mutex<Vec<(IpAddr, Order)>>>,
+    pub(super) ordered: Arc<Mutex<Vec<(Whom, Order)>>>,
 }
 
 impl Fake {
@@ -67,13 +67,13 @@ impl Source for Fake {
     }
 
     /// Refuses as the engine does: without a session nothing can be refreshed.
-    async fn order(&self, peer: IpAddr, orders: Vec<Order>) -> Option<Result<(), String>> {
-        let up =
-            self.snapshot.as_ref()?.peers.iter().any(|one| one.address == peer && one.state == PeerState::Established);
+    async fn order(&self, whom: Whom, orders: Vec<Order>) -> Option<Result<(), String>> {
+        let mut those = self.snapshot.as_ref()?.peers.iter().filter(|one| one.address == whom.address);
+        let up = those.any(|one| one.link == whom.link && one.state == PeerState::Established);
         if !up && orders.iter().any(|order| matches!(order, Order::RefreshIn | Order::RefreshOut)) {
-            return Some(Err(format!("there is no session with {peer}: nothing to refresh")));
+            return Some(Err(format!("there is no session with {}: nothing to refresh", whom.address)));
         }
-        self.ordered.lock().unwrap().extend(orders.into_iter().map(|order| (peer, order)));
+        self.ordered.lock().unwrap().extend(orders.into_iter().map(|order| (whom.clone(), order)));
         Some(Ok(()))
     }
 }
@@ -245,15 +245,16 @@ async fn orders_reach_the_speaker_and_the_answer_says_what_was_done() {
     client.clear("192.169.10.2", &both).await.unwrap();
     let answer = client.clear("all", &model::Clear::default()).await.unwrap();
     assert_eq!(answer.iter().map(|one| one.peer.name.as_str()).collect::<Vec<_>>(), ["fabric", "host"]);
-    let (fabric, host) = ("192.168.11.2".parse().unwrap(), "192.169.10.2".parse().unwrap());
+    let whom = |address: &str| Whom { address: address.parse().unwrap(), link: None };
+    let (fabric, host) = (|| whom("192.168.11.2"), || whom("192.169.10.2"));
     assert_eq!(
         *source.ordered.lock().unwrap(),
         [
-            (fabric, Order::Shutdown { message: Some("disk change".into()) }),
-            (host, Order::RefreshIn),
-            (host, Order::RefreshOut),
-            (fabric, Order::Reset { message: None }),
-            (host, Order::Reset { message: None }),
+            (fabric(), Order::Shutdown { message: Some("disk change".into()) }),
+            (host(), Order::RefreshIn),
+            (host(), Order::RefreshOut),
+            (fabric(), Order::Reset { message: None }),
+            (host(), Order::Reset { message: None }),
         ]
     );
     let sentence = refusal(client.clear("fabrik", &model::Clear::default()).await);

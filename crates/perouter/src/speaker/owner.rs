@@ -11,7 +11,7 @@ use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,7 +26,7 @@ use super::connection::{self, COMMANDS, Command, Fact, IN_FLIGHT};
 use super::listener::{Complaint, Listeners};
 use super::liveness::Watch;
 use super::neighbors::Neighbors;
-use super::{Request, Setup, dial};
+use super::{Request, Setup, Whom, dial};
 use crate::fib::FibThread;
 use crate::host_routes::HostThread;
 use crate::status::Status;
@@ -255,7 +255,7 @@ impl Owner {
                 query.limit = query.limit.min(PAGE_LIMIT);
                 drop(answer.send(self.engine.routes(&query)));
             }
-            Request::Order(peer, orders, answer) => drop(answer.send(self.order(peer, orders))),
+            Request::Order(whom, orders, answer) => drop(answer.send(self.order(&whom, orders))),
             Request::Tell(event) => self.tell(*event),
             Request::HostTable(table) => {
                 if let Some(host) = &self.host {
@@ -270,11 +270,12 @@ impl Owner {
     }
 
     /// Nothing happens between the check and the deed.
-    fn order(&mut self, peer: IpAddr, orders: Vec<Order>) -> Result<(), String> {
-        orders.iter().try_for_each(|order| self.engine.may_order(peer, order))?;
+    fn order(&mut self, whom: &Whom, orders: Vec<Order>) -> Result<(), String> {
+        let (peer, link) = (whom.address, whom.link.as_deref());
+        orders.iter().try_for_each(|order| self.engine.may_order(peer, link, order))?;
         for order in orders {
             self.status.note(Level::Info, Some(peer), in_words(&order));
-            self.tell(Event::Order { peer, order });
+            self.tell(Event::Order { peer, link: whom.link.clone(), order });
         }
         Ok(())
     }

@@ -132,7 +132,10 @@ fn detail(out: &mut Out<'_>, peer: &Peer) -> io::Result<()> {
     }
     facts.push(("times lost", Cell::from(peer.flaps.to_string())));
     if peer.malformed > 0 {
-        let text = format!("{} attributes or routes set aside", peer.malformed);
+        let each: Vec<String> =
+            peer.malformed_attributes.iter().map(|(name, count)| format!("{count} {name}")).collect();
+        let each = if each.is_empty() { String::new() } else { format!(": {}", each.join(", ")) };
+        let text = format!("{} attributes or routes set aside{each}", peer.malformed);
         facts.push(("malformed", Cell::styled(Style::Warn, text)));
     }
     if let Some(error) = &peer.last_error {

@@ -57,13 +57,14 @@ fn a_peer_that_an_operator_shut_down_says_so_and_what_ends_it() {
         state: PeerState::Idle,
         shut_down: true,
         malformed: 3,
+        malformed_attributes: [("COMMUNITIES".into(), 2), ("attribute 99".into(), 1)].into(),
         last_error: Some("shut down by an operator: disk change".into()),
         ..peer_down()
     };
     let text = printed(|out| detail(out, &down));
     for line in [
         "state       Idle for 45s",
-        "malformed   3 attributes or routes set aside",
+        "malformed   3 attributes or routes set aside: 2 COMMUNITIES, 1 attribute 99",
         "last error  shut down by an operator: disk change",
         "shut down   until `perouter clear fabric`, or a restart of the daemon",
     ] {

@@ -46,6 +46,7 @@ pub(super) fn peer() -> Peer {
         messages_received: Messages { open: 1, update: 1_234, notification: 0, keepalive: 60, route_refresh: 0 },
         messages_sent: Messages { open: 1, update: 3, notification: 0, keepalive: 61, route_refresh: 0 },
         malformed: 0,
+        malformed_attributes: Default::default(),
         last_error: Some("Cease: administrative reset".into()),
         shut_down: false,
     }

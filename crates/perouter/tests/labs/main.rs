@@ -5,6 +5,7 @@
 //! so. Nothing waits for a time to pass.
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // a failing unwrap is a failing test; the labs are named
 
+mod add_path;
 mod bulk;
 mod ecmp;
 mod extended;

@@ -18,7 +18,7 @@ use crate::fabric::{PATIENCE, lab};
 pub(crate) struct Star {
     pub(crate) lab: Lab,
     pub(crate) spokes: Vec<String>,
-    ns: String,
+    pub(crate) ns: String,
 }
 
 /// The spoke's end of its link.

@@ -50,9 +50,16 @@ fn an_error_that_is_treated_as_withdraw_removes_the_earlier_route() {
         let seen = lab.peer(1);
         assert_eq!((&seen["state"], &seen["malformed"]), (&"established".into(), &count.into()), "{what}");
     }
+    let each = lab.peer(1)["malformed_attributes"].as_object().unwrap().clone();
+    assert!(each["ORIGIN"].as_u64() >= Some(1) && each.contains_key("LARGE_COMMUNITIES"), "{each:?}");
+    let sum: u64 = each.values().filter_map(serde_json::Value::as_u64).sum();
+    assert_eq!(sum, table.len() as u64, "each counts once: {each:?}");
     let log = lab.log();
     let line = log.lines().find(|line| line.contains("malformed UPDATE")).unwrap();
-    assert!(line.contains("attribute 1: undefined origin: routes withdrawn") && line.contains("10.10.0.1"), "{line}");
+    assert!(
+        line.contains("attribute 1 (ORIGIN): undefined origin: routes withdrawn") && line.contains("10.10.0.1"),
+        "{line}"
+    );
 }
 
 /// RFC 7606 section 2, attribute discard: the route goes on without the attribute.
@@ -78,7 +85,7 @@ fn an_attribute_that_is_discarded_is_not_passed_on() {
     }
     let log = lab.log();
     let line = log.lines().find(|line| line.contains("malformed UPDATE")).unwrap();
-    assert!(line.contains("attribute 6: wrong length: left out"), "{line}");
+    assert!(line.contains("attribute 6 (ATOMIC_AGGREGATE): wrong length: left out"), "{line}");
 }
 
 /// RFC 4271 section 6.3 and RFC 7606 sections 3 and 5.3: where nothing less will do the session ends, with subcode and data;
