@@ -56,7 +56,10 @@ fn an_error_that_is_treated_as_withdraw_removes_the_earlier_route() {
     assert_eq!(sum, table.len() as u64, "each counts once: {each:?}");
     let log = lab.log();
     let line = log.lines().find(|line| line.contains("malformed UPDATE")).unwrap();
-    assert!(line.contains("attribute 1 (ORIGIN): undefined origin: routes withdrawn") && line.contains("10.10.0.1"), "{line}");
+    assert!(
+        line.contains("attribute 1 (ORIGIN): undefined origin: routes withdrawn") && line.contains("10.10.0.1"),
+        "{line}"
+    );
 }
 
 /// RFC 7606 section 2, attribute discard: the route goes on without the attribute.
