@@ -19,6 +19,11 @@ use crate::support::wait_until;
 /// Latency is compared, so that no two of these may share the machine's cores.
 static ALONE: Mutex<()> = Mutex::new(());
 
+/// Waits until no flood runs, and keeps others back: for tests of what happens when.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Number of the hostile address, a configured neighbour. Those of the range of strangers lie from [`RANGE`] on.
 const HOSTILE: u16 = 0x900;
 const RANGE: u16 = 0x1000;
@@ -54,7 +59,7 @@ struct Scene {
 impl Scene {
     /// Three good speakers, and the hostile address with these options in the file.
     fn new(hostile: &str) -> Self {
-        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let alone = alone();
         let short = format!(", holdTimeSeconds: {HOLD}, keepaliveTimeSeconds: 1");
         let good: String = (1..=3).map(|number| neighbor(number, &short)).collect();
         let range =

@@ -2,6 +2,7 @@
 //! something else does.
 
 use crate::bytes::{self, KEEPALIVE, OPEN, Open};
+use crate::hostile::alone;
 use crate::lab::{Lab, PEER_ASN, everybody, host, neighbor};
 use crate::peer::{Peer, Seen, usual};
 use crate::support::wait_until;
@@ -15,6 +16,7 @@ fn short(number: u16) -> Open {
 /// than 4 after the first, which answers the OPEN.
 #[test]
 fn silence_for_the_hold_time_ends_the_session() {
+    let _alone = alone();
     let lab = Lab::new(&neighbor(1, ""));
     for confirmed in [true, false] {
         // In OpenConfirm the timer is the same (section 8.2.2).
@@ -40,6 +42,7 @@ fn silence_for_the_hold_time_ends_the_session() {
 /// side's cadence drives it. A route passes after several hold times.
 #[test]
 fn keepalives_keep_the_session_and_come_at_a_third_of_the_hold_time() {
+    let _alone = alone();
     let lab = Lab::new(&everybody(""));
     let mut paced = Peer::established(&lab, 1, &short(1));
     let mut updating = Peer::established(&lab, 2, &short(2));
@@ -61,6 +64,7 @@ fn keepalives_keep_the_session_and_come_at_a_third_of_the_hold_time() {
 /// first KEEPALIVE comes while a neighbour with hold time 3 s is sent six and then lost for its silence.
 #[test]
 fn without_a_hold_time_there_are_no_keepalives() {
+    let _alone = alone();
     let lab = Lab::new(&everybody(""));
     let mut quiet = Peer::established(&lab, 1, &Open::new(PEER_ASN, 0, host(1)));
     let mut clock = Peer::established(&lab, 2, &short(2));
@@ -82,6 +86,7 @@ fn without_a_hold_time_there_are_no_keepalives() {
 /// the configured retry time (1 s in this lab).
 #[test]
 fn a_neighbour_that_refuses_is_dialled_again() {
+    let _alone = alone();
     let lab = Lab::new(&neighbor(1, ""));
     let listener = crate::peer::listen(&lab, 1);
     for _ in 0..4 {
