@@ -1,5 +1,6 @@
 //! Whole routers in virtual time: see [`sim`].
 
+mod driven;
 mod fib;
 mod model;
 mod operator;
