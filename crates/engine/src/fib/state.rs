@@ -276,6 +276,8 @@ impl FibState {
             let table = &mut tables[family.index()];
             while let Some(slot) = self.pending[family.index()].pop() {
                 table.dests[slot].pending -= 1;
+                // One that was only waiting is in nobody's list any more.
+                table.release_if_unused(slot);
             }
         }
         for (family, slot) in self.unset(tables) {

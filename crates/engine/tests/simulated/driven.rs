@@ -94,3 +94,14 @@ fn a_dial_under_way_is_not_forgotten_when_another_connection_ends() {
     engine.handle(now + SECOND * 4, Event::Connected { conn: dial, local });
     assert_eq!(actions(&mut engine), [Action::Close(dial)], "nobody waits for it");
 }
+
+#[test]
+fn a_destination_that_only_waits_for_the_kernel_goes_when_the_fib_is_switched_off() {
+    let (mut engine, now) = engine(passive("192.0.2.2", 65002));
+    let conn = establish(&mut engine, now, 1, "192.0.2.2", 65002, vec![Capability::FourOctetAs(65002)]);
+    announce(&mut engine, now, conn, 65002, "192.0.2.2");
+    let mut off = intent(ROUTER, "10.0.0.1");
+    off.fib = false;
+    engine.handle(now, Event::Intent(Box::new(off)));
+    assert_eq!(engine.snapshot(now).destinations[0].1, 0);
+}
