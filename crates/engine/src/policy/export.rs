@@ -116,7 +116,8 @@ pub(crate) fn write_attributes(out: &mut Vec<u8>, own: &Own, set: &AttrSet, from
     }
 }
 
-fn write_canonical(out: &mut Vec<u8>, own: &Own, set: &AttrSet, from: Origination, to: &PeerFacts) {
+/// The same in the canonical spelling, whatever the peer's AS numbers: for views.
+pub(crate) fn write_canonical(out: &mut Vec<u8>, own: &Own, set: &AttrSet, from: Origination, to: &PeerFacts) {
     let reflected = match from {
         Origination::Internal { router_id, .. } if !to.external => Some(router_id),
         Origination::Internal { .. } | Origination::External { .. } | Origination::Local => None,

@@ -12,7 +12,7 @@ use super::nexthop::Resolution;
 use super::out::{exported, loops};
 use super::table::{Dest, Path, PeerId};
 use super::{Rib, candidates, decision, usable};
-use crate::fib::state::UNACKED;
+use crate::fib::state::is_installed;
 use crate::policy::export;
 use crate::snapshot::{FamilySnapshot, PathView, RouteQuery, RouteView, Select};
 
@@ -149,7 +149,7 @@ impl Rib {
             return Some(false);
         }
         let forwards = dest.best().is_some_and(|best| best.peer != PeerId::LOCAL);
-        forwards.then_some(dest.fib != 0 && dest.fib & UNACKED == 0)
+        forwards.then_some(is_installed(dest.fib))
     }
 
     fn unusable(&self, path: &Path) -> String {
@@ -184,7 +184,7 @@ impl Rib {
         let received = self.next_hops.next_hop(set.next_hop);
         let next_hop = export::next_hop(from, received, family, facts)?;
         let mut bytes = Vec::new();
-        export::write_attributes(&mut bytes, &self.own, set, from, facts);
+        export::write_canonical(&mut bytes, &self.own, set, from, facts);
         let best = dest.best()?;
         let sent = AttrSet::detached(&bytes, set.next_hop);
         let view = PathView {

@@ -96,6 +96,35 @@ fn a_dial_under_way_is_not_forgotten_when_another_connection_ends() {
 }
 
 #[test]
+fn a_view_shows_the_path_that_a_peer_of_two_octet_as_numbers_gets() {
+    let mut own = passive("192.0.2.2", 65002);
+    own = own.peer_with("192.0.2.3", 65003, Role::Peer, |peer| peer.passive = true);
+    let (mut engine, now) = engine(own);
+    let conn = establish(&mut engine, now, 1, "192.0.2.2", 65002, vec![Capability::FourOctetAs(65002)]);
+    announce(&mut engine, now, conn, 65002, "192.0.2.2");
+    let old = establish(&mut engine, now, 2, "192.0.2.3", 65003, Vec::new());
+    while engine.poll_transmit(old).is_some() {}
+    let told = routes(&engine, Select::Advertised("192.0.2.3".parse().expect("an address")));
+    assert_eq!(told[0].paths[0].as_path, "64514 65002");
+}
+
+#[test]
+fn a_route_that_is_about_to_be_tried_again_is_not_called_installed() {
+    let (mut engine, now) = engine(passive("192.0.2.2", 65002));
+    let conn = establish(&mut engine, now, 1, "192.0.2.2", 65002, vec![Capability::FourOctetAs(65002)]);
+    announce(&mut engine, now, conn, 65002, "192.0.2.2");
+    let batch = engine.poll_fib().expect("a route");
+    let failed = vec![(PREFIX.parse().expect("a prefix"), "refused".to_owned())];
+    let ack = |id, failed| Event::FibAck { id, failed, failed_groups: Vec::new(), degraded_groups: Vec::new() };
+    engine.handle(now, ack(batch.id, failed));
+    engine.handle_timeout(now + SECOND * 10);
+    assert_eq!(routes(&engine, Select::All)[0].installed, Some(false));
+    let batch = engine.poll_fib().expect("again");
+    engine.handle(now + SECOND * 10, ack(batch.id, Vec::new()));
+    assert_eq!(routes(&engine, Select::All)[0].installed, Some(true));
+}
+
+#[test]
 fn a_destination_that_only_waits_for_the_kernel_goes_when_the_fib_is_switched_off() {
     let (mut engine, now) = engine(passive("192.0.2.2", 65002));
     let conn = establish(&mut engine, now, 1, "192.0.2.2", 65002, vec![Capability::FourOctetAs(65002)]);
