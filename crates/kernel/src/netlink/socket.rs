@@ -356,7 +356,9 @@ fn done(message: &Message<'_>) -> Result<(), Refusal> {
 /// The error number at the start of a body; zero is none.
 fn refused(body: &[u8]) -> Result<Option<Errno>, Refusal> {
     let number = body.u32_at(0).ok_or_else(|| io::Error::other("short netlink reply"))?.cast_signed();
-    Ok((number != 0).then(|| Errno::from_raw_os_error(number.saturating_abs())))
+    // Linux has no errors beyond 4095, and the type has no room for them.
+    let errno = |number: i32| if (1..=4095).contains(&number) { Errno::from_raw_os_error(number) } else { Errno::IO };
+    Ok((number != 0).then(|| errno(number.saturating_abs())))
 }
 
 #[cfg(test)]

@@ -102,6 +102,15 @@ fn a_refusal_carries_the_kernels_text_behind_the_quoted_request() {
 }
 
 #[test]
+fn an_error_without_a_name_is_an_error() {
+    for number in [i32::MIN, -4096, 4096, i32::MAX] {
+        let bytes = reply(NLMSG_ERROR, 0, &number.to_ne_bytes());
+        let refusal = verdict_of(&messages(&bytes).next().unwrap()).unwrap_err();
+        assert_eq!(refusal.errno, Errno::IO, "{number}");
+    }
+}
+
+#[test]
 fn a_short_error_is_an_error() {
     let bytes = reply(NLMSG_ERROR, 0, &[1]);
     assert!(verdict_of(&messages(&bytes).next().unwrap()).is_err());
