@@ -12,6 +12,8 @@
 pub mod advertise;
 mod errno;
 pub mod fib;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod host;
 pub mod host_table;
 mod link;
