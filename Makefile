@@ -3,11 +3,12 @@
 
 CARGO ?= cargo
 
-.PHONY: help lab test build fmt clippy doc deny layers check
+.PHONY: help lab test fuzz build fmt clippy doc deny layers check
 
 help:
 	@echo 'make lab     build, and show leaf, router and host at work in namespaces of this machine'
 	@echo 'make test    install the real peers (frr, bird2, gobgpd) and run every test, labs included'
+	@echo 'make fuzz    look for inputs that break a promise: [TARGET=engine] [SECONDS=1800]'
 	@echo 'make check   formatting, clippy, docs and dependency rules, with warnings denied'
 
 # The development profile: for a first look, minutes of optimisation are not worth it.
@@ -24,6 +25,12 @@ test:
 	@scripts/install-peers
 	$(CARGO) test --locked --workspace --exclude testbed --exclude perouter
 	$(CARGO) test --locked --package testbed --package perouter -- --show-output --test-threads=$(LABS)
+
+# All targets of crates/fuzzed, or one. Its findings and its corpus are ordinary tests: `make test` replays them.
+SECONDS ?= 1800
+
+fuzz:
+	@scripts/fuzz $(SECONDS) $(TARGET)
 
 build:
 	$(CARGO) build --locked --workspace

@@ -109,6 +109,14 @@ pub fn load_files(files: &[PathBuf], node: &Node) -> Loaded {
     Reader::new(node).files(files)
 }
 
+/// Reads one file's text as if it had been read from `path`.
+pub fn parse(path: &Path, text: &str, node: &Node) -> Loaded {
+    let mut reader = Reader::new(node);
+    reader.path = path.to_owned();
+    reader.file(text);
+    reader.loaded
+}
+
 fn list(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(dir)? {

@@ -80,9 +80,13 @@ pub fn load(path: &Path) -> Result<Node, ConfigError> {
 
 /// As [`load`], with the addresses of interfaces from `lookup`, which says `None` for one that does not exist.
 pub fn load_with(path: &Path, lookup: &dyn Fn(&str) -> Option<Vec<IpNet>>) -> Result<Node, ConfigError> {
-    let text = read(path)?;
+    parse_with(path, &read(path)?, lookup)
+}
+
+/// As [`load_with`], of its text as if it had been read from `path`. The host's name is asked for where the text has none.
+pub fn parse_with(path: &Path, text: &str, lookup: &dyn Fn(&str) -> Option<Vec<IpNet>>) -> Result<Node, ConfigError> {
     let wrong = |line, message: String| at(path, line, &message);
-    let documents = yaml::parse(&text).map_err(|error| wrong(error.line, error.message))?;
+    let documents = yaml::parse(text).map_err(|error| wrong(error.line, error.message))?;
     let nothing = Yaml { line: 1, value: Value::Map(Vec::new()) };
     let checked = schema::check(&schema::plain_schema::<NodeFile>(), documents.first().unwrap_or(&nothing), "")
         .map_err(|problems| all(path, problems))?;

@@ -144,9 +144,13 @@ fn assembled(mut schema: Json, extra: &Json) -> Json {
 
 /// Reads the file.
 pub fn load(path: &Path) -> Result<Speak, ConfigError> {
-    let text = node::read(path)?;
-    let documents = yaml::parse(&text)
-        .map_err(|error| node::at(path, error.line, &format!("not valid YAML: {}", error.message)))?;
+    parse(path, &node::read(path)?)
+}
+
+/// Reads its text as if it had been read from `path`.
+pub fn parse(path: &Path, text: &str) -> Result<Speak, ConfigError> {
+    let documents =
+        yaml::parse(text).map_err(|error| node::at(path, error.line, &format!("not valid YAML: {}", error.message)))?;
     let document = match documents.as_slice() {
         [document] => document,
         [] => {

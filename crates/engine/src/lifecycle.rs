@@ -279,6 +279,10 @@ impl Engine {
     fn redial(&mut self, now: Instant, id: PeerId) {
         let portion = self.portion();
         let Some(peer) = self.peers.get_mut(&id) else { return };
+        // A dial under way is the next attempt. It has an answer or an end of its own.
+        if matches!(peer.dialler, Dialler::Dialling(..)) {
+            return;
+        }
         if !peer.dials() || !peer.connections.is_empty() {
             peer.dialler = Dialler::Resting;
             return;

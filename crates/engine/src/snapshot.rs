@@ -21,7 +21,8 @@ pub struct Snapshot {
     pub router_id: Ipv4Addr,
     /// Peers in order of address.
     pub peers: Vec<PeerSnapshot>,
-    /// Destinations with at least one path, per family in the order of `Family::ALL`.
+    /// Destinations per family, in the order of `Family::ALL`: those with a path, and those whose last one is gone and
+    /// that peers or the kernel still have to be told of.
     pub destinations: Vec<(Family, usize)>,
     /// Interned attribute sets.
     pub attribute_sets: usize,

@@ -12,7 +12,7 @@
 //! Does not touch the kernel's own reading of advertisements: `accept_ra=0` on the links is the host plan's
 //! ([`crate::host`]), as is forwarding, without which the kernel does not answer for a router.
 
-mod packet;
+pub(crate) mod packet;
 mod routers;
 
 use std::collections::HashSet;

@@ -13,6 +13,8 @@ pub mod advertise;
 pub mod datagram;
 mod errno;
 pub mod fib;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod host;
 pub mod host_table;
 mod link;

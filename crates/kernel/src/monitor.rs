@@ -228,7 +228,7 @@ fn holding(namespace: &Namespace) -> io::Result<HashSet<u32>> {
 }
 
 /// Adds one notification to what is known to have changed.
-fn note(message: &Message<'_>, holding: &mut HashSet<u32>, changes: &mut Changes) {
+pub(crate) fn note(message: &Message<'_>, holding: &mut HashSet<u32>, changes: &mut Changes) {
     let Message { kind, body, .. } = *message;
     match kind {
         RTM_NEWLINK | RTM_DELLINK => {

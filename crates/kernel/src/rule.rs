@@ -32,7 +32,7 @@ pub(crate) fn is_ours(body: &[u8]) -> bool {
     attributes(body.tail(12)).any(|(kind, value)| kind == FRA_PROTOCOL && value.u8_at(0) == Some(PROTOCOL))
 }
 
-fn parse(body: &[u8]) -> Option<Rule> {
+pub(crate) fn parse(body: &[u8]) -> Option<Rule> {
     let mut rule = Rule { priority: 0, link: String::new(), table: body.u8_at(4)?.into() };
     for (kind, value) in attributes(body.tail(12)) {
         match kind {

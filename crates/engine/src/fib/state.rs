@@ -25,10 +25,15 @@ use crate::rib::table::{Dest, Table};
 const BATCH: usize = 8192;
 
 /// In [`Dest::fib`]: the kernel has not yet acknowledged it.
-pub(crate) const UNACKED: u32 = 1 << 31;
+const UNACKED: u32 = 1 << 31;
 
 /// In [`Dest::fib`]: the kernel refused a change, and may have the route as it was before.
 const UNCERTAIN: u32 = UNACKED - 1;
+
+/// Whether the kernel is known to have the route of a [`Dest::fib`].
+pub(crate) fn is_installed(fib: u32) -> bool {
+    fib != 0 && fib & UNACKED == 0 && fib != UNCERTAIN
+}
 
 type GroupKey = SmallVec<[NextHopId; 2]>;
 
@@ -315,6 +320,8 @@ impl FibState {
             let table = &mut tables[family.index()];
             while let Some(slot) = self.pending[family.index()].pop() {
                 table.dests[slot].pending -= 1;
+                // One that was only waiting is in nobody's list any more.
+                table.release_if_unused(slot);
             }
         }
         for (family, slot) in self.unset(tables) {

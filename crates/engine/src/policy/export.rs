@@ -132,7 +132,8 @@ pub(crate) fn write_attributes(out: &mut Vec<u8>, own: &Own, set: &AttrSet, from
     }
 }
 
-fn write_canonical(out: &mut Vec<u8>, own: &Own, set: &AttrSet, from: Origination, to: &PeerFacts) {
+/// The same in the canonical spelling, whatever the peer's AS numbers: for views.
+pub(crate) fn write_canonical(out: &mut Vec<u8>, own: &Own, set: &AttrSet, from: Origination, to: &PeerFacts) {
     let reflected = match from {
         Origination::Internal { router_id, .. } if !to.external => Some(router_id),
         Origination::Internal { .. } | Origination::External { .. } | Origination::Local => None,
@@ -227,12 +228,27 @@ fn write_path(out: &mut Vec<u8>, own: &Own, path: AsPath<'_>, to: &PeerFacts) {
     if to.external {
         let overridden = to.as_override.then(|| replace_as(path, to.asn, own.asn));
         let path = overridden.as_deref().map_or(path, AsPath::new);
+        // RFC 5065 4.1: what is inside a confederation does not leave it, also when somebody lets it pass to us.
+        let inside = path.segments().any(|segment| segment.kind.is_confederation());
+        let outside = inside.then(|| without_confederation(path));
+        let path = outside.as_deref().map_or(path, AsPath::new);
         let mut value = Vec::with_capacity(64);
         wire::prepend(&mut value, path, own.asn);
         wire::write_as_path(out, AsPath::new(&value), true);
     } else {
         wire::write_as_path(out, path, true);
     }
+}
+
+/// The path without the segments of RFC 5065, which another AS must treat as an error.
+fn without_confederation(path: AsPath<'_>) -> Vec<u8> {
+    let mut value = Vec::with_capacity(path.as_bytes().len());
+    for segment in path.segments().filter(|segment| !segment.kind.is_confederation()) {
+        value.push(segment.kind as u8);
+        value.push(u8::try_from(segment.asns.len()).unwrap_or(u8::MAX));
+        value.extend(segment.asns.flat_map(u32::to_be_bytes));
+    }
+    value
 }
 
 /// The path with every occurrence of one AS replaced by another, so that the peer does not take it for a loop.

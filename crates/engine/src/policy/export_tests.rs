@@ -217,3 +217,19 @@ fn with_as_override_the_peer_does_not_find_its_own_as() {
     let sent = AttrSet::detached(&out, NextHops::LOCAL);
     assert_eq!(sent.as_path().to_string(), "64514 64514 {64514 9}");
 }
+
+/// RFC 5065 4.1 and 5: segments of a confederation do not leave it, and another AS would call the path malformed.
+#[test]
+fn confederation_segments_do_not_reach_another_as() {
+    let path = [&[3, 1, 0, 0, 0xFD, 1][..], &[2, 1, 0, 0, 0xFC, 0], &[4, 1, 0, 0, 0xFD, 2]].concat();
+    let mut bytes = Vec::new();
+    write_attribute(&mut bytes, flag::TRANSITIVE, attr_code::AS_PATH, &path);
+    let set = AttrSet::detached(&bytes, NextHops::LOCAL);
+    let path_to = |to: &PeerFacts| {
+        let mut out = Vec::new();
+        write_attributes(&mut out, &OWN, &set, internal(Role::Peer, true), to);
+        wire::attribute(&out, attr_code::AS_PATH).map(|attribute| attribute.value.to_vec())
+    };
+    assert_eq!(path_to(&peer(Role::Peer, true)), Some(vec![2, 2, 0, 0, 0xFC, 2, 0, 0, 0xFC, 0]));
+    assert_eq!(path_to(&peer(Role::Peer, false)), Some(path));
+}

@@ -13,7 +13,7 @@ use super::nexthop::Resolution;
 use super::out::{exported, loops};
 use super::table::{Dest, Path, PeerId};
 use super::{Rib, decision};
-use crate::fib::state::UNACKED;
+use crate::fib::state::is_installed;
 use crate::policy::PeerFacts;
 use crate::policy::export::{self, Origination};
 use crate::snapshot::{FamilySnapshot, PathView, RouteQuery, RouteView, Select};
@@ -157,7 +157,7 @@ impl Rib {
             return Some(false);
         }
         let forwards = dest.best().is_some_and(|best| best.peer != PeerId::LOCAL);
-        forwards.then_some(dest.fib != 0 && dest.fib & UNACKED == 0 && !self.fib.is_gone(dest))
+        forwards.then_some(is_installed(dest.fib) && !self.fib.is_gone(dest))
     }
 
     fn unusable(&self, path: &Path) -> String {
@@ -222,7 +222,7 @@ impl Rib {
         let set = self.attrs.get(attr);
         let next_hop = export::next_hop(from, self.next_hops.next_hop(set.next_hop), family, to)?;
         let mut bytes = Vec::new();
-        export::write_attributes(&mut bytes, &self.own, set, from, to);
+        export::write_canonical(&mut bytes, &self.own, set, from, to);
         let view = PathView {
             peer: self.peer(source).map(|peer| peer.facts.address),
             usable: true,

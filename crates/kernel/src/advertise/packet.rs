@@ -17,7 +17,7 @@ const ADVERTISEMENT_LENGTH: usize = 16;
 
 /// What a router, or a host that looks for one, says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Packet {
+pub(crate) enum Packet {
     /// "Who is a router here?"
     Solicitation,
     /// "I am, for so long." Zero is a goodbye.
@@ -26,7 +26,7 @@ pub(super) enum Packet {
 
 impl Packet {
     /// The bytes. The kernel fills in the checksum. `hardware`: the sender's link-layer address, when it is Ethernet.
-    pub(super) fn encode(self, hardware: Option<[u8; 6]>) -> Vec<u8> {
+    pub(crate) fn encode(self, hardware: Option<[u8; 6]>) -> Vec<u8> {
         let mut bytes = match self {
             Self::Solicitation => vec![SOLICITATION, 0, 0, 0, 0, 0, 0, 0],
             Self::Advertisement { lifetime } => {
@@ -45,7 +45,7 @@ impl Packet {
     }
 
     /// Reads a packet whose checksum and hop limit are right. `None`: to be discarded silently.
-    pub(super) fn parse(source: Ipv6Addr, bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(source: Ipv6Addr, bytes: &[u8]) -> Option<Self> {
         // A solicitation may come from the unspecified address, but not from a router.
         if !source.is_unicast_link_local() || bytes.get(1) != Some(&0) {
             return None;

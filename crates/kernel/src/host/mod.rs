@@ -39,7 +39,7 @@ mod op;
 mod plan;
 #[cfg(test)]
 mod plan_tests;
-mod saved;
+pub(crate) mod saved;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -38,12 +38,15 @@ fn entries(folder: &Path) -> io::Result<BTreeMap<String, Vec<IpNet>>> {
             continue;
         }
         let text = String::from_utf8_lossy(&fs::read(entry.path())?).into_owned();
-        let mut lines = text.lines();
-        if lines.next() == Some(boot.as_str()) {
-            all.insert(name, lines.filter_map(|line| line.parse().ok()).collect());
-        }
+        all.extend(parse(&text, &boot).map(|addresses| (name, addresses)));
     }
     Ok(all)
+}
+
+/// The addresses in a file; `None` when it was written in another boot.
+pub(crate) fn parse(text: &str, boot: &str) -> Option<Vec<IpNet>> {
+    let mut lines = text.lines();
+    (lines.next() == Some(boot)).then(|| lines.filter_map(|line| line.parse().ok()).collect())
 }
 
 /// Writes one: after a return it is on the disk, before it the old one is.

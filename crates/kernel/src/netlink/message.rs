@@ -16,7 +16,7 @@ fn aligned(length: usize) -> usize {
 
 /// Appends one message to `out`; its length is filled in when `body` has run. The sequence number and the port
 /// stay zero: the socket sets them.
-pub(super) fn encode(out: &mut Vec<u8>, kind: u16, flags: u16, body: impl FnOnce(&mut Attributes<'_>)) {
+pub(crate) fn encode(out: &mut Vec<u8>, kind: u16, flags: u16, body: impl FnOnce(&mut Attributes<'_>)) {
     let start = out.len();
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(&kind.to_ne_bytes());

@@ -10,8 +10,8 @@ pub(crate) mod constants;
 mod message;
 mod socket;
 
-pub(crate) use message::{Attributes, Fields, Message, attributes, family, prefix};
-pub(crate) use socket::{Refusal, Socket, WRITER_PORTS, WRITER_PORTS_MASK};
+pub(crate) use message::{Attributes, Fields, Message, attributes, encode, family, messages, prefix};
+pub(crate) use socket::{Refusal, Socket, WRITER_PORTS, WRITER_PORTS_MASK, done, verdict};
 
 #[cfg(test)]
 mod tests;

@@ -321,7 +321,7 @@ impl Batch<'_> {
 }
 
 /// What an `NLMSG_ERROR` says.
-fn verdict(message: &Message<'_>) -> Result<(), Refusal> {
+pub(crate) fn verdict(message: &Message<'_>) -> Result<(), Refusal> {
     let errno = refused(message.body)?;
     let Some(errno) = errno else { return Ok(()) };
     // The request comes back behind the number: its header only, or all of it.
@@ -338,7 +338,7 @@ fn verdict(message: &Message<'_>) -> Result<(), Refusal> {
 }
 
 /// What an `NLMSG_DONE` says: strict dumps end with the number of an error.
-fn done(message: &Message<'_>) -> Result<(), Refusal> {
+pub(crate) fn done(message: &Message<'_>) -> Result<(), Refusal> {
     if message.body.is_empty() {
         return Ok(());
     }
@@ -356,10 +356,7 @@ fn done(message: &Message<'_>) -> Result<(), Refusal> {
 /// The error number at the start of a body; zero is none.
 fn refused(body: &[u8]) -> Result<Option<Errno>, Refusal> {
     let number = body.u32_at(0).ok_or_else(|| io::Error::other("short netlink reply"))?.cast_signed();
-    Ok((number != 0).then(|| Errno::from_raw_os_error(number.saturating_abs())))
-}
-
-#[cfg(test)]
-pub(super) fn verdict_of(message: &Message<'_>) -> Result<(), Refusal> {
-    verdict(message)
+    // Linux has no errors beyond 4095, and the type has no room for them.
+    let errno = |number: i32| if (1..=4095).contains(&number) { Errno::from_raw_os_error(number) } else { Errno::IO };
+    Ok((number != 0).then(|| errno(number.saturating_abs())))
 }

@@ -3,8 +3,6 @@ use std::net::IpAddr;
 use rustix::io::Errno;
 
 use super::constants::*;
-use super::message::{encode, messages};
-use super::socket::verdict_of;
 use super::*;
 
 fn encoded(body: impl FnOnce(&mut Attributes<'_>)) -> Vec<u8> {
@@ -82,7 +80,7 @@ fn addresses_and_prefixes_follow_their_family() {
 #[test]
 fn a_zero_error_is_an_acknowledgement() {
     let bytes = reply(NLMSG_ERROR, NLM_F_CAPPED, &[0; 20]);
-    assert_eq!(verdict_of(&messages(&bytes).next().unwrap()), Ok(()));
+    assert_eq!(verdict(&messages(&bytes).next().unwrap()), Ok(()));
 }
 
 #[test]
@@ -96,13 +94,22 @@ fn a_refusal_carries_the_kernels_text_behind_the_quoted_request() {
         encode(&mut attribute, 0, 0, |a| a.text(NLMSGERR_ATTR_MSG, "Invalid prefix"));
         body.extend(&attribute[16..]);
         let bytes = reply(NLMSG_ERROR, flags, &body);
-        let refusal = verdict_of(&messages(&bytes).next().unwrap()).unwrap_err();
+        let refusal = verdict(&messages(&bytes).next().unwrap()).unwrap_err();
         assert_eq!(refusal, Refusal { errno: Errno::INVAL, text: Some("Invalid prefix".to_owned()) });
+    }
+}
+
+#[test]
+fn an_error_without_a_name_is_an_error() {
+    for number in [i32::MIN, -4096, 4096, i32::MAX] {
+        let bytes = reply(NLMSG_ERROR, 0, &number.to_ne_bytes());
+        let refusal = verdict(&messages(&bytes).next().unwrap()).unwrap_err();
+        assert_eq!(refusal.errno, Errno::IO, "{number}");
     }
 }
 
 #[test]
 fn a_short_error_is_an_error() {
     let bytes = reply(NLMSG_ERROR, 0, &[1]);
-    assert!(verdict_of(&messages(&bytes).next().unwrap()).is_err());
+    assert!(verdict(&messages(&bytes).next().unwrap()).is_err());
 }
