@@ -23,7 +23,10 @@ pub enum ConnId {
 pub enum Event {
     /// Before the first configuration: an earlier process was this router, and the kernel still forwards as that one had it
     /// (RFC 4724 section 4.1).
-    Restarted,
+    Restarted {
+        /// The peers that it had sessions with, which are waited for; `None`: not known, so every configured one is.
+        peers: Option<Vec<IpAddr>>,
+    },
     /// The configuration to be in force from here on.
     Intent(Box<Intent>),
     /// A connection that we dialled is open.

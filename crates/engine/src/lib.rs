@@ -82,6 +82,8 @@ pub struct Engine {
     converged: bool,
     /// The kernel's routes have survived a restart of ours.
     preserved: bool,
+    /// The peers of the process before, as far as they are known.
+    awaited: Option<Vec<IpAddr>>,
     /// After a restart: nothing is told to peers and kernel yet.
     deferral: Option<Deferral>,
     /// The latest time that we were told.
@@ -115,6 +117,7 @@ impl Engine {
             converging: None,
             converged: false,
             preserved: false,
+            awaited: None,
             deferral: None,
             now,
             fib_retry: Retry::default(),
@@ -131,7 +134,10 @@ impl Engine {
     pub fn handle(&mut self, now: Instant, event: Event) {
         self.now = self.now.max(now);
         match event {
-            Event::Restarted => self.preserved = true,
+            Event::Restarted { peers } => {
+                self.preserved = true;
+                self.awaited = peers;
+            }
             Event::Intent(intent) => self.set_intent(now, *intent),
             Event::Connected { conn, local } => self.connected(now, conn, local),
             Event::Accepted { conn, local, remote, link } => self.accepted(now, conn, local, remote, link.as_deref()),
@@ -222,6 +228,7 @@ impl Engine {
     /// The tables have converged: what an earlier process left and nobody wants can go.
     fn sweep(&mut self) {
         self.converging = None;
+        self.awaited = None;
         self.converged = true;
         self.rib.fib.request_sweep();
         self.rib.host_sweep();

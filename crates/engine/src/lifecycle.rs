@@ -118,7 +118,7 @@ impl Engine {
         };
         let key = (range.prefix, range.link.clone());
         let in_range = |peer: &&Peer| {
-            !peer.connections.is_empty()
+            (!peer.connections.is_empty() || peer.stale_until.is_some() || peer.held_down.is_some())
                 && matches!(&peer.origin, Origin::Range(prefix, link) if (*prefix, link.clone()) == key)
         };
         let (used, limit) = match range.limit {
@@ -375,8 +375,10 @@ impl Engine {
     pub(crate) fn check_limits(&mut self, now: Instant, id: PeerId) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         for (family, max) in peer.intent.max_prefixes.clone() {
+            let Some(peer) = self.peers.get_mut(&id) else { return };
             let received = self.rib.received(id, family);
             if received <= max.limit {
+                peer.warned[family.index()] = false;
                 continue;
             }
             let (name, address) = (peer.intent.name.clone(), peer.address.ip);
@@ -389,7 +391,6 @@ impl Engine {
             }
             if !std::mem::replace(&mut peer.warned[family.index()], true) {
                 self.tell(now, address, Level::Warn, what);
-                return;
             }
         }
     }

@@ -6,6 +6,7 @@
 //! *We restart*: the kernel forwards as before. Peers are told so, and neither they nor the kernel hear of a route before
 //! every peer has said what it has, or [`DEFERRAL`] has passed (RFC 4724 section 4.1): half a table would move traffic.
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use wire::{FamilySet, Notification};
@@ -53,6 +54,14 @@ impl Engine {
     /// The first configuration after a restart that the kernel's routes survived.
     pub(crate) fn begin_deferral(&mut self, now: Instant) {
         let Some(intent) = self.intent.as_ref().filter(|_| self.preserved) else { return };
+        let admitted = |address: &IpAddr| {
+            let in_range = intent.ranges.iter().any(|range| range.prefix.contains(address));
+            let link_local = matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
+            intent.peers.contains_key(address) || in_range || link_local && !intent.unnumbered.is_empty()
+        };
+        if let Some(awaited) = &mut self.awaited {
+            awaited.retain(admitted);
+        }
         let ranges = intent.ranges.iter().map(|range| &range.peer);
         let peers = intent.peers.values().chain(intent.unnumbered.values()).chain(ranges);
         let time = peers.filter_map(|peer| Some(peer.graceful_restart?.restart_time)).max();
@@ -92,12 +101,32 @@ impl Engine {
 
     /// All peers have sent everything: what nobody announced again can go from the kernel, and a restart is over.
     pub(crate) fn check_convergence(&mut self, now: Instant) {
-        if self.deferral.is_some() && self.peers.values().all(|peer| self.has_said_all(peer, now)) {
+        if self.deferral.is_some() && self.everybody_has_said_all(now) {
             self.end_deferral("after every peer has said what it has");
         }
-        if self.converging.is_some() && self.peers.keys().all(|id| self.rib.synchronised(*id)) {
+        if self.converging.is_some() && !self.missing() && self.peers.keys().all(|id| self.rib.synchronised(*id)) {
             self.sweep();
         }
+    }
+
+    fn everybody_has_said_all(&self, now: Instant) -> bool {
+        let ready = |peer: &Peer| self.has_said_all(peer, now);
+        let Some(awaited) = &self.awaited else { return !self.strangers() && self.peers.values().all(ready) };
+        // Whoever had no session before has nothing that could be lost.
+        let found = |address: &IpAddr| self.peers.values().find(|peer| peer.address.ip == *address);
+        awaited.iter().all(|address| found(address).is_some_and(ready))
+    }
+
+    /// Whether there are peers that are known only when they connect.
+    fn strangers(&self) -> bool {
+        self.intent.as_ref().is_some_and(|intent| !intent.ranges.is_empty())
+    }
+
+    /// Whether a peer that had a session before our restart has not come back yet: it may be one that is known only when it
+    /// connects. After a while nobody is missed any more.
+    fn missing(&self) -> bool {
+        let Some(awaited) = &self.awaited else { return self.preserved && self.strangers() };
+        awaited.iter().any(|address| !self.peers.values().any(|peer| peer.address.ip == *address))
     }
 
     /// RFC 4724 section 4.1: a peer that restarts as well waits for us, and is not waited for.
@@ -112,14 +141,17 @@ impl Engine {
 
     /// The session of a peer ended. Keeps its paths where that was agreed; returns what to say of it.
     pub(crate) fn peer_lost(&mut self, now: Instant, id: PeerId, agreed: &Agreed, keep: FamilySet) -> String {
-        let kept = if keep.is_empty() { FamilySet::NONE } else { self.rib.peer_restarts(id, keep) };
+        let again = self.peers.get(&id).is_some_and(|peer| peer.stale_until.is_some());
+        let kept = if keep.is_empty() { FamilySet::NONE } else { self.rib.peer_restarts(id, keep, again) };
         let Some(peer) = self.peers.get_mut(&id) else { return String::new() };
         if kept.is_empty() {
             peer.stale_until = None;
             self.rib.peer_down(id);
             return String::new();
         }
-        let time = agreed.restart.map_or(Duration::ZERO, |restart| restart.time);
+        // It says how long it takes; for how long at most we keep what costs our memory is ours to say.
+        let longest = peer.intent.graceful_restart.map_or(STALE, |restart| restart.stale_time);
+        let time = agreed.restart.map_or(Duration::ZERO, |restart| restart.time).min(longest);
         peer.stale_until = Some(now + time);
         format!("; its routes are kept for {} s, for it to restart", time.as_secs())
     }
@@ -133,7 +165,10 @@ impl Engine {
         // With path identifiers a path is another one than without.
         let before = self.rib.peer(id).map_or(FamilySet::NONE, |known| known.facts.add_path_receive);
         let same = |family: &wire::Family| before.contains(*family) == facts.add_path_receive.contains(*family);
-        self.rib.peer_returns(id, preserved.iter().filter(same).collect());
+        // What its paths mean follows from these.
+        let meaning = |facts: &PeerFacts| (facts.role, facts.asn, facts.external, facts.router_id, facts.client);
+        let known = self.rib.peer(id).is_some_and(|known| meaning(&known.facts) == meaning(facts));
+        self.rib.peer_returns(id, preserved.iter().filter(|family| known && same(family)).collect());
         let left = !self.rib.kept(id).is_empty();
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.stale_until = left.then(|| now + stale_time);

@@ -4,8 +4,9 @@
 //! changes one group and no route. A group's number is not used again before the batch that deleted it is
 //! acknowledged.
 //!
-//! A group that lost its last next hop is deleted in the kernel at once, and all its routes go with it: one message, whatever
-//! their number. Here the routes leave it one by one, as they are decided again; until then the group is *gone*.
+//! A group that lost its last next hop is *gone*: no route is put into it any more. Those in it leave one by one as they are
+//! decided again, for another group where there is a way left; the rest is told nothing, and goes with the group in one message
+//! once nobody here names it. Until then the kernel forwards as before, which may still work.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -42,7 +43,7 @@ struct Group {
     key: GroupKey,
     hops: Vec<Hop>,
     routes: u32,
-    /// Deleted in the kernel, although destinations here still name it.
+    /// It has no next hop left.
     gone: bool,
 }
 
@@ -66,8 +67,6 @@ pub(crate) struct FibState {
     dirty: BTreeSet<u32>,
     /// Groups that lost their last route since the last batch, perhaps to get another one.
     unused: Vec<u32>,
-    /// Groups that lost their last next hop since the last batch.
-    emptied: Vec<u32>,
     failed: BTreeMap<IpNet, Arc<str>>,
     /// Groups that lack members in the kernel: set again with the next retry.
     degraded: BTreeSet<u32>,
@@ -113,7 +112,7 @@ impl FibState {
 
     /// Next hops changed: the groups that hold them have other members.
     pub(crate) fn next_hops_changed(&mut self, changed: &[NextHopId], next_hops: &NextHops) {
-        let Self { groups, index, dirty, emptied, held, .. } = self;
+        let Self { groups, index, dirty, held, .. } = self;
         index.retain(|key, &mut id| {
             if !key.iter().any(|next_hop| changed.contains(next_hop)) {
                 return true;
@@ -121,11 +120,10 @@ impl FibState {
             let hops = members(key, next_hops);
             let group = &mut groups[id];
             if hops.is_empty() {
-                // It cannot exist in the kernel, and is not found any more: who wants its next hops again gets a new one.
+                // An empty group cannot exist in the kernel. Who wants its next hops again gets a new one.
                 group.gone = true;
                 *held -= group.routes as usize;
                 dirty.remove(&id);
-                emptied.push(id);
             } else if hops != group.hops {
                 group.hops = hops;
                 dirty.insert(id);
@@ -134,7 +132,7 @@ impl FibState {
         });
     }
 
-    /// Whether a destination's route went with its group.
+    /// Whether a destination's route goes with its group.
     pub(crate) fn is_gone(&self, dest: &Dest) -> bool {
         let group = dest.fib & !UNACKED;
         group != 0 && group != UNCERTAIN && self.groups[group - 1].gone
@@ -154,9 +152,10 @@ impl FibState {
         let mut slots = Vec::new();
         for family in Family::ALL {
             let table = &mut tables[family.index()];
-            let before = batch.routes.len();
+            let mut taken = 0;
             // Each family has its share: neither waits behind the other's churn.
-            while batch.routes.len() - before < BATCH {
+            while taken < BATCH {
+                taken += 1;
                 let Some(slot) = self.pending[family.index()].pop() else {
                     break;
                 };
@@ -173,7 +172,7 @@ impl FibState {
                 let held = named && !self.groups[old - 1].gone;
                 self.held = self.held + usize::from(group != 0) - usize::from(held);
                 if group == 0 && named && !held {
-                    // The kernel dropped it with its group.
+                    // The kernel drops it with its group.
                     self.drop_route(old - 1);
                     dest.fib &= UNACKED;
                     table.release_if_unused(slot);
@@ -203,21 +202,12 @@ impl FibState {
                 batch.groups.push(GroupChange::Set(GroupId(id), group.hops.clone()));
             }
         }
-        for id in std::mem::take(&mut self.emptied) {
-            if id < self.groups.slots() && self.groups[id].gone {
-                batch.groups.push(GroupChange::Delete(GroupId(id)));
-            }
-        }
         let deleted = self.collect_unused(next_hops, &mut batch);
         if self.sweep && self.pending.iter().all(Pending::is_empty) {
             self.sweep = false;
             batch.sweep = true;
         }
         if batch.routes.is_empty() && batch.groups.is_empty() && !batch.sweep {
-            // Of groups that were gone before.
-            for id in deleted {
-                self.groups.release(id);
-            }
             return None;
         }
         self.batches += 1;
@@ -329,7 +319,6 @@ impl FibState {
         }
         self.failed.clear();
         self.dirty.clear();
-        self.emptied.clear();
         self.sweep = false;
         for id in self.collect_unused(next_hops, &mut FibBatch::default()) {
             self.groups.release(id);
@@ -391,11 +380,10 @@ impl FibState {
                 continue;
             }
             let key = std::mem::take(&mut self.groups[id].key);
-            // Of one that is gone the kernel was told when it went.
             if !self.groups[id].gone {
                 self.index.remove(&key);
-                batch.groups.push(GroupChange::Delete(GroupId(id)));
             }
+            batch.groups.push(GroupChange::Delete(GroupId(id)));
             for next_hop in key {
                 next_hops.release(next_hop);
             }

@@ -7,7 +7,7 @@ use wire::{Family, NextHop};
 use super::attrs::AttrId;
 use super::out::{Source, exported};
 use super::table::PeerId;
-use super::{Rib, origination};
+use super::{Asked, Rib, origination};
 use crate::policy::export::{self, Origination, may_pass};
 use crate::policy::{Own, PeerFacts};
 
@@ -17,7 +17,19 @@ impl Rib {
         let Some(peer) = self.peer_mut(id).filter(|peer| peer.families.contains(family)) else {
             return;
         };
-        let rib = &mut peer.ribs[family.index()];
+        // Whoever asks a thousand times is answered once, after what is under way.
+        peer.ribs[family.index()].asked_again = Some(Asked { enhanced });
+    }
+
+    /// Begins to answer a request, if there is one and everything before is told.
+    pub(super) fn answer_request(&mut self, id: PeerId, family: Family) {
+        let Some(rib) = self.peer_mut(id).map(|peer| &mut peer.ribs[family.index()]) else { return };
+        // Before our End-of-RIB the initial routes are the answer.
+        let busy = !rib.pending.is_empty() || rib.owes_end_of_refresh;
+        if busy && !rib.owes_end_of_rib {
+            return;
+        }
+        let Some(Asked { enhanced }) = rib.asked_again.take() else { return };
         // RFC 7313 section 4: no BoRR before our End-of-RIB, which then answers as well.
         let enhanced = enhanced && !rib.owes_end_of_rib;
         rib.owes_begin_of_refresh |= enhanced;

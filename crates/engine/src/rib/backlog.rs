@@ -29,6 +29,14 @@ impl Rib {
             Job::Gone { slots, .. } => slots.len() <= SLICE,
             Job::Moved { family, .. } => self.tables[family.index()].dests.slots() as usize <= SLICE,
         };
+        // Of several moves that wait for the same walk one walk is enough.
+        if let (Some(Job::Moved { next_hops, family, slot: 0 }), Job::Moved { next_hops: more, family: of, .. }) =
+            (self.backlog.back_mut(), &job)
+            && *family == *of
+        {
+            next_hops.extend(more.iter().filter(|id| !next_hops.contains(id)).copied().collect::<Vec<_>>());
+            return;
+        }
         self.backlog.push_back(job);
         if little && self.backlog.len() == 1 {
             self.work();

@@ -87,6 +87,10 @@ impl Pending {
         Some(slot)
     }
 
+    pub(crate) fn contains(&self, slot: u32) -> bool {
+        self.members.contains(slot)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.order.len()
     }

@@ -102,7 +102,8 @@ impl Reason {
     }
 }
 
-type Indices = SmallVec<[u8; 8]>;
+/// 64 paths of each of a thousand peers.
+type Indices = SmallVec<[u16; 8]>;
 
 /// The outcome for a set of candidates.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,7 +137,7 @@ impl Stages<'_> {
         self.keep(reason, |index| key(&candidates[usize::from(index)]) == least);
     }
 
-    fn keep(&mut self, reason: Reason, keeps: impl Fn(u8) -> bool) {
+    fn keep(&mut self, reason: Reason, keeps: impl Fn(u16) -> bool) {
         let before = self.live.len();
         let lost = &mut self.decision.lost;
         self.live.retain(|index| {
@@ -157,21 +158,27 @@ impl Stages<'_> {
             return;
         }
         let candidates = self.candidates;
-        let live = self.live.clone();
+        let mut least: SmallVec<[(u32, u32); 8]> = self
+            .live
+            .iter()
+            .map(|&index| &candidates[usize::from(index)])
+            .map(|path| (path.neighbor_as, path.med))
+            .collect();
+        least.sort_unstable();
+        least.dedup_by_key(|(neighbor_as, _)| *neighbor_as);
         self.keep(Reason::Med, |index| {
             let own = &candidates[usize::from(index)];
-            !live.iter().any(|&other| {
-                let other = &candidates[usize::from(other)];
-                other.neighbor_as == own.neighbor_as && other.med < own.med
-            })
+            least
+                .binary_search_by_key(&own.neighbor_as, |(neighbor_as, _)| *neighbor_as)
+                .is_ok_and(|at| least[at].1 == own.med)
         });
     }
 }
 
-/// Decides. `candidates` must not be empty and hold at most 255 (more are ignored: they lose unseen).
+/// Decides. `candidates` must not be empty and hold at most 65535 (more are ignored: they lose unseen).
 pub(crate) fn decide(candidates: &[Candidate<'_>], rules: Rules) -> Decision {
     let multipath = rules.multipath;
-    let count = candidates.len().min(usize::from(u8::MAX));
+    let count = candidates.len().min(usize::from(u16::MAX));
     let candidates = &candidates[..count];
     let decision = Decision {
         order: Indices::new(),
@@ -179,7 +186,7 @@ pub(crate) fn decide(candidates: &[Candidate<'_>], rules: Rules) -> Decision {
         settled: Reason::OnlyPath,
         lost: SmallVec::from_elem(Reason::OnlyPath, count),
     };
-    let mut stages = Stages { candidates, live: (0..count as u8).collect(), decision };
+    let mut stages = Stages { candidates, live: (0..count as u16).collect(), decision };
     stages.keep_min(Reason::Local, |path| !path.local);
     stages.keep_min(Reason::LocalPref, |path| u32::MAX - path.local_pref);
     stages.keep_min(Reason::AsPathLength, |path| path.as_path_length);
@@ -216,11 +223,9 @@ pub(crate) fn decide(candidates: &[Candidate<'_>], rules: Rules) -> Decision {
     decision.ways = 1 + sharing.len() as u8;
     decision.order.push(best);
     decision.order.extend_from_slice(&sharing);
-    for index in 0..count as u8 {
-        if !decision.order.contains(&index) {
-            decision.order.push(index);
-        }
-    }
+    let mut placed: SmallVec<[bool; 16]> = SmallVec::from_elem(false, count);
+    decision.order.iter().for_each(|&index| placed[usize::from(index)] = true);
+    decision.order.extend((0..count as u16).filter(|&index| !placed[usize::from(index)]));
     decision
 }
 

@@ -57,6 +57,10 @@ pub(crate) struct PeerRib {
     /// Its paths: more than destinations where it sends several (RFC 7911).
     paths: usize,
     refused: usize,
+    /// Counts restarts and refreshes, and wraps.
+    generation: u8,
+    /// How often it was raised since nothing was of an older one.
+    raised: u8,
     advertised: BitSet,
     /// Of those advertised: the path contains the peer's own AS, so that it may take them for loops.
     looping: BitSet,
@@ -73,9 +77,18 @@ pub(crate) struct PeerRib {
     owes_end_of_rib: bool,
     /// We announced a refresh and owe its end (RFC 7313).
     owes_end_of_refresh: bool,
+    /// The peer asked for everything again: done when all before is told.
+    asked_again: Option<Asked>,
     /// A refresh is to be announced before the next update.
     owes_begin_of_refresh: bool,
     pub(crate) end_of_rib_received: bool,
+}
+
+/// How a peer asked for everything again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Asked {
+    /// With markers (RFC 7313).
+    enhanced: bool,
 }
 
 /// A peer with an established session, or one whose paths are kept while it restarts.
@@ -186,8 +199,8 @@ impl Rib {
         peer.families = FamilySet::NONE;
         for family in Family::ALL {
             let old = std::mem::take(&mut peer.ribs[family.index()]);
-            let PeerRib { received, paths, refused, mut pending, .. } = old;
-            peer.ribs[family.index()] = PeerRib { received, paths, refused, ..PeerRib::default() };
+            let PeerRib { received, paths, refused, generation, raised, mut pending, .. } = old;
+            peer.ribs[family.index()] = PeerRib { received, paths, refused, generation, raised, ..PeerRib::default() };
             let table = &mut self.tables[family.index()];
             while let Some(slot) = pending.pop() {
                 table.dests[slot].pending -= 1;
@@ -291,7 +304,7 @@ impl Rib {
             self.local.insert(prefix, attr);
             let family = Family::of(&prefix);
             let slot = self.tables[family.index()].find_or_insert(Key::new(&prefix));
-            self.set_path(family, slot, Path { attr, peer: PeerId::LOCAL, refusal: None, stale: false });
+            self.set_path(family, slot, Path { attr, peer: PeerId::LOCAL, refusal: None, generation: 0 });
             self.release(attr);
         }
     }

@@ -204,12 +204,19 @@ impl NextHops {
         moved
     }
 
-    /// Somebody announces it: if nobody vouched for it, somebody does again.
-    pub(crate) fn adopt(&mut self, id: NextHopId) -> Moved {
-        if !std::mem::take(&mut self.entries[id.0 as usize].orphaned) {
-            return Moved::default();
+    /// Somebody announces it: if nobody vouched for it, somebody does again. Returns it if that changes it; no path had it but
+    /// those that are being removed, so that there is nothing to decide again.
+    pub(crate) fn adopt(&mut self, id: NextHopId) -> Option<NextHopId> {
+        let entry = &mut self.entries[id.0 as usize];
+        if !std::mem::take(&mut entry.orphaned) {
+            return None;
         }
-        self.update()
+        let key = entry.key.clone();
+        let (resolution, cost) = self.resolve(&key);
+        let entry = &mut self.entries[id.0 as usize];
+        let changed = (entry.resolution, entry.cost) != (resolution, cost);
+        (entry.resolution, entry.cost) = (resolution, cost);
+        changed.then_some(id)
     }
 
     /// How far it is (RFC 4271 9.1.2.2 e).

@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use wire::{Family, NextHop, Refresh, RouteRefresh};
 
 use super::attrs::{AttrId, AttrSet, AttrStore};
+use super::decide::{Standing, usable};
 use super::table::{Dest, Path, PeerId};
 use super::{PeerRib, Rib, RibPeer, origination};
 use crate::policy::export::{self, Origination};
@@ -222,6 +223,7 @@ impl Rib {
     pub(crate) fn pull(&mut self, id: PeerId, out: &mut Vec<u8>) -> (usize, usize) {
         let (mut updates, mut refreshes) = (0, 0);
         for family in Family::ALL {
+            self.answer_request(id, family);
             let Some(peer) = self.peer_mut(id) else {
                 return (updates, refreshes);
             };
@@ -300,9 +302,21 @@ impl Rib {
     }
 
     pub(super) fn pop(&mut self, id: PeerId, family: Family) -> Option<u32> {
-        let slot = self.peer_mut(id)?.ribs[family.index()].pending.pop()?;
-        self.tables[family.index()].dests[slot].pending -= 1;
-        Some(slot)
+        loop {
+            let slot = self.peer_mut(id)?.ribs[family.index()].pending.pop()?;
+            let dest = &mut self.tables[family.index()].dests[slot];
+            dest.pending -= 1;
+            let outdated = |best: Path| !usable(&self.attrs, &self.next_hops, &self.peers, &best);
+            if !dest.best().is_some_and(outdated) {
+                return Some(slot);
+            }
+            // It waits to be decided again: who is best then is what the peer is to hear.
+            let before = Standing::of(dest);
+            self.decide(family, slot, &before);
+            if !self.peer(id)?.ribs[family.index()].pending.contains(slot) {
+                return Some(slot);
+            }
+        }
     }
 
     /// An empty batch for a set; `None` when we have no next hop to send with it.
@@ -364,6 +378,6 @@ impl Rib {
 
 impl PeerRib {
     fn owes_marker(&self) -> bool {
-        self.owes_end_of_rib || self.owes_end_of_refresh || self.owes_begin_of_refresh
+        self.owes_end_of_rib || self.owes_end_of_refresh || self.owes_begin_of_refresh || self.asked_again.is_some()
     }
 }

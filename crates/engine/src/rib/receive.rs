@@ -43,7 +43,7 @@ impl Rib {
         let key = NextHopKey { next_hop, via: via(&peer.facts, &next_hop, &self.next_hops) };
         let tracked = self.next_hops.track(key);
         let moved = self.next_hops.adopt(tracked);
-        self.next_hops_moved(&moved);
+        self.fib.next_hops_changed(moved.as_slice(), &self.next_hops);
         let Some(peer) = self.peers.get(usize::from(id.0)).and_then(Option::as_ref) else { return };
         let filtered = !peer.facts.allowed_prefixes.is_empty();
         let family = nlri.family();
@@ -57,7 +57,8 @@ impl Rib {
             }
             let resolution = self.next_hops.resolution(tracked);
             let refusal = import::refusal(&self.own, &peer.facts, self.attrs.get(attr), resolution);
-            let path = Path { attr, peer: id, refusal, stale: false };
+            let generation = peer.ribs[family.index()].generation;
+            let path = Path { attr, peer: id, refusal, generation };
             while let Some((_, prefix)) = paths.next_if(|(next, _)| *next == path_id) {
                 let refusal = if filtered { refusal.or_else(|| self.prefix_refusal(id, &prefix)) } else { refusal };
                 let path = Path { refusal, ..path };

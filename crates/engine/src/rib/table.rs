@@ -42,8 +42,9 @@ pub(crate) struct Path {
     pub(crate) attr: AttrId,
     pub(crate) peer: PeerId,
     pub(crate) refusal: Option<Refusal>,
-    /// Announced before the peer began a refresh, and not yet again (RFC 7313).
-    pub(crate) stale: bool,
+    /// Of the peer's generation when it said so: what is of an older one has not been said again since a restart
+    /// (RFC 4724) or the beginning of a refresh (RFC 7313).
+    pub(crate) generation: u8,
 }
 
 /// A destination.

@@ -124,20 +124,27 @@ impl Rib {
     fn view(&self, family: Family, slot: u32) -> RouteView {
         let dest = &self.tables[family.index()].dests[slot];
         let prefix = dest.key.prefix(family);
+        // As decided now: the tables may have something left to do.
+        let known = |path: &&Path| path.peer == PeerId::LOCAL || self.peer(path.peer).is_some();
+        let mut paths: Vec<Path> = dest.paths.iter().filter(known).copied().collect();
+        paths.sort_by_key(|path| !usable(&self.attrs, &self.next_hops, &self.peers, path));
         let incumbent = dest.best().map(|best| (best.peer, self.attrs.get(best.attr).path_id));
-        let candidates = candidates(&self.attrs, &self.next_hops, &self.peers, &dest.paths, incumbent);
+        let candidates = candidates(&self.attrs, &self.next_hops, &self.peers, &paths, incumbent);
         let decision = (!candidates.is_empty()).then(|| decision::decide(&candidates, self.rules));
-        let paths = dest.paths.iter().enumerate().map(|(index, path)| {
+        let order = decision.iter().flat_map(|decision| &decision.order).map(|index| usize::from(*index));
+        let order: Vec<usize> = order.chain(candidates.len()..paths.len()).collect();
+        let ways = decision.as_ref().map_or(0, |decision| usize::from(decision.ways));
+        let paths = order.into_iter().enumerate().map(|(place, index)| {
+            let path = &paths[index];
             let lost = decision.as_ref().and_then(|decision| decision.lost.get(index).copied());
-            let best = index == 0 && dest.ways > 0;
+            let best = place == 0 && ways > 0;
             let reason = match (best, lost) {
                 (true, _) => decision.as_ref().map_or("", |decision| decision.settled.won()).to_string(),
                 (false, Some(reason)) => reason.lost().to_string(),
                 (false, None) => self.unusable(path),
             };
-            let usable = best || lost.is_some();
-            let multipath = dest.ways > 1 && index < usize::from(dest.ways);
-            PathView { usable, best, multipath, reason, ..self.path_view(family, path) }
+            let multipath = ways > 1 && place < ways;
+            PathView { usable: lost.is_some(), best, multipath, reason, ..self.path_view(family, path) }
         });
         let told = |(index, peer): (usize, &Option<super::RibPeer>)| {
             let peer = peer.as_ref()?;
@@ -182,7 +189,10 @@ impl Rib {
         let peer = self.peer(path.peer);
         let several = peer.is_some_and(|peer| peer.facts.add_path_receive.contains(family));
         let (path_id, peer) = (several.then_some(set.path_id), peer.map(|peer| peer.facts.address));
-        attributes_view(set, PathView { peer, path_id, stale: path.stale, next_hop, link, ..PathView::default() })
+        attributes_view(
+            set,
+            PathView { peer, path_id, stale: self.is_stale(family, path), next_hop, link, ..PathView::default() },
+        )
     }
 
     /// What a peer is told of a destination, as it is sent.

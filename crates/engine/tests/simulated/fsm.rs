@@ -364,7 +364,7 @@ fn stands_for(event: &Event) -> &'static [u8] {
         | Event::HostAck { .. }
         | Event::HostLost
         | Event::FibLost
-        | Event::Restarted
+        | Event::Restarted { .. }
         | Event::Liveness(_)
         | Event::Drain(_) => &[],
     }

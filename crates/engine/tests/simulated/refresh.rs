@@ -354,3 +354,28 @@ fn a_change_of_outbound_policy_costs_as_much_as_it_changes() {
     assert_eq!((script.peer().flaps, script.closed.len()), (0, 0), "all of it without a new session");
     script.pass(SECOND);
 }
+
+/// RFC 2918 section 4: whoever asks a thousand times at once is answered once.
+#[test]
+fn a_thousand_requests_are_one() {
+    use crate::scripted::{Said, Scripted};
+    use crate::sim::With;
+    let own = crate::sim::intent(64512, "10.0.0.1").peer("192.0.2.2", 65002, engine::intent::Role::Peer).peer(
+        "192.0.2.3",
+        65003,
+        engine::intent::Role::Peer,
+    );
+    let mut router = Scripted::new(&["192.0.2.1/24"], own);
+    router.up("192.0.2.2", 65002);
+    router.up_with("192.0.2.3", 65003, &[wire::Capability::RouteRefresh]);
+    let said = Said { prefix: "10.1.0.0/16", next_hop: "192.0.2.2", path: &[(false, &[65002])], local_pref: None };
+    router.say("192.0.2.2", &said);
+    assert_eq!(router.heard("192.0.2.3").len(), 1);
+    let mut requests = Vec::new();
+    for _ in 0..1000 {
+        let family = Family::Ipv4Unicast.code();
+        wire::RouteRefresh { family, subtype: Refresh::Request }.encode(&mut requests);
+    }
+    router.send("192.0.2.3", requests);
+    assert_eq!(router.heard("192.0.2.3").len(), 1);
+}

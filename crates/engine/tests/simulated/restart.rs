@@ -7,6 +7,7 @@ use engine::snapshot::PeerState;
 use engine::{Engine, Event, Order};
 
 use crate::kernel::Fib;
+use crate::scripted::{Said, Scripted};
 use crate::sim::{SECOND, Sim, With, intent};
 
 const A: &str = "192.0.2.1";
@@ -42,7 +43,7 @@ fn restart(sim: &mut Sim, node: usize, intent: Intent, preserved: bool) {
     let mut engine = Engine::new(7, sim.now);
     engine.handle(sim.now, Event::Links(links));
     if preserved {
-        engine.handle(sim.now, Event::Restarted);
+        engine.handle(sim.now, Event::Restarted { peers: None });
     } else {
         sim.nodes[node].fib = Fib::default();
     }
@@ -234,4 +235,91 @@ fn a_new_connection_replaces_the_one_of_the_dead_process() {
     sim.run(SECOND * 40);
     assert!(sim.established(b, A), "long before the hold time of 180 s");
     assert!(kept(&sim, a, PREFIX) && sim.peer(a, B).flaps == 1);
+}
+
+/// A peer of a range is known only when it connects: after a restart it is waited for all the same, by its address.
+#[test]
+fn peers_of_a_range_that_had_a_session_are_waited_for() {
+    for known in [true, false] {
+        let mut sim = Sim::new(11);
+        let router = || {
+            let mut own = gracefully(intent(64514, "10.0.0.9").peer("192.0.2.11", 64512, Role::Fabric));
+            let mut peer = engine::intent::PeerIntent::new(
+                "range",
+                Role::Host,
+                engine::intent::RemoteAs::External,
+                vec![engine::Family::Ipv4Unicast],
+            );
+            peer.graceful_restart = own.peers.values().next().and_then(|peer| peer.graceful_restart);
+            let prefix = "192.0.2.0/24".parse().expect("a prefix");
+            own.ranges = vec![engine::intent::RangeIntent { prefix, link: None, limit: None, peer }];
+            own
+        };
+        let node = sim.add(&[("eth0", &["192.0.2.9/24"])], router());
+        let fabric = gracefully(intent(64512, "10.1.0.11").peer("192.0.2.9", 64514, Role::Peer));
+        let fabric = sim.add(&[("eth0", &["192.0.2.11/24"])], fabric);
+        let host = intent(64515, "10.2.0.12").peer("192.0.2.9", 64514, Role::Peer).network("10.12.0.0/16");
+        let host = sim.add(&[("eth0", &["192.0.2.12/24"])], gracefully(host));
+        sim.run(SECOND * 20);
+        assert!(kept(&sim, fabric, "10.12.0.0/16"));
+        sim.reset(node, fabric);
+        sim.reset(node, host);
+        sim.silence(node, host);
+        let links = sim.nodes[node].links.clone();
+        let mut engine = Engine::new(7, sim.now);
+        engine.handle(sim.now, Event::Links(links));
+        let peers = ["192.0.2.11", "192.0.2.12"].map(|address| address.parse().expect("an address"));
+        engine.handle(sim.now, Event::Restarted { peers: known.then(|| peers.to_vec()) });
+        sim.nodes[node].engine = engine;
+        sim.configure(node, router());
+        sim.run(SECOND * 15);
+        assert!(sim.established(node, "192.0.2.11") && kept(&sim, fabric, "10.12.0.0/16"), "known {known}");
+        sim.heal();
+        sim.run(SECOND * 70);
+        assert!(kept(&sim, fabric, "10.12.0.0/16") && kept(&sim, node, "10.12.0.0/16"), "known {known}");
+        assert!(sim.peer(fabric, "192.0.2.9").kept_until.is_none());
+    }
+}
+
+/// RFC 7313 section 4 and RFC 4724: a refresh that was under way when the session broke is no reason to lose what was kept.
+#[test]
+fn a_refresh_that_was_under_way_costs_no_kept_route() {
+    use wire::{Refresh, RouteRefresh};
+    let own = gracefully(intent(64512, "10.0.0.1").peer(B, 64513, Role::Peer));
+    let mut router = Scripted::new(&["192.0.2.1/24"], own);
+    router.up_with(B, 64513, &gracefully_capable());
+    let path: &[(bool, &[u32])] = &[(false, &[64513])];
+    router.say(B, &Said { prefix: PREFIX, next_hop: B, path, local_pref: None });
+    let mut begin = Vec::new();
+    let family = engine::Family::Ipv4Unicast.code();
+    RouteRefresh { family, subtype: Refresh::Begin }.encode(&mut begin);
+    router.send(B, begin);
+    router.lose(B);
+    let paths = router.route(PREFIX).paths;
+    assert!(paths[0].usable && paths[0].stale);
+}
+
+fn gracefully_capable() -> Vec<wire::Capability> {
+    let families = vec![(engine::Family::Ipv4Unicast.code(), true)];
+    let restart = wire::GracefulRestart { restarting: false, notification: true, time: 120, families };
+    let refresh = [wire::Capability::RouteRefresh, wire::Capability::EnhancedRouteRefresh];
+    [&refresh[..], &[wire::Capability::GracefulRestart(restart)]].concat()
+}
+
+/// A peer that returns as another one, here with another role, has nothing to keep.
+#[test]
+fn a_changed_role_ends_what_was_kept() {
+    let mut sim = Sim::new(12);
+    let (a, b) = pair(&mut sim, ours(), gracefully(theirs(&[PREFIX])));
+    let changed = intent(64512, "10.0.0.1").peer_with(B, 64513, Role::Fabric, |peer| peer.hold_time = SECOND * 30);
+    sim.configure(a, changed);
+    sim.silence(a, b);
+    assert!(sim.peer(a, B).kept_until.is_some(), "kept: a change of configuration is no hard reset");
+    sim.heal();
+    while !sim.established(a, B) {
+        sim.run(SECOND / 100);
+    }
+    assert!(!sim.route(a, PREFIX).is_some_and(|route| route.paths[0].stale));
+    sim.run(SECOND * 30);
+    assert!(sim.route(a, PREFIX).is_some());
 }

@@ -38,6 +38,11 @@ impl Scripted {
 
     /// Brings the session with a peer up. Its identifier is 10.9.9.x, x the last octet of its address.
     pub(crate) fn up(&mut self, address: &str, asn: u32) {
+        self.up_with(address, asn, &[]);
+    }
+
+    /// As [`Self::up`], with further capabilities.
+    pub(crate) fn up_with(&mut self, address: &str, asn: u32, further: &[Capability]) {
         let address: IpAddr = address.parse().expect("an address");
         let last = match address {
             IpAddr::V4(address) => address.octets()[3],
@@ -49,7 +54,7 @@ impl Scripted {
         self.engine.handle(self.now, Event::Accepted { conn, local, remote: (address, 40_000).into(), link: None });
         let mut bytes = Vec::new();
         let router_id = Ipv4Addr::new(10, 9, 9, last);
-        let capabilities = vec![Capability::FourOctetAs(asn)];
+        let capabilities = [&[Capability::FourOctetAs(asn)], further].concat();
         Open { asn, hold_time: 0, router_id, capabilities }.encode(&mut bytes);
         wire::encode_keepalive(&mut bytes);
         self.engine.handle(self.now, Event::Bytes { conn, data: bytes.into() });
