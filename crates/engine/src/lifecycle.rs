@@ -77,6 +77,9 @@ impl Engine {
         remote: SocketAddr,
         link: Option<&str>,
     ) -> Result<PeerId, (String, Notification)> {
+        if let Some(said) = self.drained() {
+            return Err((format!("connection from {} refused: this router is drained", remote.ip()), said.clone()));
+        }
         let address = PeerAddress::of(remote);
         self.adopt_unnumbered(now, address);
         if let Some(&id) = self.by_address.get(&address) {
@@ -401,6 +404,7 @@ impl Engine {
     }
 
     fn dial_if_due(&mut self, now: Instant, id: PeerId) {
+        let drained = self.drained().is_some();
         let Some(peer) = self.peers.get_mut(&id) else { return };
         match peer.dialler {
             Dialler::Waiting(at) if at <= now => {}
@@ -415,7 +419,7 @@ impl Engine {
             Dialler::Waiting(_) | Dialler::Resting | Dialler::Dialling(..) => return,
         }
         let Some(peer) = self.peers.get_mut(&id) else { return };
-        if !peer.connections.is_empty() {
+        if drained || !peer.connections.is_empty() {
             peer.dialler = Dialler::Resting;
             return;
         }

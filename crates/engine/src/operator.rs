@@ -6,10 +6,8 @@ use std::time::Instant;
 use wire::{Family, MessageType, Notification, Refresh, RouteRefresh, code};
 
 use crate::Engine;
-use crate::action::Level;
 use crate::event::Order;
 use crate::peer::{Dialler, HeldDown, Origin};
-use crate::policy::Own;
 use crate::rib::table::PeerId;
 use crate::sessions::count;
 
@@ -23,8 +21,12 @@ impl Engine {
         if ids.is_empty() {
             return Err(format!("there is no peer {address}"));
         }
-        if matches!(order, Order::Reset { .. } | Order::Shutdown { .. }) {
-            return Ok(());
+        match order {
+            Order::Reset { .. } if self.drained().is_some() => {
+                return Err("the router is drained: there is no session before that is undone".into());
+            }
+            Order::Reset { .. } | Order::Shutdown { .. } => return Ok(()),
+            Order::RefreshIn | Order::RefreshOut => {}
         }
         let agreed = |id: &PeerId| Some(&self.peers.get(id)?.established()?.1.agreed);
         let agreed: Vec<_> = ids.iter().filter_map(agreed).collect();
@@ -77,21 +79,6 @@ impl Engine {
         peer.last_error = Some(format!("shut down by an operator{}", text.unwrap_or_default()));
     }
 
-    /// Tells everybody that we are about to go, or that we are not (RFC 8326).
-    pub(crate) fn drain(&mut self, on: bool) {
-        let (own, rules) = (self.rib.own, self.rib.rules());
-        if own.draining == on {
-            return;
-        }
-        self.rib.set_own(Own { draining: on, ..own }, rules);
-        let what = if on {
-            "draining: peers are asked to move their traffic (GRACEFUL_SHUTDOWN)"
-        } else {
-            "no longer draining"
-        };
-        self.note(None, Level::Info, what.into());
-    }
-
     /// RFC 2918 section 4: a request per family.
     fn ask_again(&mut self, id: PeerId) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
@@ -116,7 +103,7 @@ impl Engine {
 }
 
 /// A Cease with a text for the operator on the other side: one octet of length, UTF-8 (RFC 9003 section 2).
-fn cease(subcode: u8, message: Option<&str>) -> Notification {
+pub(crate) fn cease(subcode: u8, message: Option<&str>) -> Notification {
     let Some(message) = message.filter(|message| !message.is_empty()) else { return Notification::cease(subcode) };
     let text = &message[..message.floor_char_boundary(usize::from(u8::MAX))];
     let mut data = vec![text.len() as u8];

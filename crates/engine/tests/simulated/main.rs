@@ -2,6 +2,7 @@
 
 mod add_path;
 mod collisions;
+mod drain;
 mod fib;
 mod fsm;
 mod intents;
