@@ -103,3 +103,22 @@ async fn neighbours_with_one_link_local_address_are_not_hit_by_accident() {
     assert_eq!(answers.iter().map(|answer| answer.peer.name.as_str()).collect::<Vec<_>>(), ["eth1", "eth2"]);
     assert_eq!(twins.ordered.lock().unwrap().len(), 1, "one order reaches both");
 }
+
+#[test]
+fn a_drain_has_a_wait_and_a_text_or_is_undone() {
+    let waits = |seconds, message: Option<&str>| {
+        Ok(Some(Drain { wait: Duration::from_secs(seconds), message: message.map(str::to_owned) }))
+    };
+    assert_eq!(drain(b""), waits(10, None));
+    assert_eq!(drain(br#"{"wait_seconds": 0, "message": "new kernel"}"#), waits(0, Some("new kernel")));
+    assert_eq!(drain(br#"{"undo": true}"#), Ok(None));
+    for (body, word) in [
+        (&br#"{"undo": true, "wait_seconds": 1}"#[..], "neither"),
+        (br#"{"undo": true, "message": "x"}"#, "neither"),
+        (br#"{"wait_seconds": 86401}"#, "86400 s"),
+        (br#"{"wait": 5}"#, "not what is expected"),
+    ] {
+        let (status, sentence) = refused(drain(body));
+        assert!(status == 400 && sentence.contains(word), "{sentence}");
+    }
+}
