@@ -5,7 +5,9 @@
 //! so. Nothing waits for a time to pass.
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // a failing unwrap is a failing test; the labs are named
 
+mod bfd;
 mod bulk;
+mod drain;
 mod ecmp;
 mod extended;
 mod fabric;
