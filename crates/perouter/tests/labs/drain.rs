@@ -60,17 +60,22 @@ impl Drained {
         drained
     }
 
-    /// Whether the kernels of both leaves use the first node for what both have; they use the second one if not.
+    /// Whether the first node is the best way to what both have, at both leaves; it is the second one if not, also in the
+    /// kernel, which may use both before.
     #[track_caller]
     fn used(&self, wanted: bool) {
-        for (leaf, ns) in (0..).zip(&self.net.leaves) {
+        for (leaf, (peer, ns)) in (0..).zip(self.leaves.iter().zip(&self.net.leaves)) {
             for family in Family::ALL {
                 let [first, second] = [0, 1].map(|node| addresses_of(family, leaf, node).nic.addr());
-                let what = format!("leaf {leaf} goes through {first}: {wanted}");
-                self.net.lab.wait_until(&what, PATIENCE, || {
-                    let gateways = kernel_route(ns, shared(family))?.map(|r| r.gateways).unwrap_or_default();
-                    let other = wanted || gateways == [second];
-                    if gateways.contains(&first) == wanted && other { Ok(()) } else { Err(format!("{gateways:?}")) }
+                let best = if wanted { first } else { second };
+                self.net.lab.wait_until(&format!("leaf {leaf} goes through {best}"), PATIENCE, || {
+                    let routes = peer.routes(family).map_err(|error| error.to_string())?;
+                    let found = routes.iter().find(|route| route.prefix == shared(family)).map(|route| route.next_hop);
+                    let gateways = kernel_route(ns, shared(family))?.map(|route| route.gateways).unwrap_or_default();
+                    // FRR gives the kernel link-local next hops in IPv6.
+                    let alone = gateways == [second] || (family == Family::Ipv6 && gateways.len() == 1);
+                    let done = found == Some(best) && (wanted || alone);
+                    if done { Ok(()) } else { Err(format!("{found:?}, kernel {gateways:?}")) }
                 });
             }
         }
@@ -132,8 +137,8 @@ fn traffic_moves_before_the_sessions_end_and_everything_comes_back() {
     assert_eq!(status.code, Some(1), "{}", status.stdout);
     let sentence = "drained: every session was ended on purpose; `perouter drain --undo` brings them back";
     assert!(status.stdout.contains(sentence), "{}", status.stdout);
-    let told = lab.leaves[0].ask(&["show bgp neighbors"]).unwrap();
-    assert!(told.contains("new kernel"), "{told}");
+    let told = lab.leaves[0].ask(&["show bgp neighbors json"]).unwrap();
+    assert!(told.contains("\"lastShutdownDescription\":\"new kernel\""), "{told}");
     for family in Family::ALL {
         let a = addresses_of(family, 0, 0);
         let routes = ip::routes(&node.router_ns, family).unwrap();
