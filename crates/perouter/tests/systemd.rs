@@ -51,12 +51,10 @@ fn every_command_of_ours_is_one_that_the_program_has() {
     assert_eq!(ours.len(), 2, "{commands:?}");
     for line in ours {
         // Options are read up to --help, so that wrong ones fail.
-        let args = line.split_whitespace().map(|word| word.trim_matches('"'));
-        let quoted = line.split('"').nth(1);
-        let args: Vec<&str> = match (line.split_once('"'), quoted) {
-            (Some((before, _)), Some(text)) => before.split_whitespace().chain([text]).collect(),
-            _ => args.collect(),
-        };
+        // A text in quotes is one argument, and the last one.
+        let (plain, text) = line.split_once('"').unwrap_or((line, ""));
+        let text = text.strip_suffix('"').unwrap_or(text);
+        let args: Vec<&str> = plain.split_whitespace().chain((!text.is_empty()).then_some(text)).collect();
         let output = Command::new(env!("CARGO_BIN_EXE_perouter")).args(&args).arg("--help").output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success() && said.contains(&format!("perouter {}", args[0])), "{args:?}: {said}");

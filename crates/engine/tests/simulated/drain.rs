@@ -39,7 +39,7 @@ fn marked(sim: &Sim, node: usize) -> bool {
     route.paths[0].communities.iter().any(|community| community == "65535:0" || community == "graceful-shutdown")
 }
 
-/// RFC 8326 section 4, RFC 9003 section 2, RFC 8538 section 3.
+/// RFC 8326 section 4.2, RFC 9003 section 2, RFC 8538 section 3.
 #[test]
 fn sessions_end_after_the_wait_and_nobody_keeps_our_routes() {
     let mut sim = Sim::new(1);

@@ -112,7 +112,7 @@ fn both_sides_of_a_bfd_session_are_told() {
 #[test]
 fn a_peer_that_restarts_is_a_warning_as_long_as_its_routes_are_kept() {
     for (state, words) in
-        [(PeerState::Active, "until it restarts"), (PeerState::Established, "until it says them again")]
+        [(PeerState::Active, "for it to restart"), (PeerState::Established, "for it to say them again")]
     {
         let mut peer = peer_snapshot("fabric", "192.168.11.2", state);
         let now = Now::read();

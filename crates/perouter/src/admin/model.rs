@@ -332,8 +332,8 @@ impl Peer {
     /// That its routes are kept, for how long and what for.
     pub(crate) fn kept(&self) -> Option<String> {
         let left = self.routes_kept_seconds?;
-        let what = if self.is_up() { "it says them again" } else { "it restarts" };
-        Some(format!("routes kept for {left} s more, until {what}"))
+        let what = if self.is_up() { "say them again" } else { "restart" };
+        Some(format!("routes kept for {left} s more, for it to {what}"))
     }
 
     /// Whether routes flow.

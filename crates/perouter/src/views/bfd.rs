@@ -55,7 +55,7 @@ pub(super) fn facts(bfd: &Bfd) -> Vec<(&'static str, Cell)> {
     facts.push(("  here", Cell::from(side(&bfd.local))));
     let there = bfd.remote.as_ref().map_or_else(|| "not heard yet".to_owned(), side);
     facts.push(("  there", Cell::from(there)));
-    let packets = format!("{} received, {} sent; lost {} times", bfd.received, bfd.sent, bfd.times_lost);
+    let packets = format!("{} received, {} sent; times lost: {}", bfd.received, bfd.sent, bfd.times_lost);
     facts.push(("  packets", Cell::from(packets)));
     facts
 }

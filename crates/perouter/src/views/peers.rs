@@ -217,9 +217,10 @@ fn detail(out: &mut Out<'_>, peer: &Peer) -> io::Result<()> {
 fn restarts(agreed: &GracefulRestart) -> String {
     let families: Vec<_> = agreed.families.iter().map(|family| family.short()).collect();
     let after = if agreed.covers_notifications { ", also after NOTIFICATIONs" } else { "" };
-    match agreed.restart_seconds {
-        0 => "the peer bears with ours; its own are not graceful".to_owned(),
-        seconds => format!("graceful within {seconds} s: {}{after}", families.join(", ")),
+    // A peer that only helps may name a time all the same.
+    match (agreed.restart_seconds, &families[..]) {
+        (0, _) | (_, []) => "the peer bears with ours; its own are not graceful".to_owned(),
+        (seconds, families) => format!("graceful within {seconds} s: {}{after}", families.join(", ")),
     }
 }
 

@@ -115,7 +115,7 @@ fn the_table_is_followed_by_what_is_kept_and_by_bfd() {
     let (_, rest) = text.split_once("connection refused\n").unwrap();
     assert_eq!(
         rest,
-        "  v6 (2001:db8:11:1111:2222:3333:4444:5555): routes kept for 93 s more, until it restarts
+        "  v6 (2001:db8:11:1111:2222:3333:4444:5555): routes kept for 93 s more, for it to restart
 
   BFD WITH  STATE  FOR  SENT EVERY  LOST AFTER  TIMES LOST  WHY
   v6        Down    5s  1000 ms     900 ms               1  nothing was heard for 900 ms
@@ -140,17 +140,17 @@ fn the_detail_shows_restarts_errors_by_attribute_and_both_ends_of_bfd() {
     for line in [
         "  malformed     3 attributes or routes set aside: AS_PATH 2, attribute 77 1\n",
         "  restarts      graceful within 120 s: ipv4, also after NOTIFICATIONs\n",
-        "  routes        routes kept for 7 s more, until it says them again\n",
+        "  routes        routes kept for 7 s more, for it to say them again\n",
         "  BFD           Down for 5s: nothing was heard for 900 ms\n",
         "    timers      sent every 1000 ms, received every 300 ms, lost after 900 ms\n",
         "    here        Down (control detection time expired), discriminator 7, wants to send every 300 ms and to receive every 50 ms, x3\n",
         "    there       Up (control detection time expired), discriminator 9, ",
-        "    packets     40 received, 50 sent; lost 1 times\n",
+        "    packets     40 received, 50 sent; times lost: 1\n",
     ] {
         assert!(text.contains(line), "{line}{text}");
     }
     let only_ours = Peer {
-        graceful_restart: Some(GracefulRestart { restart_seconds: 0, families: vec![], ..restart }),
+        graceful_restart: Some(GracefulRestart { families: vec![], ..restart }),
         bfd: Some(Bfd { remote: None, ..bfd() }),
         ..peer()
     };

@@ -28,7 +28,7 @@ struct Drained {
     leaves: [Peer; 2],
 }
 
-/// A BIRD that does what FRR does by itself (RFC 8326 section 4.3).
+/// A BIRD that does what FRR does by itself (RFC 8326 section 4).
 const HONOUR: &str = "import filter { if (65535, 0) ~ bgp_community then bgp_local_pref = 0; accept; };";
 
 impl Drained {
