@@ -145,7 +145,9 @@ impl Bench {
         self.leaf_shuts_down("new optics");
         self.fabric.wait("the router shows the text", || {
             let said = self.fabric.node().ask(&["peers", &self.leaf]).map_err(|error| error.to_string())?;
-            let shown = said.stdout.contains("received Cease/Administrative Shutdown: new optics");
+            // FRR wraps it into a hard reset (RFC 8538 section 3).
+            let shown = ["received Cease/", "Cease/Administrative Shutdown: new optics"];
+            let shown = shown.iter().all(|words| said.stdout.contains(words));
             if shown { Ok(()) } else { Err(said.stdout) }
         });
         self.leaf_comes_back();
