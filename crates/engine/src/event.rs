@@ -1,6 +1,7 @@
 //! What the engine is told.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use bytes::Bytes;
 use ipnet::IpNet;
@@ -101,8 +102,8 @@ pub enum Event {
     /// BFD came up or went down ([`crate::Action::Bfd`]).
     Liveness(Liveness),
     /// Before the node goes: everything is told with GRACEFUL_SHUTDOWN (RFC 8326), so that peers move their traffic while we
-    /// still forward; or no longer.
-    Drain(bool),
+    /// still forward, and after a while every session ends. `None` undoes it, also afterwards.
+    Drain(Option<Drain>),
     /// An operator wants something done with a peer ([`crate::Engine::may_order`]).
     Order {
         /// Its address; `::` for an unnumbered neighbour that was not heard yet.
@@ -119,6 +120,15 @@ pub enum Event {
         /// See above.
         graceful: bool,
     },
+}
+
+/// How the router goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drain {
+    /// How long peers have to move their traffic.
+    pub wait: Duration,
+    /// Told to them at the end of their sessions (RFC 9003), at most 255 octets; longer ones are cut.
+    pub message: Option<String>,
 }
 
 /// What BFD says of the way to a neighbour.

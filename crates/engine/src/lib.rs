@@ -15,6 +15,7 @@
 pub mod action;
 pub mod bfd;
 mod configure;
+mod drain;
 pub mod event;
 pub mod fib;
 pub mod intent;
@@ -39,7 +40,7 @@ use bytes::Bytes;
 use ipnet::IpNet;
 
 pub use action::{Action, Admission, BfdPeer, Dial, Level, Note};
-pub use event::{ConnId, Event, Link, Liveness, Order, UnderlyingRoute};
+pub use event::{ConnId, Drain, Event, Link, Liveness, Order, UnderlyingRoute};
 pub use fib::{FibBatch, GroupChange, GroupId, Hop, RouteChange};
 pub use intent::Intent;
 pub use snapshot::{RouteQuery, RouteView, Select, Snapshot};
@@ -47,6 +48,7 @@ pub use snapshot::{RouteQuery, RouteView, Select, Snapshot};
 /// Families are part of the configuration, which others make.
 pub use wire::{AddPath, Family, FamilySet, Role as BgpRole};
 
+use drain::Draining;
 use intent::{PeerIntent, Role};
 use peer::{Peer, PeerAddress};
 use policy::Own;
@@ -86,6 +88,7 @@ pub struct Engine {
     awaited: Option<Vec<IpAddr>>,
     /// After a restart: nothing is told to peers and kernel yet.
     deferral: Option<Deferral>,
+    draining: Draining,
     /// The latest time that we were told.
     now: Instant,
     fib_retry: Retry,
@@ -119,6 +122,7 @@ impl Engine {
             preserved: false,
             awaited: None,
             deferral: None,
+            draining: Draining::No,
             now,
             fib_retry: Retry::default(),
             host_retry: Retry::default(),
@@ -157,7 +161,7 @@ impl Engine {
             Event::HostLost => self.rib.host_lost(),
             Event::FibLost => self.rib.fib_lost(),
             Event::Liveness(said) => self.liveness(now, said),
-            Event::Drain(on) => self.drain(on),
+            Event::Drain(wanted) => self.drain(now, wanted),
             Event::Order { peer, link, order } => self.order(now, peer, link.as_deref(), &order),
             Event::Shutdown { graceful } => self.shutdown(now, graceful),
         }
@@ -171,6 +175,7 @@ impl Engine {
         self.rib.work();
         self.session_timeouts(now);
         self.deferral_timeout(now);
+        self.drain_timeout(now);
         if self.converging.is_some_and(|at| at <= now) {
             self.sweep();
         }
@@ -192,7 +197,9 @@ impl Engine {
         let host = self.host_retry.deadline().map(|at| (at, "host table retry"));
         let backlog = self.rib.has_backlog().then_some((self.now, "tables"));
         let deferral = self.deferral_deadline().map(|at| (at, "graceful restart"));
-        sessions.chain(converging).chain(retry).chain(host).chain(backlog).chain(deferral).min_by_key(|(at, _)| *at)
+        let drain = self.drain_deadline().map(|at| (at, "drain"));
+        let ours = [converging, retry, host, backlog, deferral, drain];
+        sessions.chain(ours.into_iter().flatten()).min_by_key(|(at, _)| *at)
     }
 
     /// The next request to the driver.
@@ -211,7 +218,7 @@ impl Engine {
 
     /// The next FIB batch, when none is in flight and something is to be done.
     pub fn poll_fib(&mut self) -> Option<FibBatch> {
-        if self.deferring() {
+        if self.deferring() || self.kernel_stays() {
             return None;
         }
         self.rib.poll_fib()
@@ -219,7 +226,7 @@ impl Engine {
 
     /// The next batch for the host's own table, when none is in flight and something is to be done.
     pub fn poll_host_routes(&mut self) -> Option<fib::HostBatch> {
-        if self.deferring() {
+        if self.deferring() || self.kernel_stays() {
             return None;
         }
         self.rib.poll_host()

@@ -93,6 +93,10 @@ impl Engine {
 
     /// The peer that a connection belongs to, made from a range if need be; or why there is none.
     fn acceptor(&mut self, now: Instant, remote: SocketAddr, link: Option<&str>) -> Result<PeerId, Refusal> {
+        if let Some(said) = self.drained() {
+            let text = format!("connection from {} refused: this router is drained", remote.ip());
+            return Err(Refusal { text, answer: said.clone(), nth: None });
+        }
         let address = PeerAddress::of(remote);
         self.adopt_unnumbered(now, address);
         if let Some(&id) = self.by_address.get(&address) {
@@ -427,6 +431,7 @@ impl Engine {
     }
 
     fn dial_if_due(&mut self, now: Instant, id: PeerId) {
+        let drained = self.drained().is_some();
         let Some(peer) = self.peers.get_mut(&id) else { return };
         match peer.dialler {
             Dialler::Waiting(at) if at <= now => {}
@@ -441,7 +446,7 @@ impl Engine {
             Dialler::Waiting(_) | Dialler::Resting | Dialler::Dialling(..) => return,
         }
         let Some(peer) = self.peers.get_mut(&id) else { return };
-        if !peer.connections.is_empty() {
+        if drained || !peer.connections.is_empty() {
             peer.dialler = Dialler::Resting;
             return;
         }

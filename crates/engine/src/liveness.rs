@@ -44,7 +44,7 @@ impl Engine {
 
     fn bfd_peer(&self, peer: &Peer) -> Option<BfdPeer> {
         let settings = peer.intent.bfd?;
-        if peer.address == PeerAddress::UNKNOWN || peer.is_shut_down() {
+        if peer.address == PeerAddress::UNKNOWN || peer.is_shut_down() || self.drained().is_some() {
             return None;
         }
         Some(BfdPeer {

@@ -6,10 +6,8 @@ use std::time::Instant;
 use wire::{Family, MessageType, Notification, Refresh, RouteRefresh, code};
 
 use crate::Engine;
-use crate::action::Level;
 use crate::event::Order;
 use crate::peer::{Dialler, HeldDown, Origin, Peer, PeerAddress};
-use crate::policy::Own;
 use crate::rib::table::PeerId;
 use crate::sessions::count;
 
@@ -29,6 +27,9 @@ impl Engine {
         }
         let mut peers = ids.iter().filter_map(|id| self.peers.get(id));
         match order {
+            Order::Reset { .. } if self.drained().is_some() => {
+                return Err("the router is drained: there is no session before that is undone".into());
+            }
             Order::Reset { .. }
                 if peers.all(|peer| peer.address == PeerAddress::UNKNOWN && peer.held_down.is_none()) =>
             {
@@ -98,21 +99,6 @@ impl Engine {
         peer.last_error = Some(format!("shut down by an operator{}", text.unwrap_or_default()));
     }
 
-    /// Tells everybody that we are about to go, or that we are not (RFC 8326).
-    pub(crate) fn drain(&mut self, on: bool) {
-        let (own, rules) = (self.rib.own, self.rib.rules());
-        if own.draining == on {
-            return;
-        }
-        self.rib.set_own(Own { draining: on, ..own }, rules);
-        let what = if on {
-            "draining: peers are asked to move their traffic (GRACEFUL_SHUTDOWN)"
-        } else {
-            "no longer draining"
-        };
-        self.note(None, Level::Info, what.into());
-    }
-
     /// RFC 2918 section 4: a request per family.
     fn ask_again(&mut self, id: PeerId) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
@@ -146,7 +132,7 @@ fn in_words(address: IpAddr, link: Option<&str>) -> String {
 }
 
 /// A Cease with a text for the operator on the other side: one octet of length, UTF-8 (RFC 9003 section 2).
-fn cease(subcode: u8, message: Option<&str>) -> Notification {
+pub(crate) fn cease(subcode: u8, message: Option<&str>) -> Notification {
     let Some(message) = message.filter(|message| !message.is_empty()) else { return Notification::cease(subcode) };
     let text = &message[..message.floor_char_boundary(usize::from(u8::MAX))];
     let mut data = vec![text.len() as u8];

@@ -104,6 +104,7 @@ impl Engine {
         if self.deferral.is_some() && self.everybody_has_said_all(now) {
             self.end_deferral("after every peer has said what it has");
         }
+        self.check_return(now);
         if self.converging.is_some() && !self.missing() && self.peers.keys().all(|id| self.rib.synchronised(*id)) {
             self.sweep();
         }
@@ -130,7 +131,7 @@ impl Engine {
     }
 
     /// RFC 4724 section 4.1: a peer that restarts as well waits for us, and is not waited for.
-    fn has_said_all(&self, peer: &Peer, now: Instant) -> bool {
+    pub(crate) fn has_said_all(&self, peer: &Peer, now: Instant) -> bool {
         let Some((_, session)) = peer.established() else { return false };
         match session.agreed.restart {
             _ if self.rib.synchronised(peer.id) => true,

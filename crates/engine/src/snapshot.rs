@@ -28,6 +28,19 @@ pub struct Snapshot {
     pub attribute_sets: usize,
     /// FIB totals.
     pub fib: FibSnapshot,
+    /// It is being drained, or is.
+    pub drain: Option<DrainSnapshot>,
+}
+
+/// How far draining is ([`crate::Event::Drain`]).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DrainSnapshot {
+    /// When it began.
+    pub since: Instant,
+    /// When the sessions end; `None`: they have.
+    pub until: Option<Instant>,
+    /// What peers are told then.
+    pub message: Option<String>,
 }
 
 /// FIB totals.
@@ -118,10 +131,23 @@ pub struct PeerSnapshot {
     /// Its session is lost, and its paths are kept until this moment for it to restart (RFC 4724); or it is back, and those
     /// that it has not said again are.
     pub kept_until: Option<Instant>,
+    /// What was agreed about restarts, when established.
+    pub restart: Option<RestartSnapshot>,
     /// What BFD says of the way to it; `None` where it is not asked for, or has not been heard yet.
     pub bfd: Option<BfdSnapshot>,
     /// An operator shut it down ([`crate::Order::Shutdown`]).
     pub shut_down: bool,
+}
+
+/// Graceful restart as both sides of a session agreed on it (RFC 4724).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestartSnapshot {
+    /// How long the peer's restart may take; zero: it only bears with ours.
+    pub time: Duration,
+    /// Families whose paths are kept meanwhile.
+    pub families: Vec<Family>,
+    /// A NOTIFICATION ends nothing that is kept (RFC 8538).
+    pub notification: bool,
 }
 
 /// What BFD says of the way to a peer.

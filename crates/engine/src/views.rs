@@ -7,8 +7,11 @@ use wire::Family;
 
 use crate::Engine;
 use crate::intent::RemoteAs;
+use crate::peer::negotiate::PeerRestart;
 use crate::peer::{Origin, Peer};
-use crate::snapshot::{BfdSnapshot, FamilySnapshot, PeerSnapshot, RouteQuery, RouteView, Snapshot};
+use crate::snapshot::{
+    BfdSnapshot, FamilySnapshot, PeerSnapshot, PeerState, RestartSnapshot, RouteQuery, RouteView, Snapshot,
+};
 
 impl Engine {
     /// The state of everything but the routes. Costs as much as there are peers.
@@ -23,6 +26,7 @@ impl Engine {
             destinations: self.rib.sizes(),
             attribute_sets: self.rib.attribute_sets(),
             fib: self.rib.fib.snapshot(),
+            drain: self.drain_snapshot(),
         }
     }
 
@@ -38,6 +42,12 @@ impl Engine {
         let links = self.rib.next_hops.links();
         let scope = || links.iter().find(|link| link.index == peer.address.scope).map(|link| link.name.as_str());
         bound.or_else(unnumbered).or_else(scope)
+    }
+
+    /// As [`Peer::state`]; nobody is waited for while the router is drained.
+    fn state_of(&self, peer: &Peer) -> PeerState {
+        let state = peer.state();
+        if state == PeerState::Active && self.drained().is_some() { PeerState::Idle } else { state }
     }
 
     fn peer_snapshot(&self, peer: &Peer) -> PeerSnapshot {
@@ -66,7 +76,7 @@ impl Engine {
             name: peer.intent.name.clone(),
             role: peer.intent.role,
             asn: agreed.map(|agreed| agreed.asn).or(configured).or(peer.asn),
-            state: peer.state(),
+            state: self.state_of(peer),
             since: peer.since,
             flaps: peer.flaps,
             endpoints: established.map(|(connection, _)| (connection.local, connection.remote)),
@@ -84,6 +94,10 @@ impl Engine {
             malformed: peer.malformed,
             malformed_attributes: peer.malformed_attributes.clone(),
             kept_until: peer.stale_until,
+            restart: agreed.and_then(|agreed| {
+                let PeerRestart { time, families, .. } = agreed.restart?;
+                Some(RestartSnapshot { time, families: families.iter().collect(), notification: agreed.notification })
+            }),
             bfd: peer.bfd.as_ref().map(|bfd| BfdSnapshot {
                 up: bfd.up,
                 admin_down: bfd.admin_down,

@@ -49,7 +49,8 @@ impl Wanted {
         key(self) == key(other) && self.scope_link == other.scope_link
     }
 
-    fn multihop(&self) -> bool {
+    /// Over several hops.
+    pub(crate) fn multihop(&self) -> bool {
         match self.settings.hops {
             Hops::Single => false,
             Hops::Multi { .. } => true,
@@ -76,7 +77,6 @@ pub(crate) struct Report {
 
 /// A session at one moment.
 #[derive(Clone, Debug)]
-#[cfg_attr(not(test), expect(dead_code, reason = "the views do not show it yet"))]
 pub(crate) struct View {
     /// What was wanted.
     pub(crate) wanted: Wanted,
@@ -148,12 +148,9 @@ impl BfdThread {
         self.0.push(Command::Sessions(sessions));
     }
 
-    /// All sessions, in the order in which they were wanted.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the views do not show it yet"))]
-    pub(crate) async fn snapshot(&self) -> Vec<View> {
-        let (reply, answer) = oneshot::channel();
+    /// Has all sessions told to `reply`, in the order in which they were wanted. Waits for nothing.
+    pub(crate) fn snapshot(&self, reply: oneshot::Sender<Vec<View>>) {
         self.0.push(Command::Snapshot(reply));
-        answer.await.unwrap_or_default()
     }
 
     /// Says AdminDown to every neighbour and ends the thread; returns when it is said, after some tens of milliseconds. For

@@ -1,6 +1,7 @@
 //! What can be typed. Types only: what is meant by it is decided in `main`.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
@@ -25,6 +26,7 @@ Examples:
   perouter peers fabric               one session in detail
   perouter plan --config-dir ./new    what would these files change?
   perouter clear fabric --soft in     have a peer send its routes again
+  perouter drain                      have peers move their traffic, then end every session
   perouter routes 10.1.2.3            where does this address go, and why?
   perouter -o json status | jq .problems
 
@@ -159,6 +161,18 @@ Examples:
 message (RFC 9003).")]
     Shutdown(ShutdownArgs),
 
+    /// Before the node goes: have peers move their traffic, then end every session
+    #[command(after_help = "\
+Examples:
+  perouter drain
+  perouter drain --wait 1m --message 'new kernel, back at 14:00'
+  perouter drain --undo                    every session comes back
+
+Peers are told GRACEFUL_SHUTDOWN (RFC 8326) and prefer other ways; after the wait every session ends. What still arrives is
+forwarded, then as before. The daemon does it: an end of this command changes nothing. It stays so until --undo, or until
+the daemon starts anew.")]
+    Drain(DrainArgs),
+
     /// Routes and why they were chosen; exit code 1 when there is none for what was asked
     #[command(after_help = "\
 Examples:
@@ -269,6 +283,32 @@ pub(crate) struct ShutdownArgs {
     /// A text for the peer's operator, at most 255 octets
     #[arg(long, value_name = "TEXT")]
     pub(crate) message: Option<String>,
+}
+
+/// `perouter drain`.
+#[derive(Args, Debug)]
+pub(crate) struct DrainArgs {
+    /// How long peers have to move their traffic: seconds, or 90s, 5m, 1h [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "undo")]
+    pub(crate) wait: Option<Duration>,
+    /// A text for the peers' operators, at most 255 octets
+    #[arg(long, value_name = "TEXT", conflicts_with = "undo")]
+    pub(crate) message: Option<String>,
+    /// Bring every session back
+    #[arg(long)]
+    pub(crate) undo: bool,
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let seconds = match unit {
+        "" | "s" => Some(1),
+        "m" => Some(60),
+        "h" => Some(3_600),
+        _ => None,
+    };
+    let time = seconds.and_then(|seconds| number.parse::<u64>().ok()?.checked_mul(seconds));
+    time.map(Duration::from_secs).ok_or_else(|| "not a time such as 30, 90s, 5m or 1h".to_owned())
 }
 
 /// `perouter routes`.

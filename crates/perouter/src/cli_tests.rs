@@ -121,3 +121,21 @@ fn usage_errors_exit_with_two_and_help_with_zero() {
     assert_eq!(parse("perouter --version").unwrap_err().exit_code(), 0);
     assert!(parse("perouter --version").unwrap_err().to_string().contains(env!("CARGO_PKG_VERSION")));
 }
+
+#[test]
+fn a_drain_waits_in_seconds_minutes_or_hours_or_is_undone() {
+    let wait = |line: &str| {
+        let Command::Drain(args) = parse(line).unwrap().command else { panic!("not drain") };
+        args.wait.map(|wait| wait.as_secs())
+    };
+    assert_eq!(wait("perouter drain"), None);
+    assert_eq!(wait("perouter drain --undo"), None);
+    for (text, seconds) in [("0", 0), ("30", 30), ("90s", 90), ("5m", 300), ("1h", 3_600)] {
+        assert_eq!(wait(&format!("perouter drain --wait {text}")), Some(seconds));
+    }
+    for text in ["", "s", "5d", "1.5s", "18446744073709551615h"] {
+        let parsed = Cli::try_parse_from(["perouter", "drain", "--wait", text]);
+        assert_eq!(parsed.unwrap_err().kind(), ErrorKind::ValueValidation, "{text}");
+    }
+    assert_eq!(parse("perouter drain --undo --wait 5").unwrap_err().kind(), ErrorKind::ArgumentConflict);
+}

@@ -64,6 +64,7 @@ fn command(cli: &Cli) -> Result<Exit, Failure> {
         | Command::Peers { .. }
         | Command::Clear(_)
         | Command::Shutdown(_)
+        | Command::Drain(_)
         | Command::Routes(_)
         | Command::Teardown { .. }
         | Command::Lab(_) => None,
@@ -87,6 +88,7 @@ fn command(cli: &Cli) -> Result<Exit, Failure> {
         | Command::Peers { .. }
         | Command::Clear(_)
         | Command::Shutdown(_)
+        | Command::Drain(_)
         | Command::Routes(_)
         | Command::Teardown { .. } => {
             let mut out = Out::stdout();
@@ -107,6 +109,7 @@ async fn ask(cli: &Cli, out: &mut Out<'_>) -> Result<Exit, Failure> {
         Command::Peers { peer } => views::peers::run(&mut connect().await?, out, cli.output, peer.as_deref()).await,
         Command::Clear(args) => views::orders::clear(&mut connect().await?, out, cli.output, args).await,
         Command::Shutdown(args) => views::orders::shut_down(&mut connect().await?, out, cli.output, args).await,
+        Command::Drain(args) => views::drain::run(&mut connect().await?, out, cli.output, args).await,
         Command::Routes(args) => views::routes::run(&mut connect().await?, out, cli.output, args).await,
         Command::Teardown { namespace } => teardown::run(cli.state_dir(), namespace, out).await,
         Command::Run(_) | Command::Speak { .. } | Command::Lab(_) => Ok(Exit::Fine),

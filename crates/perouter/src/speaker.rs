@@ -26,6 +26,7 @@ use kernel::netns::Namespace;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use crate::bfd::View;
 use crate::host_routes::HostSide;
 use crate::status::Status;
 
@@ -39,6 +40,8 @@ pub(crate) enum Request {
     Snapshot(oneshot::Sender<Snapshot>),
     /// A page of routes.
     Routes(RouteQuery, oneshot::Sender<Vec<RouteView>>),
+    /// The BFD sessions.
+    Bfd(oneshot::Sender<Vec<View>>),
     /// All of these for a peer or, with a sentence that says why, none of them.
     Order(Whom, Vec<Order>, oneshot::Sender<Result<(), String>>),
     /// Something for the engine: an intent, a reset, kernel state.
@@ -82,6 +85,11 @@ impl SpeakerHandle {
     /// One page of routes. `None`: the speaker has stopped.
     pub(crate) async fn routes(&self, query: RouteQuery) -> Option<Vec<RouteView>> {
         self.ask(|answer| Request::Routes(query, answer)).await
+    }
+
+    /// The BFD sessions. `None`: the speaker or their thread has stopped.
+    pub(crate) async fn bfd(&self) -> Option<Vec<View>> {
+        self.ask(Request::Bfd).await
     }
 
     /// Has operators' orders carried out: all of them or, with the reason, none. `None`: the speaker has stopped.

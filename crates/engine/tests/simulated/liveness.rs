@@ -2,7 +2,7 @@
 
 use engine::bfd::Settings;
 use engine::intent::{GracefulRestart, Intent, Role};
-use engine::{Action, Event, GroupChange, Liveness};
+use engine::{Action, Drain, Event, GroupChange, Liveness};
 
 use crate::scripted::{Said, Scripted};
 use crate::sim::{SECOND, Sim, With, intent};
@@ -161,10 +161,10 @@ fn a_router_that_drains_asks_its_peers_to_move_their_traffic() {
             .any(|community| community.contains("graceful-shutdown") || community == "65535:0")
     };
     assert!(!marked(&sim));
-    sim.tell(a, Event::Drain(true));
+    sim.tell(a, Event::Drain(Some(Drain { wait: SECOND * 600, message: None })));
     sim.run(SECOND);
     assert!(marked(&sim) && sim.established(a, B));
-    sim.tell(a, Event::Drain(false));
+    sim.tell(a, Event::Drain(None));
     sim.run(SECOND);
     assert!(!marked(&sim) && sim.peer(a, B).flaps == 0);
 }

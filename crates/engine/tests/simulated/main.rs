@@ -2,6 +2,7 @@
 
 mod add_path;
 mod collisions;
+mod drain;
 mod driven;
 mod fib;
 mod fsm;

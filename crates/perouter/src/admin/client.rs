@@ -126,6 +126,16 @@ impl Client {
         self.post(&order_target(peer, "shutdown"), how).await
     }
 
+    /// How far draining is; `None`: nobody drains.
+    pub(crate) async fn drain(&mut self) -> Result<Option<model::Drain>, Failure> {
+        self.get("/v1/drain").await
+    }
+
+    /// Drains the router, or brings it back.
+    pub(crate) async fn order_drain(&mut self, how: &model::DrainOrder) -> Result<Option<model::Drain>, Failure> {
+        self.post("/v1/drain", how).await
+    }
+
     async fn get<T: DeserializeOwned>(&mut self, target: &str) -> Result<T, Failure> {
         self.ask(Method::GET, target, Bytes::new()).await
     }

@@ -2,15 +2,17 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use config::verdict;
-use engine::snapshot::{FamilySnapshot, PathView, PeerSnapshot, PeerState, Snapshot};
+use engine::bfd::{Reason, Side, State};
+use engine::snapshot::{DrainSnapshot, FamilySnapshot, PathView, PeerSnapshot, PeerState, Snapshot};
 use engine::{Level, RouteView};
 use kernel::monitor::LinkInfo;
 
-use super::model;
 use super::time::rfc3339;
+use super::{health, model};
+use crate::bfd::View;
 use crate::status::{EventRecord, Mode, StatusData};
 
 /// The moment of an answer on both clocks.
@@ -28,13 +30,22 @@ impl Now {
         Self { instant: Instant::now(), wall: SystemTime::now() }
     }
 
+    fn seconds_from(&self, then: Instant) -> u64 {
+        self.instant.saturating_duration_since(then).as_secs()
+    }
+
+    /// Rounded up: what is left is not over.
+    fn seconds_until(&self, then: Instant) -> u64 {
+        then.saturating_duration_since(self.instant).as_millis().div_ceil(1000) as u64
+    }
+
     fn seconds_since(&self, then: SystemTime) -> u64 {
         self.wall.duration_since(then).map_or(0, |age| age.as_secs())
     }
 }
 
 /// The whole status. `snapshot` is `None` when the speaker has stopped.
-pub(super) fn status(now: Now, data: &StatusData, snapshot: Option<&Snapshot>) -> model::Status {
+pub(super) fn status(now: Now, data: &StatusData, snapshot: Option<&Snapshot>, bfd: &[View]) -> model::Status {
     let mut verdicts: Vec<_> = data.verdicts.iter().map(verdict).collect();
     verdicts.sort_by_key(|verdict| verdict.outcome);
     let mut status = model::Status {
@@ -48,6 +59,8 @@ pub(super) fn status(now: Now, data: &StatusData, snapshot: Option<&Snapshot>) -
         uptime_seconds: now.seconds_since(data.started),
         healthy: false,
         problems: Vec::new(),
+        warnings: Vec::new(),
+        drain: snapshot.and_then(|snapshot| Some(drain(now, snapshot.drain.as_ref()?))),
         node: data.node.as_ref().map(|node| model::Node { name: node.name.clone(), index: node.index }),
         no_config: data.no_config.clone(),
         namespace: data.namespace.clone(),
@@ -60,52 +73,13 @@ pub(super) fn status(now: Now, data: &StatusData, snapshot: Option<&Snapshot>) -
             .map(|error| model::HostError { object: error.object.clone(), message: error.message.clone() })
             .collect(),
         host_warnings: data.host_warnings.clone(),
-        peers: snapshot.map(|snapshot| peers(now, snapshot)).unwrap_or_default(),
+        peers: snapshot.map(|snapshot| peers(now, snapshot, bfd)).unwrap_or_default(),
         events: data.events.iter().map(|record| event(now, record)).collect(),
     };
-    status.problems = problems(&status, data.waiting.as_deref(), &data.left_out);
+    status.problems = health::problems(&status, data.waiting.as_deref(), &data.left_out);
+    status.warnings = health::warnings(&status.peers);
     status.healthy = status.problems.is_empty();
     status
-}
-
-/// One sentence for each thing that is not as it should be, gravest first.
-fn problems(status: &model::Status, waiting: Option<&str>, left_out: &[String]) -> Vec<String> {
-    let mut problems = Vec::new();
-    if let Some(reason) = waiting {
-        problems.push(format!("waiting to start: {reason}"));
-    } else if status.router.is_none() {
-        problems.push("the BGP speaker has stopped; the daemon's log says why".to_owned());
-    }
-    for verdict in status.verdicts.iter().filter(|verdict| verdict.outcome == model::Outcome::Rejected) {
-        let message = verdict.message.as_deref().unwrap_or("no reason given");
-        problems.push(format!("{} {} is rejected: {message}", verdict.kind, verdict.name));
-    }
-    problems.extend_from_slice(left_out);
-    for error in &status.host_errors {
-        problems.push(format!("{}: {}", error.object, error.message));
-    }
-    let missed = |peer: &&model::Peer| !peer.is_up() && (peer.shut_down || !stands_in(&status.peers, peer));
-    for peer in status.peers.iter().filter(missed) {
-        let why = peer.last_error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
-        let back = || format!("; `perouter clear {}` brings it back", peer.handle());
-        let remedy = if peer.shut_down { back() } else { String::new() };
-        problems.push(format!("session with {} is {}{why}{remedy}", peer.title(), peer.state.name()));
-    }
-    if let Some(failed) = status.router.as_ref().map(|router| router.fib.failed).filter(|failed| *failed > 0) {
-        let routes = if failed == 1 { "route" } else { "routes" };
-        problems.push(format!("the kernel refused {failed} {routes}; the daemon's log says why"));
-    }
-    problems
-}
-
-/// Whether the host's speaker is connected from another of the node's addresses than the one that is expected: as good.
-fn stands_in(peers: &[model::Peer], missing: &model::Peer) -> bool {
-    let same = |peer: &&model::Peer| {
-        let families =
-            missing.families.iter().all(|wanted| peer.families.iter().any(|has| has.family == wanted.family));
-        peer.is_up() && peer.role == missing.role && peer.link == missing.link && families
-    };
-    missing.role == model::Role::Host && missing.link.is_some() && peers.iter().find(same).is_some()
 }
 
 fn router(snapshot: &Snapshot) -> model::Router {
@@ -117,7 +91,11 @@ fn router(snapshot: &Snapshot) -> model::Router {
         destinations: snapshot
             .destinations
             .iter()
-            .map(|(of, count)| model::Destinations { family: family(*of), count: *count as u64 })
+            .map(|(of, count)| model::Destinations {
+                family: family(*of),
+                count: *count as u64,
+                paths: paths(snapshot, *of),
+            })
             .collect(),
         attribute_sets: snapshot.attribute_sets as u64,
         fib: model::Fib {
@@ -126,6 +104,22 @@ fn router(snapshot: &Snapshot) -> model::Router {
             failed: snapshot.fib.failed as u64,
             groups: snapshot.fib.groups as u64,
         },
+    }
+}
+
+fn paths(snapshot: &Snapshot, family: wire::Family) -> u64 {
+    let of_family = snapshot.peers.iter().flat_map(|peer| &peer.families).filter(|counts| counts.family == family);
+    of_family.map(|counts| counts.received as u64).sum()
+}
+
+/// How far draining is.
+pub(super) fn drain(now: Now, drain: &DrainSnapshot) -> model::Drain {
+    let state = if drain.until.is_some() { model::DrainState::Draining } else { model::DrainState::Drained };
+    model::Drain {
+        state,
+        since_seconds: now.seconds_from(drain.since),
+        left_seconds: drain.until.map(|until| now.seconds_until(until)),
+        message: drain.message.clone(),
     }
 }
 
@@ -200,11 +194,14 @@ fn event(now: Now, record: &EventRecord) -> model::Event {
 }
 
 /// All peers.
-pub(super) fn peers(now: Now, snapshot: &Snapshot) -> Vec<model::Peer> {
-    snapshot.peers.iter().map(|one| peer(now, one)).collect()
+pub(super) fn peers(now: Now, snapshot: &Snapshot, bfd: &[View]) -> Vec<model::Peer> {
+    snapshot.peers.iter().map(|one| peer(now, one, bfd)).collect()
 }
 
-fn peer(now: Now, peer: &PeerSnapshot) -> model::Peer {
+fn peer(now: Now, peer: &PeerSnapshot, bfd: &[View]) -> model::Peer {
+    // Without a link of its own a link-local peer is on that of its address.
+    let its =
+        |view: &&View| view.wanted.peer == peer.address && (peer.link.is_none() || view.wanted.scope_link == peer.link);
     model::Peer {
         name: peer.name.clone(),
         address: peer.address,
@@ -224,7 +221,7 @@ fn peer(now: Now, peer: &PeerSnapshot) -> model::Peer {
             PeerState::OpenConfirm => model::PeerState::OpenConfirm,
             PeerState::Established => model::PeerState::Established,
         },
-        since_seconds: now.instant.saturating_duration_since(peer.since).as_secs(),
+        since_seconds: now.seconds_from(peer.since),
         flaps: peer.flaps,
         local: peer.endpoints.map(|(local, _)| local),
         remote: peer.endpoints.map(|(_, remote)| remote),
@@ -240,8 +237,52 @@ fn peer(now: Now, peer: &PeerSnapshot) -> model::Peer {
             .iter()
             .map(|(code, count)| (attribute(*code), *count))
             .collect(),
+        graceful_restart: peer.restart.as_ref().map(|agreed| model::GracefulRestart {
+            restart_seconds: agreed.time.as_secs(),
+            families: agreed.families.iter().map(|of| family(*of)).collect(),
+            covers_notifications: agreed.notification,
+        }),
+        routes_kept_seconds: peer.kept_until.map(|until| now.seconds_until(until)),
+        bfd: bfd.iter().find(its).map(|view| session(now, view)),
         last_error: peer.last_error.clone(),
         shut_down: peer.shut_down,
+    }
+}
+
+/// A BFD session.
+fn session(now: Now, View { wanted, session, trouble }: &View) -> model::Bfd {
+    let ms = |time: Duration| time.as_millis() as u64;
+    model::Bfd {
+        since_seconds: now.seconds_from(session.since),
+        reason: session.reason.to_string(),
+        times_lost: session.downs,
+        multihop: wanted.multihop(),
+        held_down_by_peer: session.reason == Reason::RemoteAdminDown,
+        transmit_interval_ms: session.transmit_interval.map(ms),
+        receive_interval_ms: session.receive_interval.map(ms),
+        detection_time_ms: session.detection_time.map(ms),
+        local: side(&session.local),
+        remote: (session.remote.discriminator != 0).then(|| side(&session.remote)),
+        received: session.received,
+        sent: session.sent,
+        trouble: trouble.clone(),
+    }
+}
+
+fn side(side: &Side) -> model::BfdSide {
+    model::BfdSide {
+        state: match side.state {
+            State::AdminDown => model::BfdState::AdminDown,
+            State::Down => model::BfdState::Down,
+            State::Init => model::BfdState::Init,
+            State::Up => model::BfdState::Up,
+        },
+        diagnostic: side.diagnostic.to_string(),
+        discriminator: side.discriminator,
+        desired_min_tx_ms: side.desired_min_tx.as_millis() as u64,
+        required_min_rx_ms: side.required_min_rx.as_millis() as u64,
+        multiplier: side.multiplier,
+        control_plane_independent: side.control_plane_independent,
     }
 }
 
@@ -296,6 +337,7 @@ fn path(names: &Names, path: &PathView) -> model::Path {
     model::Path {
         from: path.peer.map(|address| names.peer(address)),
         path_id: path.path_id,
+        stale: path.stale,
         usable: path.usable,
         best: path.best,
         multipath: path.multipath,

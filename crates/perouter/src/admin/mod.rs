@@ -11,6 +11,8 @@
 //! | `/v1/routes?family&prefix&longest&received&advertised&after&limit` | [`model::RoutePage`], bounded |
 //! | `/v1/plan?config_dir&node_config` | [`model::Plan`]: what would change if those files were in force |
 //! | POST `/v1/peers/{peer}/clear` [`model::Clear`] | list of [`model::Ordered`]; `{peer}` by address or name, or `all` |
+//! | `/v1/drain` | [`model::Drain`], or `null` |
+//! | POST `/v1/drain` [`model::DrainOrder`] | the same, as it is from then on |
 //! | POST `/v1/peers/{peer}/shutdown` [`model::ShutDown`] | list of one [`model::Ordered`] |
 //!
 //! An error is a [`model::Refusal`] with status 400 (the question), 404 (an unknown peer or path), 409 (an order that
@@ -18,6 +20,7 @@
 
 pub(crate) mod client;
 mod convert;
+mod health;
 pub(crate) mod model;
 mod orders;
 mod query;
@@ -36,6 +39,7 @@ use engine::Order;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::bfd::View;
 use crate::exit::Failure;
 use crate::plan::Planner;
 use crate::speaker::{SpeakerHandle, Whom};
@@ -62,6 +66,10 @@ pub(crate) fn serve(
 trait Source: Clone + Send + Sync + 'static {
     /// The router at this moment; `None` when the speaker has stopped.
     fn snapshot(&self) -> impl Future<Output = Option<engine::Snapshot>> + Send;
+    /// The BFD sessions; none when they cannot be asked.
+    fn bfd(&self) -> impl Future<Output = Vec<View>> + Send;
+    /// Drains the router, or with `None` undoes it.
+    fn drain(&self, drain: Option<engine::Drain>) -> impl Future<Output = ()> + Send;
     /// One page of routes; `None` when the speaker has stopped.
     fn routes(&self, query: engine::RouteQuery) -> impl Future<Output = Option<Vec<engine::RouteView>>> + Send;
     /// Carries all of `orders` out or, with the reason, none; `None` when the speaker has stopped.
@@ -71,6 +79,14 @@ trait Source: Clone + Send + Sync + 'static {
 impl Source for SpeakerHandle {
     async fn snapshot(&self) -> Option<engine::Snapshot> {
         SpeakerHandle::snapshot(self).await
+    }
+
+    async fn bfd(&self) -> Vec<View> {
+        SpeakerHandle::bfd(self).await.unwrap_or_default()
+    }
+
+    async fn drain(&self, drain: Option<engine::Drain>) {
+        SpeakerHandle::tell(self, engine::Event::Drain(drain)).await;
     }
 
     async fn routes(&self, query: engine::RouteQuery) -> Option<Vec<engine::RouteView>> {

@@ -12,6 +12,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+mod liveness;
+
+pub(crate) use liveness::{Bfd, BfdSide, BfdState, Drain, DrainOrder, DrainState, GracefulRestart};
+
 /// Why a question was not answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Refusal {
@@ -36,6 +40,10 @@ pub(crate) struct Status {
     pub(crate) healthy: bool,
     /// One sentence for each thing that is not as it should be.
     pub(crate) problems: Vec<String>,
+    /// One sentence for each thing that is on its way back, or that somebody else wants so.
+    pub(crate) warnings: Vec<String>,
+    /// Draining or drained; `null` when not.
+    pub(crate) drain: Option<Drain>,
     /// The node that objects are compiled for.
     pub(crate) node: Option<Node>,
     /// Why there is no configuration, when there is none.
@@ -99,6 +107,8 @@ pub(crate) struct Destinations {
     pub(crate) family: Family,
     /// How many.
     pub(crate) count: u64,
+    /// Paths that peers have sent for them, refused ones included.
+    pub(crate) paths: u64,
 }
 
 /// Totals of the kernel's table.
@@ -280,6 +290,12 @@ pub(crate) struct Peer {
     pub(crate) malformed: u64,
     /// Of these, by attribute: its name, or its type code where we know none; `UPDATE` for messages as a whole.
     pub(crate) malformed_attributes: BTreeMap<String, u64>,
+    /// What both sides agreed on about restarts; `null` when not established or not agreed.
+    pub(crate) graceful_restart: Option<GracefulRestart>,
+    /// Its routes are kept for this long, for it to restart or, once it is back, to say them again.
+    pub(crate) routes_kept_seconds: Option<u64>,
+    /// The BFD session with it; `null` where none is wanted.
+    pub(crate) bfd: Option<Bfd>,
     /// Why the last session or attempt ended, in words.
     pub(crate) last_error: Option<String>,
     /// An operator shut it down: there is no session before a `clear`, or before the daemon starts anew.
@@ -312,6 +328,13 @@ impl Peer {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-._:/@%".contains(c);
         let usable = !self.name.is_empty() && self.name != "all" && self.name.chars().all(plain);
         if usable { self.name.clone() } else { self.address.to_string() }
+    }
+
+    /// That its routes are kept, for how long and what for.
+    pub(crate) fn kept(&self) -> Option<String> {
+        let left = self.routes_kept_seconds?;
+        let what = if self.is_up() { "say them again" } else { "restart" };
+        Some(format!("routes kept for {left} s more, for it to {what}"))
     }
 
     /// Whether routes flow.
@@ -448,6 +471,8 @@ pub(crate) struct Path {
     pub(crate) from: Option<PeerRef>,
     /// Path identifier where several paths are exchanged (RFC 7911): as received, or as sent; `null` elsewhere.
     pub(crate) path_id: Option<u32>,
+    /// Kept from before a restart or a refresh of the peer, which has not said it again.
+    pub(crate) stale: bool,
     /// Could be used: not refused by import policy, next hop reachable.
     pub(crate) usable: bool,
     /// Is the best.

@@ -1,13 +1,14 @@
-//! What operators do with peers: `POST /v1/peers/{peer}/clear` and `/v1/peers/{peer}/shutdown`.
+//! What operators do: `POST /v1/peers/{peer}/clear`, `/v1/peers/{peer}/shutdown` and `/v1/drain`.
 //!
 //! Reads the body, finds the peers and hands the speaker one request per peer, which it checks and carries out in one
 //! step. Refuses what can have no effect: an operator who sees "done" need not look whether it was.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use axum::http::StatusCode;
-use engine::Order;
 use engine::snapshot::PeerSnapshot;
+use engine::{Drain, Order};
 use serde::de::DeserializeOwned;
 
 use super::query::Refused;
@@ -16,6 +17,10 @@ use super::{Source, Whom, find_peer, model};
 
 /// Most octets of a text for the peer (RFC 9003 section 2).
 const MESSAGE_LIMIT: usize = 255;
+/// How long peers have to move their traffic, unless somebody knows better.
+const DRAIN_WAIT: Duration = Duration::from_secs(10);
+/// The longest time that they can be given.
+const DRAIN_LIMIT: Duration = Duration::from_secs(86_400);
 /// Every peer, in place of one.
 const ALL: &str = "all";
 
@@ -39,6 +44,21 @@ pub(super) fn clear(body: &[u8]) -> Result<Vec<Order>, Refuse> {
 pub(super) fn shut_down(body: &[u8]) -> Result<Vec<Order>, Refuse> {
     let model::ShutDown { message } = read(body)?;
     Ok(vec![Order::Shutdown { message: checked(message)? }])
+}
+
+/// What the body of a `drain` asks for; `None`: to undo it.
+pub(super) fn drain(body: &[u8]) -> Result<Option<Drain>, Refuse> {
+    let model::DrainOrder { wait_seconds, message, undo } = read(body)?;
+    let message = checked(message)?;
+    if undo && (wait_seconds.is_some() || message.is_some()) {
+        return Err(senseless("to undo a drain takes neither a wait nor a message".to_owned()));
+    }
+    let wait = wait_seconds.map_or(DRAIN_WAIT, Duration::from_secs);
+    if wait > DRAIN_LIMIT {
+        let limit = DRAIN_LIMIT.as_secs();
+        return Err(senseless(format!("peers cannot be waited for longer than a day ({limit} s)")));
+    }
+    Ok((!undo).then_some(Drain { wait, message }))
 }
 
 /// No body at all is one without fields.

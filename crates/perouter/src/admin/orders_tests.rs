@@ -111,3 +111,22 @@ async fn neighbours_with_one_link_local_address_are_told_apart_by_their_link() {
     let links: Vec<_> = ordered().into_iter().filter_map(|(whom, _)| whom.link).collect();
     assert_eq!(links, ["eth1", "eth2", "eth4"], "an order each");
 }
+
+#[test]
+fn a_drain_has_a_wait_and_a_text_or_is_undone() {
+    let waits = |seconds, message: Option<&str>| {
+        Ok(Some(Drain { wait: Duration::from_secs(seconds), message: message.map(str::to_owned) }))
+    };
+    assert_eq!(drain(b""), waits(10, None));
+    assert_eq!(drain(br#"{"wait_seconds": 0, "message": "new kernel"}"#), waits(0, Some("new kernel")));
+    assert_eq!(drain(br#"{"undo": true}"#), Ok(None));
+    for (body, word) in [
+        (&br#"{"undo": true, "wait_seconds": 1}"#[..], "neither"),
+        (br#"{"undo": true, "message": "x"}"#, "neither"),
+        (br#"{"wait_seconds": 86401}"#, "86400 s"),
+        (br#"{"wait": 5}"#, "not what is expected"),
+    ] {
+        let (status, sentence) = refused(drain(body));
+        assert!(status == 400 && sentence.contains(word), "{sentence}");
+    }
+}

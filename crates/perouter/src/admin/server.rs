@@ -67,23 +67,38 @@ fn router<S: Source>(source: S, status: Status, planner: Option<Planner>) -> Rou
         .route("/v1/peers", get(get_peers::<S>))
         .route("/v1/peers/{peer}/clear", post(post_clear::<S>))
         .route("/v1/peers/{peer}/shutdown", post(post_shutdown::<S>))
+        .route("/v1/drain", get(get_drain::<S>).post(post_drain::<S>))
         .route("/v1/routes", get(get_routes::<S>))
         .route("/v1/plan", get(get_plan::<S>))
         .fallback(async || {
-            let paths = "/v1/status, /v1/peers, /v1/peers/PEER/clear, /v1/peers/PEER/shutdown, /v1/routes and /v1/plan";
+            let paths = "/v1/status, /v1/peers, /v1/peers/PEER/clear, /v1/peers/PEER/shutdown, /v1/drain, /v1/routes and /v1/plan";
             Refuse(StatusCode::NOT_FOUND, format!("there are {paths}"))
         })
         .with_state(App { source, status, planner })
 }
 
 async fn get_status<S: Source>(State(app): State<App<S>>) -> Json<model::Status> {
-    let snapshot = app.source.snapshot().await;
-    Json(convert::status(Now::read(), &app.status.read(), snapshot.as_ref()))
+    let (snapshot, bfd) = (app.source.snapshot().await, app.source.bfd().await);
+    Json(convert::status(Now::read(), &app.status.read(), snapshot.as_ref(), &bfd))
 }
 
 async fn get_peers<S: Source>(State(app): State<App<S>>) -> Result<Json<Vec<model::Peer>>, Refuse> {
     let snapshot = app.source.snapshot().await.ok_or_else(Refuse::stopped)?;
-    Ok(Json(convert::peers(Now::read(), &snapshot)))
+    Ok(Json(convert::peers(Now::read(), &snapshot, &app.source.bfd().await)))
+}
+
+async fn get_drain<S: Source>(State(app): State<App<S>>) -> Result<Json<Option<model::Drain>>, Refuse> {
+    let snapshot = app.source.snapshot().await.ok_or_else(Refuse::stopped)?;
+    Ok(Json(snapshot.drain.map(|drain| convert::drain(Now::read(), &drain))))
+}
+
+async fn post_drain<S: Source>(
+    State(app): State<App<S>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<Option<model::Drain>>, Refuse> {
+    let body = body.map_err(|error| Refuse(StatusCode::BAD_REQUEST, error.body_text()))?;
+    app.source.drain(orders::drain(&body)?).await;
+    get_drain(State(app)).await
 }
 
 async fn post_clear<S: Source>(

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use engine::snapshot::{FamilySnapshot, FibSnapshot, PathView, PeerSnapshot, PeerState};
+use engine::snapshot::{DrainSnapshot, FamilySnapshot, FibSnapshot, PathView, PeerSnapshot, PeerState};
 use engine::{RouteQuery, RouteView, Select, Snapshot};
 use ipnet::{IpNet, Ipv4Net};
 use wire::Family;
@@ -23,18 +23,36 @@ pub(super) struct Fake {
     pub(super) asked: Arc<Mutex<Vec<RouteQuery>>>,
     /// Every order that was carried out.
     pub(super) ordered: Arc<Mutex<Vec<(Whom, Order)>>>,
+    /// What it was last told of draining.
+    pub(super) draining: Arc<Mutex<Option<engine::Drain>>>,
+    /// Its BFD sessions.
+    pub(super) sessions: Vec<View>,
 }
 
 impl Fake {
     pub(super) fn new(snapshot: Option<Snapshot>, routes: Vec<RouteView>) -> Self {
         let routes = routes.into_iter().map(|route| (route.prefix, route)).collect();
-        Self { snapshot, routes: Arc::new(routes), asked: Arc::default(), ordered: Arc::default() }
+        let (asked, ordered, draining) = <_>::default();
+        Self { snapshot, routes: Arc::new(routes), asked, ordered, draining, sessions: Vec::new() }
     }
 }
 
 impl Source for Fake {
     async fn snapshot(&self) -> Option<Snapshot> {
-        self.snapshot.clone()
+        let mut snapshot = self.snapshot.clone()?;
+        let now = Instant::now();
+        let drain = self.draining.lock().unwrap().clone();
+        snapshot.drain =
+            drain.map(|drain| DrainSnapshot { since: now, until: Some(now + drain.wait), message: drain.message });
+        Some(snapshot)
+    }
+
+    async fn bfd(&self) -> Vec<View> {
+        self.sessions.clone()
+    }
+
+    async fn drain(&self, drain: Option<engine::Drain>) {
+        *self.draining.lock().unwrap() = drain;
     }
 
     async fn routes(&self, query: RouteQuery) -> Option<Vec<RouteView>> {
@@ -109,6 +127,7 @@ pub(super) fn peer(name: &str, address: &str, state: PeerState) -> PeerSnapshot 
         malformed_attributes: [(8, 1)].into(),
         shut_down: false,
         kept_until: None,
+        restart: None,
         bfd: None,
     }
 }
@@ -121,6 +140,7 @@ pub(super) fn snapshot(peers: Vec<PeerSnapshot>) -> Snapshot {
         destinations: vec![(Family::Ipv4Unicast, 3), (Family::Ipv6Unicast, 1)],
         attribute_sets: 2,
         fib: FibSnapshot { installed: 4, pending: 0, failed: 0, groups: 1 },
+        drain: None,
     }
 }
 
@@ -261,6 +281,23 @@ async fn orders_reach_the_speaker_and_the_answer_says_what_was_done() {
     assert_eq!(sentence, "no peer is called fabrik; known peers: fabric (192.168.11.2), host (192.169.10.2)");
     let long = model::ShutDown { message: Some("x".repeat(256)) };
     assert!(refusal(client.shut_down("fabric", &long).await).contains("256 octets"));
+}
+
+#[tokio::test]
+async fn a_drain_reaches_the_speaker_and_its_progress_comes_back() {
+    let source = Fake::new(Some(two_peers()), vec![]);
+    let server = Running::start(source.clone());
+    let mut client = server.client().await;
+    assert_eq!(client.drain().await.unwrap(), None);
+    let order = model::DrainOrder { wait_seconds: Some(60), message: Some("new kernel".into()), ..Default::default() };
+    let drain = client.order_drain(&order).await.unwrap().expect("it has begun");
+    assert_eq!((drain.state, drain.left_seconds), (model::DrainState::Draining, Some(60)));
+    assert_eq!(client.drain().await.unwrap().and_then(|drain| drain.message).as_deref(), Some("new kernel"));
+    assert_eq!(source.draining.lock().unwrap().as_ref().map(|drain| drain.wait), Some(Duration::from_secs(60)));
+    let undo = model::DrainOrder { undo: true, ..Default::default() };
+    assert_eq!(client.order_drain(&undo).await.unwrap(), None);
+    let both = model::DrainOrder { undo: true, ..order };
+    assert!(refusal(client.order_drain(&both).await).contains("neither"));
 }
 
 #[tokio::test]

@@ -4,10 +4,10 @@ use std::io;
 
 use engine::{BfdPeer, Event, Level, Liveness};
 use kernel::netns::Namespace;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::connection::words;
-use crate::bfd::{BfdThread, Report, Wanted};
+use crate::bfd::{BfdThread, Report, View, Wanted};
 use crate::status::Status;
 
 /// Reports that wait for the owner; the thread keeps what matters beyond that.
@@ -47,6 +47,14 @@ impl Watch {
 
     fn start(&self) -> io::Result<BfdThread> {
         BfdThread::start(self.namespace.clone(), self.status.clone(), self.sender.clone())
+    }
+
+    /// Has the sessions shown to `reply`, by the thread itself.
+    pub(super) fn show(&self, reply: oneshot::Sender<Vec<View>>) {
+        match &self.thread {
+            Some(thread) => thread.snapshot(reply),
+            None => drop(reply.send(Vec::new())),
+        }
     }
 
     /// What one of them says next. Safe to cancel.

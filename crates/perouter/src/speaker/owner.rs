@@ -255,6 +255,8 @@ impl Owner {
                 query.limit = query.limit.min(PAGE_LIMIT);
                 drop(answer.send(self.engine.routes(&query)));
             }
+            // The thread answers: nobody here waits for it.
+            Request::Bfd(answer) => self.liveness.show(answer),
             Request::Order(whom, orders, answer) => drop(answer.send(self.order(&whom, orders))),
             Request::Tell(event) => self.tell(*event),
             Request::HostTable(table) => {

@@ -3,6 +3,8 @@
 //! Each view asks through [`crate::admin::client`] and renders model values with pure functions into [`Out`], the
 //! only writer of standard output. Nothing here knows the engine.
 
+mod bfd;
+pub(crate) mod drain;
 pub(crate) mod orders;
 mod out;
 pub(crate) mod peers;

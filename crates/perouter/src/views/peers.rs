@@ -4,10 +4,10 @@ use std::io;
 
 use super::out::{Out, Style, clean};
 use super::table::{Cell, Table, number, text};
-use super::{duration, or_dash};
+use super::{bfd, duration, or_dash};
 use crate::admin::client::Client;
 use crate::admin::find_peer;
-use crate::admin::model::{Messages, Peer};
+use crate::admin::model::{GracefulRestart, Messages, Peer};
 use crate::cli::Format;
 use crate::exit::{Exit, Failure};
 
@@ -95,7 +95,13 @@ pub(super) fn table(out: &mut Out<'_>, indent: usize, peers: &[Peer]) -> io::Res
             ]);
         }
     }
-    table.print(out)
+    table.print(out)?;
+    for peer in peers {
+        if let Some(kept) = peer.kept() {
+            out.styled(Style::Warn, &format!("{:indent$}{}: {kept}", "", clean(&peer.title())))?;
+        }
+    }
+    bfd::table(out, indent, peers)
 }
 
 fn style(peer: &Peer) -> Style {
@@ -138,6 +144,12 @@ fn detail(out: &mut Out<'_>, peer: &Peer) -> io::Result<()> {
         let text = format!("{} attributes or routes set aside{each}", peer.malformed);
         facts.push(("malformed", Cell::styled(Style::Warn, text)));
     }
+    if let Some(agreed) = &peer.graceful_restart {
+        facts.push(("restarts", Cell::from(restarts(agreed))));
+    }
+    if let Some(kept) = peer.kept() {
+        facts.push(("routes", Cell::styled(Style::Warn, kept)));
+    }
     if let Some(error) = &peer.last_error {
         facts.push(("last error", Cell::from(error)));
     }
@@ -145,6 +157,7 @@ fn detail(out: &mut Out<'_>, peer: &Peer) -> io::Result<()> {
         let text = format!("until `perouter clear {}`, or a restart of the daemon", peer.handle());
         facts.push(("shut down", Cell::styled(Style::Warn, text)));
     }
+    facts.extend(peer.bfd.iter().flat_map(bfd::facts));
     print_facts(out, 2, facts)?;
 
     if !peer.families.is_empty() {
@@ -199,6 +212,16 @@ fn detail(out: &mut Out<'_>, peer: &Peer) -> io::Result<()> {
     table.row(row("received", &peer.messages_received));
     table.row(row("sent", &peer.messages_sent));
     table.print(out)
+}
+
+fn restarts(agreed: &GracefulRestart) -> String {
+    let families: Vec<_> = agreed.families.iter().map(|family| family.short()).collect();
+    let after = if agreed.covers_notifications { ", also after NOTIFICATIONs" } else { "" };
+    // A peer that only helps may name a time all the same.
+    match (agreed.restart_seconds, &families[..]) {
+        (0, _) | (_, []) => "the peer bears with ours; its own are not graceful".to_owned(),
+        (seconds, families) => format!("graceful within {seconds} s: {}{after}", families.join(", ")),
+    }
 }
 
 /// Names and values below each other.

@@ -224,7 +224,7 @@ fn path_row(route: &Route, path: &Path) -> [Cell; 10] {
         Cell::from(&path.origin),
         Cell::from(or_dash(path.med)),
         Cell::from(or_dash(path.local_pref)),
-        Cell::from(&path.reason),
+        Cell::from(if path.stale { format!("stale; {}", path.reason) } else { path.reason.clone() }),
     ]
 }
 
@@ -282,6 +282,7 @@ fn detail(out: &mut Out<'_>, route: &Route, question: &RoutesQuestion) -> io::Re
                 (false, false) if path.usable => "not used",
                 (false, false) => "not usable",
             };
+            let fate = if path.stale { format!("{fate}, stale") } else { fate.to_owned() };
             let because = if path.reason.is_empty() { String::new() } else { format!(": {}", path.reason) };
             let style = if path.best || path.multipath { Style::Good } else { Style::Plain };
             out.styled(style, &format!("  path {}, {fate}{}", index + 1, clean(&because)))?;

@@ -49,7 +49,9 @@ fn print(out: &mut Out<'_>, status: &Status) -> io::Result<()> {
         out.line("\nRoutes")?;
         let known: Vec<_> =
             router.destinations.iter().map(|of| format!("{} {}", of.count, of.family.short())).collect();
-        out.line(&format!("  known      {} destinations", known.join(", ")))?;
+        let paths: u64 = router.destinations.iter().map(|of| of.paths).sum();
+        let paths = count(usize::try_from(paths).unwrap_or(usize::MAX), "path");
+        out.line(&format!("  known      {} destinations; {paths} received", known.join(", ")))?;
         let fib = &router.fib;
         out.line(&format!(
             "  in kernel  {} installed, {} pending, {} refused, {}",
@@ -85,11 +87,19 @@ fn head(out: &mut Out<'_>, status: &Status) -> io::Result<()> {
         out.line(&clean(&facts.join("; ")))?;
     }
     if status.healthy {
-        return out.styled(Style::Good, "healthy");
+        out.styled(Style::Good, "healthy")?;
+        return remarks(out, status);
     }
     out.styled(Style::Bad, &format!("NOT HEALTHY: {}", count(status.problems.len(), "problem")))?;
     for problem in &status.problems {
         out.line(&format!("  {}", clean(problem)))?;
+    }
+    remarks(out, status)
+}
+
+fn remarks(out: &mut Out<'_>, status: &Status) -> io::Result<()> {
+    for warning in &status.warnings {
+        out.styled(Style::Warn, &format!("  warning: {}", clean(warning)))?;
     }
     Ok(())
 }

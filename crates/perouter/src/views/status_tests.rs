@@ -29,7 +29,7 @@ Sessions
   fabric  192.168.11.2  64512  fabric  Established  1h02m  ipv4      100000     99999           2
 
 Routes
-  known      12 ipv4, 0 ipv6 destinations
+  known      12 ipv4, 0 ipv6 destinations; 20 paths received
   in kernel  11 installed, 1 pending, 0 refused, 2 next-hop groups
 
 Recent warnings

@@ -47,6 +47,9 @@ pub(super) fn peer() -> Peer {
         messages_sent: Messages { open: 1, update: 3, notification: 0, keepalive: 61, route_refresh: 0 },
         malformed: 0,
         malformed_attributes: Default::default(),
+        graceful_restart: None,
+        routes_kept_seconds: None,
+        bfd: None,
         last_error: Some("Cease: administrative reset".into()),
         shut_down: false,
     }
@@ -75,6 +78,7 @@ pub(super) fn path() -> Path {
     Path {
         from: Some(reference("fabric", "192.168.11.2")),
         path_id: None,
+        stale: false,
         usable: true,
         best: true,
         multipath: false,
@@ -148,6 +152,8 @@ pub(super) fn status() -> Status {
         uptime_seconds: 277_200,
         healthy: false,
         problems: vec!["eth2: no such link".into()],
+        warnings: vec![],
+        drain: None,
         node: Some(Node { name: "worker-1".into(), index: 3 }),
         no_config: None,
         namespace: Some("perouter".into()),
@@ -155,8 +161,8 @@ pub(super) fn status() -> Status {
             asn: Some(64514),
             router_id: Some("10.0.0.4".parse().unwrap()),
             destinations: vec![
-                Destinations { family: Family::Ipv4Unicast, count: 12 },
-                Destinations { family: Family::Ipv6Unicast, count: 0 },
+                Destinations { family: Family::Ipv4Unicast, count: 12, paths: 20 },
+                Destinations { family: Family::Ipv6Unicast, count: 0, paths: 0 },
             ],
             attribute_sets: 3,
             fib: Fib { installed: 11, pending: 1, failed: 0, groups: 2 },

@@ -6,7 +6,9 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // a failing unwrap is a failing test; the labs are named
 
 mod add_path;
+mod bfd;
 mod bulk;
+mod drain;
 mod ecmp;
 mod extended;
 mod fabric;

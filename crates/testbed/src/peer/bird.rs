@@ -90,6 +90,9 @@ fn config(peer: &Peer) -> String {
         }
         let _ = writeln!(out, "}}");
     }
+    if let Some(bfd) = &config.bfd {
+        let _ = writeln!(out, "protocol bfd {{\n{bfd}}}");
+    }
     for (i, n) in config.neighbors.iter().enumerate() {
         let _ = writeln!(
             out,

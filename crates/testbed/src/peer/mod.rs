@@ -158,7 +158,8 @@ pub struct PeerConfig {
     /// The daemon's whole configuration instead of one made from the fields above. What is asked of the peer later
     /// still counts on `neighbors`: BIRD's sessions are called `n0`, `n1`, .. in their order.
     pub text: Option<String>,
-    /// Configuration of FRR's bfdd, which then runs beside bgpd. BIRD's BFD is a part of `text`.
+    /// Configuration of FRR's bfdd, which then runs beside bgpd, and the content of BIRD's `protocol bfd`. Which sessions
+    /// use it is said in `lines`.
     pub bfd: Option<String>,
 }
 

@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use kernel::netns::Namespace;
 use testbed::{End, Lab};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::{BfdThread, Report, View, Wanted};
 use crate::status::{Mode, Status};
@@ -60,7 +60,9 @@ impl Driver {
     }
 
     fn views(&self) -> Vec<View> {
-        self.runtime.block_on(self.thread.as_ref().unwrap().snapshot())
+        let (reply, answer) = oneshot::channel();
+        self.thread.as_ref().unwrap().snapshot(reply);
+        self.runtime.block_on(answer).unwrap()
     }
 
     fn stop(&mut self) {
