@@ -121,3 +121,15 @@ fn usage_errors_exit_with_two_and_help_with_zero() {
     assert_eq!(parse("perouter --version").unwrap_err().exit_code(), 0);
     assert!(parse("perouter --version").unwrap_err().to_string().contains(env!("CARGO_PKG_VERSION")));
 }
+
+#[test]
+fn events_are_as_many_as_are_kept_at_most() {
+    let events = |line: &str| match parse(line).unwrap().command {
+        Command::Events(args) => args,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(events("perouter events"), EventsArgs { lines: 100, follow: false });
+    assert_eq!(events("perouter events -f -n 0"), EventsArgs { lines: 0, follow: true });
+    assert_eq!(usize::from(events("perouter events -n 1000").lines), crate::journal::KEPT);
+    assert_eq!(parse("perouter events -n 1001").unwrap_err().kind(), ErrorKind::ValueValidation);
+}

@@ -68,7 +68,7 @@ impl News {
 }
 
 /// Subscribes to `namespace` and feeds `targets` for the life of the process.
-pub(crate) fn monitor(namespace: Namespace, name: &str, targets: Vec<News>) -> io::Result<()> {
+pub(crate) fn monitor(namespace: Namespace, name: &str, targets: Vec<News>, status: Status) -> io::Result<()> {
     let mut monitor = Monitor::open(&namespace)?;
     let name = name.to_owned();
     thread::Builder::new().name(format!("watch-{name}")).spawn(move || {
@@ -78,7 +78,11 @@ pub(crate) fn monitor(namespace: Namespace, name: &str, targets: Vec<News>) -> i
                 Ok(changes) if changes == Changes::default() => return,
                 Ok(changes) => changes,
                 Err(error) => {
-                    tracing::warn!(namespace = name, error = %words(&error), "lost the kernel's notifications, subscribing again");
+                    let text = format!(
+                        "lost the kernel's notifications of the {name}'s namespace: {}; subscribing again",
+                        words(&error)
+                    );
+                    status.note(Level::Warn, None, text);
                     thread::sleep(REOPEN);
                     if let Ok(new) = Monitor::open(&namespace) {
                         monitor = new;

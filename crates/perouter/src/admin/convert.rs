@@ -11,7 +11,8 @@ use kernel::monitor::LinkInfo;
 
 use super::model;
 use super::time::rfc3339;
-use crate::status::{EventRecord, Mode, StatusData};
+use crate::journal::{About, EventRecord, Page};
+use crate::status::{Mode, StatusData};
 
 /// The moment of an answer on both clocks.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +35,12 @@ impl Now {
 }
 
 /// The whole status. `snapshot` is `None` when the speaker has stopped.
-pub(super) fn status(now: Now, data: &StatusData, snapshot: Option<&Snapshot>) -> model::Status {
+pub(super) fn status(
+    now: Now,
+    data: &StatusData,
+    warnings: &[EventRecord],
+    snapshot: Option<&Snapshot>,
+) -> model::Status {
     let mut verdicts: Vec<_> = data.verdicts.iter().map(verdict).collect();
     verdicts.sort_by_key(|verdict| verdict.outcome);
     let mut status = model::Status {
@@ -61,7 +67,7 @@ pub(super) fn status(now: Now, data: &StatusData, snapshot: Option<&Snapshot>) -
             .collect(),
         host_warnings: data.host_warnings.clone(),
         peers: snapshot.map(|snapshot| peers(now, snapshot)).unwrap_or_default(),
-        events: data.events.iter().map(|record| event(now, record)).collect(),
+        events: warnings.iter().map(|record| event(now, record)).collect(),
     };
     status.problems = problems(&status, data.waiting.as_deref(), &data.left_out);
     status.healthy = status.problems.is_empty();
@@ -177,15 +183,32 @@ fn link(link: &LinkInfo) -> model::Link {
     }
 }
 
+/// A page of events of a daemon that was started then.
+pub(super) fn events(now: Now, started: SystemTime, page: &Page) -> model::EventPage {
+    model::EventPage {
+        events: page.events.iter().map(|record| event(now, record)).collect(),
+        last: page.last,
+        missed: page.missed,
+        started: rfc3339(started),
+    }
+}
+
 fn event(now: Now, record: &EventRecord) -> model::Event {
+    let (peer, object) = match &record.about {
+        About::Router => (None, None),
+        About::Peer(peer) => (Some(*peer), None),
+        About::Object(object) => (None, Some(object.clone())),
+    };
     model::Event {
+        number: record.number,
         at: rfc3339(record.at),
         age_seconds: now.seconds_since(record.at),
         level: match record.level {
             Level::Info => model::Level::Info,
             Level::Warn => model::Level::Warn,
         },
-        peer: record.peer,
+        peer,
+        object,
         text: record.text.clone(),
     }
 }

@@ -164,18 +164,15 @@ impl Router {
                 Effect::Added => "added",
                 Effect::Removed => "removed",
             };
-            self.status.note(Level::Info, None, format!("{}: {how}", change.what));
+            self.status.note(Level::Info, change.what.as_str(), format!("{}: {how}", change.what));
         }
     }
 
     /// Speaker first: its peers are told while the NIC is still there.
     async fn take_down(&mut self) {
         if let Some(Desired { intent, .. }) = self.in_force.take() {
-            self.status.note(
-                Level::Info,
-                None,
-                "no Underlay any more: ending all sessions and giving the NICs back".into(),
-            );
+            let text = "no Underlay any more: ending all sessions and giving the NICs back";
+            self.status.note(Level::Info, None, text);
             self.speaker.apply(without_peers(intent)).await;
             if tokio::time::timeout(QUIET_LIMIT, self.speaker.quiet()).await.is_err() {
                 tracing::debug!("some connections did not end in time");
@@ -229,7 +226,7 @@ impl Router {
         match kept.await {
             Ok(Ok((true, _))) => {
                 let text = format!("the name of namespace {name} was removed; it has it again");
-                self.status.note(Level::Warn, None, text);
+                self.status.note(Level::Warn, name, text);
                 Ok(())
             }
             Ok(Ok((false, true))) => Ok(()),
@@ -254,7 +251,8 @@ impl Router {
             // Not left to the monitor: the next intent must find the new links.
             let everything = Changes { links: true, routes: true, resync: false };
             if let Err(error) = watch::update(&self.namespace, everything, &self.speaker, &self.status).await {
-                tracing::warn!(%error, "cannot read links and routes of the router");
+                let text = format!("cannot read links and routes of the router: {}", words(&error));
+                self.status.note(Level::Warn, None, text);
             }
         }
     }

@@ -173,7 +173,7 @@ impl Owner {
         if self.stopping.is_some_and(|stopping| stopping.clear_fib)
             && tokio::time::timeout(CLEAR_LIMIT, self.fib.clear()).await.is_err()
         {
-            tracing::warn!("the kernel did not finish removing our routes in time");
+            self.status.note(Level::Warn, None, "the kernel did not finish removing our routes in time");
         }
     }
 

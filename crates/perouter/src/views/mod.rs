@@ -3,6 +3,7 @@
 //! Each view asks through [`crate::admin::client`] and renders model values with pure functions into [`Out`], the
 //! only writer of standard output. Nothing here knows the engine.
 
+pub(crate) mod events;
 pub(crate) mod orders;
 mod out;
 pub(crate) mod peers;
