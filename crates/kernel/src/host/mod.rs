@@ -12,7 +12,9 @@
 //! ago, and a tentative address would hold up sessions by a second and more. Its link group is set to
 //! [`NIC_GROUP`]: what carries it is given back with the addresses it then has once it is no longer desired. A NIC
 //! that somebody else put into the namespace has no mark: it is used and set up, never marked nor given back.
-//! Routes, neighbours, queueing disciplines and bonds are not preserved.
+//! Routes, neighbours, queueing disciplines and bonds are not preserved. A NIC of ours that was renamed inside stays
+//! there and goes on working while the name is missed: to give it back would cost the traffic, and who renames it back
+//! has not to look for it.
 //!
 //! Before a NIC is moved, its addresses are written to `state_dir/nics/NAME`, and the file goes away when the NIC
 //! has been given back; a crash, or the end of the namespace, between the two loses nothing. A file of an earlier boot
@@ -53,7 +55,7 @@ use crate::fib::Fib;
 use crate::netns::Namespace;
 
 pub use crate::rule::Rule;
-pub use op::{Op, Place, SeenWay};
+pub use op::{Missing, Op, Place, SeenWay};
 pub use plan::plan;
 
 /// Upstream's name of the host's end of the veth pair.
