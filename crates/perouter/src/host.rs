@@ -33,7 +33,7 @@ struct Fight {
 pub(crate) struct Keeper {
     status: Status,
     desired: Option<DesiredHost>,
-    /// The steps of the last attempt, if it failed: the same steps again are not worth telling.
+    /// The steps of the last attempt, if it failed: the same steps again are not tried before their time.
     failed_steps: Vec<Op>,
     retry_not_before: Option<Instant>,
     errors: Vec<HostError>,
@@ -78,6 +78,9 @@ impl Keeper {
             self.failed_steps.clear();
             self.warnings.clear();
             self.pace = Pace::default();
+            self.status.update(|data| {
+                data.nics = self.desired.as_ref().map(|desired| desired.nics.clone()).unwrap_or_default();
+            });
         }
     }
 

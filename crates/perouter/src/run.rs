@@ -117,7 +117,7 @@ pub(crate) async fn run(options: RunOptions) -> Result<(), RunError> {
     let follower = watch::follow(namespace.clone(), router_news, speaker.clone(), status.clone());
 
     let mut files = Watched::new(vec![options.config_dir.clone(), options.node_config.clone()], status.clone());
-    let mut names = Watched::new(vec![Path::new(NAMES).join(&name)], status.clone());
+    let mut names = Watched::eager(vec![Path::new(NAMES).join(&name)], status.clone());
     let mut router = Router::new(options, node, namespace, own, speaker.clone(), planner, status.clone());
     reload(&mut router, &mut files).await;
     loop {

@@ -6,6 +6,7 @@
 //! Emits: nothing; the admin side reads copies. Events are logged as well, once, here.
 //! Does not: know sessions or routes. Those are asked of the speaker.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -45,6 +46,10 @@ pub(crate) struct StatusData {
     pub(crate) host_errors: Vec<kernel::host::HostError>,
     /// What about the host deserves a look although it works.
     pub(crate) host_warnings: Vec<String>,
+    /// NICs that the router is to have.
+    pub(crate) nics: Vec<String>,
+    /// Those of them that have lost their carrier since they had one.
+    pub(crate) without_carrier: BTreeSet<String>,
     /// Links of the router's namespace.
     pub(crate) links: Vec<kernel::monitor::LinkInfo>,
     /// Name of the router's namespace; `None` is the one that the process was started in.
@@ -72,6 +77,8 @@ impl Status {
             left_out: Vec::new(),
             host_errors: Vec::new(),
             host_warnings: Vec::new(),
+            nics: Vec::new(),
+            without_carrier: BTreeSet::new(),
             links: Vec::new(),
             namespace: None,
         };
@@ -84,8 +91,8 @@ impl Status {
     }
 
     /// Changes something. `change` must be short: readers wait for it.
-    pub(crate) fn update(&self, change: impl FnOnce(&mut StatusData)) {
-        change(&mut self.lock());
+    pub(crate) fn update<T>(&self, change: impl FnOnce(&mut StatusData) -> T) -> T {
+        change(&mut self.lock())
     }
 
     /// Records an event and logs it.

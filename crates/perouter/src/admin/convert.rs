@@ -69,15 +69,15 @@ pub(super) fn status(
         peers: snapshot.map(|snapshot| peers(now, snapshot)).unwrap_or_default(),
         events: warnings.iter().map(|record| event(now, record)).collect(),
     };
-    status.problems = problems(&status, data.waiting.as_deref(), &data.left_out);
+    status.problems = problems(&status, data);
     status.healthy = status.problems.is_empty();
     status
 }
 
 /// One sentence for each thing that is not as it should be, gravest first.
-fn problems(status: &model::Status, waiting: Option<&str>, left_out: &[String]) -> Vec<String> {
+fn problems(status: &model::Status, data: &StatusData) -> Vec<String> {
     let mut problems = Vec::new();
-    if let Some(reason) = waiting {
+    if let Some(reason) = &data.waiting {
         problems.push(format!("waiting to start: {reason}"));
     } else if status.router.is_none() {
         problems.push("the BGP speaker has stopped; the daemon's log says why".to_owned());
@@ -86,9 +86,12 @@ fn problems(status: &model::Status, waiting: Option<&str>, left_out: &[String]) 
         let message = verdict.message.as_deref().unwrap_or("no reason given");
         problems.push(format!("{} {} is rejected: {message}", verdict.kind, verdict.name));
     }
-    problems.extend_from_slice(left_out);
+    problems.extend_from_slice(&data.left_out);
     for error in &status.host_errors {
         problems.push(format!("{}: {}", error.object, error.message));
+    }
+    for link in data.links.iter().filter(|link| data.nics.contains(&link.name) && link.up && !link.carrier) {
+        problems.push(format!("NIC {} has no carrier: look at the cable and at the port on its other end", link.name));
     }
     let missed = |peer: &&model::Peer| !peer.is_up() && (peer.shut_down || !stands_in(&status.peers, peer));
     for peer in status.peers.iter().filter(missed) {
