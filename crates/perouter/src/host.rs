@@ -39,6 +39,8 @@ pub(crate) struct Keeper {
     errors: Vec<HostError>,
     /// What deserves a look although it works; for as long as the same host is desired.
     warnings: Vec<String>,
+    /// It was tried once: what is to be done again is a repair.
+    made: bool,
     repairs: Repairs,
     fights: Vec<Fight>,
     pace: Pace,
@@ -62,6 +64,7 @@ impl Keeper {
             retry_not_before: None,
             errors: Vec::new(),
             warnings: Vec::new(),
+            made: false,
             repairs: Repairs::default(),
             fights: Vec::new(),
             pace: Pace::default(),
@@ -72,6 +75,7 @@ impl Keeper {
     pub(crate) fn set(&mut self, desired: DesiredHost) {
         if self.desired.as_ref() != Some(&desired) {
             // What we undo ourselves and do again is nobody's fight.
+            self.made = false;
             self.repairs = Repairs::default();
             self.fights.clear();
             self.desired = Some(desired);
@@ -166,7 +170,8 @@ impl Keeper {
     fn tell_done(&mut self, done: &[&Op], now: Instant) {
         let mut undone = Vec::new();
         for step in done {
-            match self.repairs.done(step.to_string(), now) {
+            let telling = if self.made { self.repairs.done(step.to_string(), now) } else { Telling::Done };
+            match telling {
                 Telling::Done => self.status.note(Level::Info, step.object(), step.to_string()),
                 Telling::Undone => undone.push(*step),
                 Telling::Nothing => {}
@@ -177,6 +182,7 @@ impl Keeper {
             self.status.note(Level::Warn, first.object(), text.clone());
             self.fights.push(Fight { steps: undone.iter().map(ToString::to_string).collect(), text });
         }
+        self.made = true;
         let repairs = &mut self.repairs;
         repairs.expire(now);
         self.fights.retain(|fight| fight.steps.iter().any(|step| repairs.is_undone(step, now)));
@@ -262,13 +268,14 @@ mod tests {
             keeper.record(attempt_of(steps(), vec![]));
         }
         let texts = told(&status);
-        assert_eq!(texts.len(), 5, "{texts:?}");
-        assert!(texts[4].contains("set sysctl a to 1 in the router's namespace and 1 more"), "{texts:?}");
-        assert_eq!(status.read().host_warnings, texts[4..]);
+        // Made, repaired twice, and then one warning of both.
+        assert_eq!(texts.len(), 7, "{texts:?}");
+        assert!(texts[6].contains("set sysctl a to 1 in the router's namespace and 1 more"), "{texts:?}");
+        assert_eq!(status.read().host_warnings, texts[6..]);
         tokio::time::advance(UNDONE_WITHIN).await;
         keeper.record(attempt_of(vec![], vec![]));
         assert_eq!(status.read().host_warnings, [""; 0]);
-        assert_eq!(told(&status).len(), 5);
+        assert_eq!(told(&status).len(), 7);
     }
 
     #[tokio::test(start_paused = true)]
