@@ -11,6 +11,7 @@ mod baseline;
 #[path = "../labs/fabric.rs"]
 mod fabric;
 mod harness;
+mod restart;
 mod table;
 mod traffic;
 #[allow(dead_code)]
