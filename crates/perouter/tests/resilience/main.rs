@@ -11,6 +11,7 @@ mod baseline;
 #[path = "../labs/fabric.rs"]
 mod fabric;
 mod harness;
+mod host;
 mod restart;
 mod table;
 mod traffic;
