@@ -44,6 +44,8 @@ pub(crate) struct Keeper {
     repairs: Repairs,
     fights: Vec<Fight>,
     pace: Pace,
+    /// See [`Keeper::found_in_place`].
+    in_place: bool,
 }
 
 /// What one attempt did; made on a blocking thread.
@@ -68,7 +70,13 @@ impl Keeper {
             repairs: Repairs::default(),
             fights: Vec::new(),
             pace: Pace::default(),
+            in_place: false,
         }
+    }
+
+    /// Whether the last attempt found a host over which packets passed already.
+    pub(crate) fn found_in_place(&self) -> bool {
+        self.in_place
     }
 
     /// What the host should be from here on; effective with the next [`Keeper::converge`].
@@ -118,7 +126,9 @@ impl Keeper {
             Ok(attempt) => attempt,
             Err(error) => {
                 tracing::error!(%error, "the host side panicked");
-                Attempt { steps: Vec::new(), errors: Some(Vec::new()), warnings: Vec::new() }
+                self.record(Attempt { steps: Vec::new(), errors: Some(Vec::new()), warnings: Vec::new() });
+                self.in_place = false;
+                return false;
             }
         };
         self.record(attempt)
@@ -132,6 +142,8 @@ impl Keeper {
     fn record(&mut self, attempt: Attempt) -> bool {
         let now = Instant::now();
         let Attempt { steps, errors, warnings } = attempt;
+        let untroubled = errors.as_ref().is_some_and(Vec::is_empty);
+        self.in_place = untroubled && !steps.iter().any(Op::completes_the_way);
         for warning in warnings {
             if !self.warnings.contains(&warning) {
                 self.status.note(Level::Warn, None, warning.clone());

@@ -7,11 +7,14 @@
 //! [`Plan`] says what is to be there, [`Plan::start`] returns when packets pass. [`Site::watch`] begins to send,
 //! [`Watch::row`] ends it and makes a row of it.
 
+use std::collections::BTreeMap;
+use std::fs;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use rustix::process::Signal;
 use testbed::passthrough::{Addresses, addresses_of};
-use testbed::{Daemon, Family, Layout, Node, Passthrough, Peer, PeerConfig, traffic};
+use testbed::{Daemon, Family, Lab, Layout, Node, Passthrough, Peer, PeerConfig, find_program, ip, traffic};
 
 use crate::fabric::{self, PATIENCE, healthy, kernel_route, knows, sessions_up};
 use crate::table::Row;
@@ -20,6 +23,8 @@ use crate::yaml::Yaml;
 
 /// Packets that show that traffic flows, or that time enough has passed: at 1 kHz.
 pub(crate) const SOME: u64 = 200;
+/// The routing protocol number of the router's routes, as `ip` says it.
+const OURS: &str = "168";
 
 /// A network behind every leaf.
 pub(crate) fn shared(family: Family) -> IpNet {
@@ -164,14 +169,14 @@ impl Site {
     }
 
     /// Starts traffic of both families between the host and each leaf's own network.
-    pub(crate) fn watch(&self) -> Watch<'_> {
+    pub(crate) fn watch(&self) -> Watch {
         let leaves: Vec<usize> = (0..self.leaves.len()).collect();
         self.watch_leaves(&leaves)
     }
 
     /// The same for some of the leaves.
-    pub(crate) fn watch_leaves(&self, leaves: &[usize]) -> Watch<'_> {
-        let mut watch = Watch { site: self, to_host: Vec::new(), to_fabric: Vec::new() };
+    pub(crate) fn watch_leaves(&self, leaves: &[usize]) -> Watch {
+        let mut watch = Watch::new(self);
         let node = self.node().ns.as_str();
         for &l in leaves {
             let leaf = self.net.leaves[l].as_str();
@@ -185,8 +190,8 @@ impl Site {
     }
 
     /// Starts traffic between the host and what all leaves have: whichever it reaches, and from the first leaf back.
-    pub(crate) fn watch_shared(&self) -> Watch<'_> {
-        let mut watch = Watch { site: self, to_host: Vec::new(), to_fabric: Vec::new() };
+    pub(crate) fn watch_shared(&self) -> Watch {
+        let mut watch = Watch::new(self);
         let node = self.node().ns.as_str();
         for a in Self::addresses(0) {
             let target = shared_server(a.family);
@@ -197,6 +202,54 @@ impl Site {
         watch
     }
 
+    /// Has the kernels' own word on every route written down, for a row that fails.
+    fn record(&self) {
+        let lab = &self.net.lab;
+        let program = find_program("ip").unwrap();
+        let names = self.leaf_namespaces().into_iter().chain([self.node().ns.as_str(), &self.node().router_ns]);
+        for ns in names {
+            let log = lab.dir().join(format!("{ns}.log"));
+            lab.spawn(ns, &program, &["-ts", "monitor", "route"], &log).unwrap();
+        }
+    }
+
+    /// What the router has put into the kernel: each prefix once, with its gateways.
+    pub(crate) fn installed(&self) -> BTreeMap<IpNet, Vec<IpAddr>> {
+        let mut all = BTreeMap::new();
+        for family in Family::ALL {
+            let routes = ip::routes(&self.node().router_ns, family).unwrap();
+            for route in routes.into_iter().filter(|route| route.protocol == OURS) {
+                let twice = all.insert(route.prefix, route.gateways);
+                assert_eq!(twice, None, "{} is installed twice", route.prefix);
+            }
+        }
+        all
+    }
+
+    /// Ends the router, leaving its namespace as it is.
+    pub(crate) fn stop(&self, signal: Signal) {
+        self.net.lab.end(self.router, signal, PATIENCE).unwrap();
+    }
+
+    /// Starts the next one after [`Site::stop`].
+    pub(crate) fn start_again(&mut self) {
+        self.router = self.node().start_router().unwrap();
+    }
+
+    /// What all routers of this site have logged.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.net.lab.dir().join("router/perouter.log")).unwrap()
+    }
+
+    /// Waits until the log says something so many times.
+    #[track_caller]
+    pub(crate) fn logs(&self, what: &str, times: usize) {
+        self.net.lab.wait_until(&format!("the router has logged `{what}` {times} times"), PATIENCE, || {
+            let seen = self.log().matches(what).count();
+            if seen >= times { Ok(()) } else { Err(format!("{seen} times")) }
+        });
+    }
+
     /// The daemons' names, for the table.
     pub(crate) fn peers(&self) -> String {
         let leaves: Vec<_> = self.leaves.iter().map(|leaf| leaf.daemon().to_string()).collect();
@@ -205,13 +258,19 @@ impl Site {
 }
 
 /// Traffic that is being counted.
-pub(crate) struct Watch<'a> {
-    site: &'a Site,
+pub(crate) struct Watch {
+    lab: Lab,
+    peers: String,
     to_host: Vec<Stream>,
     to_fabric: Vec<Stream>,
 }
 
-impl Watch<'_> {
+impl Watch {
+    fn new(site: &Site) -> Self {
+        site.record();
+        Self { lab: site.net.lab.clone(), peers: site.peers(), to_host: Vec::new(), to_fabric: Vec::new() }
+    }
+
     fn streams(&self) -> impl Iterator<Item = &Stream> {
         self.to_host.iter().chain(&self.to_fabric)
     }
@@ -231,7 +290,7 @@ impl Watch<'_> {
     #[track_caller]
     fn wait(&self, what: &str, packets: u64, count: impl Fn(&Stream) -> u64) {
         let wanted: Vec<u64> = self.streams().map(|stream| count(stream) + packets).collect();
-        self.site.net.lab.wait_until(what, PATIENCE, || {
+        self.lab.wait_until(what, PATIENCE, || {
             let now: Vec<u64> = self.streams().map(&count).collect();
             if now.iter().zip(&wanted).all(|(now, wanted)| now >= wanted) { Ok(()) } else { Err(format!("{now:?}")) }
         });
@@ -239,16 +298,15 @@ impl Watch<'_> {
 
     /// Ends it. Nothing is asserted of the row yet.
     pub(crate) fn row(self, event: &str, held: &str) -> Row {
-        let peers = self.site.peers();
         let worst = |streams: Vec<Stream>| streams.into_iter().map(Stream::finish).reduce(Loss::worse).unwrap();
         let (to_host, to_fabric) = (worst(self.to_host), worst(self.to_fabric));
-        Row { event: event.to_owned(), peers, to_host, to_fabric, held: held.to_owned() }
+        Row { event: event.to_owned(), peers: self.peers, to_host, to_fabric, held: held.to_owned() }
     }
 
     /// Ends it with a row in which nothing may be lost, nor arrive twice.
     #[track_caller]
     pub(crate) fn nothing_lost(self, event: &str, held: &str) {
-        let lab = self.site.net.lab.clone();
+        let lab = self.lab.clone();
         let held = if held.is_empty() { "0 lost".to_owned() } else { format!("0 lost; {held}") };
         let row = self.row(event, &held);
         row.report();

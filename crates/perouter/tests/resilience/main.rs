@@ -11,6 +11,10 @@ mod baseline;
 #[path = "../labs/fabric.rs"]
 mod fabric;
 mod harness;
+mod host;
+mod journal;
+mod restart;
+mod strangers;
 mod table;
 mod traffic;
 #[allow(dead_code)]
