@@ -155,7 +155,7 @@ impl Keeper {
             return false;
         };
         // What could not be done is told with the error.
-        let failed = |step: &Op| errors.iter().any(|error| error.object == step.object());
+        let failed = |step: &Op| errors.iter().any(|error| error.step.as_ref() == Some(step));
         let done: Vec<&Op> = steps.iter().filter(|step| !failed(step)).collect();
         self.tell_done(&done, now);
         for error in errors.iter().filter(|error| !self.errors.contains(error)) {
@@ -294,10 +294,10 @@ mod tests {
     async fn a_nic_that_is_waited_for_does_not_slow_other_repairs_down_and_is_told_once() {
         let status = Status::new(crate::status::Mode::Run);
         let mut keeper = Keeper::new(status.clone());
-        let missing = || HostError { object: "eth1".into(), message: "NIC eth1 is not there".into() };
+        let wait = || Op::AwaitNic { nic: "eth1".into(), missing: Missing::Gone };
+        let missing = || HostError { step: Some(wait()), ..HostError::said("eth1", "NIC eth1 is not there") };
         for _ in 0..5 {
-            let wait = Op::AwaitNic { nic: "eth1".into(), missing: Missing::Gone };
-            keeper.record(attempt_of(vec![wait], vec![missing()]));
+            keeper.record(attempt_of(vec![wait()], vec![missing()]));
         }
         assert_eq!(told(&status), ["NIC eth1 is not there"]);
         assert_eq!(keeper.pace.pause, Duration::ZERO);

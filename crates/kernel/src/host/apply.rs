@@ -100,11 +100,11 @@ pub(super) fn apply(host: &Namespace, desired: &DesiredHost, ops: &[Op]) -> Vec<
             continue;
         }
         if let Op::AwaitNic { nic, missing } = op {
-            errors.push(missing_nic(nic, missing, &desired.namespace));
+            errors.push(HostError { step: Some(op.clone()), ..missing_nic(nic, missing, &desired.namespace) });
             continue;
         }
         if let Err(error) = work.carry_out(op) {
-            errors.push(HostError::new(op.object(), op, &error));
+            errors.push(HostError::of(op, &error));
             work.broken.extend(breaks(op));
             no_router |= matches!(op, Op::EnsureNamespace { .. });
         }
@@ -133,7 +133,7 @@ fn missing_nic(nic: &str, missing: &Missing, namespace: &str) -> HostError {
              with `ip -n {namespace} link set dev {name} name {nic}`, or put {name} into the Underlay"
         ),
     };
-    HostError { object: nic.to_owned(), message }
+    HostError::said(nic, message)
 }
 
 fn needs_router(op: &Op) -> bool {

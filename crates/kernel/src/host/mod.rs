@@ -168,13 +168,24 @@ pub struct SeenLink {
 pub struct HostError {
     /// The object: a link, namespace, address or sysctl.
     pub object: String,
+    /// The step, if one failed.
+    pub step: Option<Op>,
     /// The sentence.
     pub message: String,
 }
 
 impl HostError {
     fn new(object: &str, what: impl fmt::Display, error: &std::io::Error) -> Self {
-        Self { object: object.to_owned(), message: explain_io(&format!("cannot {what}"), error) }
+        Self::said(object, explain_io(&format!("cannot {what}"), error))
+    }
+
+    /// About an object, in these words.
+    pub fn said(object: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { object: object.into(), step: None, message: message.into() }
+    }
+
+    fn of(step: &Op, error: &std::io::Error) -> Self {
+        Self { step: Some(step.clone()), ..Self::new(step.object(), step, error) }
     }
 }
 
@@ -231,7 +242,7 @@ impl Site {
         let kept: Vec<&str> = ops.iter().filter_map(Op::returned_nic).filter(|nic| failed(&errors, nic)).collect();
         if !kept.is_empty() {
             let message = format!("namespace {namespace} is kept, because {} is still in it", kept.join(", "));
-            errors.push(HostError { object: namespace.to_owned(), message });
+            errors.push(HostError::said(namespace, message));
         } else if let Err(error) = Namespace::unbind(namespace) {
             errors.push(HostError::new(namespace, format!("remove namespace {namespace}"), &error));
         }

@@ -54,7 +54,7 @@ fn case_132_every_kind_of_problem_is_told_gravest_first() {
     snapshot.fib.failed = 1;
     let mut data = data();
     data.verdicts = vec![applied(), rejected(3)];
-    data.host_errors = vec![HostError { object: "eth1".into(), message: "no such link".into() }];
+    data.host_errors = vec![HostError::said("eth1", "no such link")];
     let status = status(Now::read(), &data, &[], Some(&snapshot));
     assert!(!status.healthy);
     assert_eq!(

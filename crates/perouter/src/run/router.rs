@@ -230,7 +230,7 @@ impl Router {
     /// An error when the name leads to another one: what is looked for by name would be made there.
     async fn keep_name(&self) -> Result<(), HostError> {
         let (namespace, name) = (self.namespace.clone(), self.options.namespace().to_owned());
-        let failed = |message: String| HostError { object: format!("namespace {}", self.options.namespace()), message };
+        let failed = |message: String| HostError::said(format!("namespace {}", self.options.namespace()), message);
         let kept = blocking(move || {
             let rebound = namespace.rebind(&name)?;
             let ours = Namespace::open(&name)?.map(|named| named.same_as(&namespace)).transpose()?;

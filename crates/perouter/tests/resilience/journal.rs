@@ -1,6 +1,5 @@
 //! What the router says that happened, from a moment on.
 
-use serde_json::Value;
 use testbed::Node;
 
 use crate::fabric::PATIENCE;
@@ -45,10 +44,4 @@ impl<'a> Since<'a> {
         let told = self.told();
         assert_eq!(Self::count(&told, words), 1, "{words}: {told:#?}");
     }
-}
-
-/// An event's field, for a peer's state.
-pub(crate) fn seconds_up(peer: &Value) -> u64 {
-    assert_eq!(peer["state"], "established", "{peer}");
-    peer["since_seconds"].as_u64().unwrap()
 }

@@ -14,6 +14,7 @@ mod harness;
 mod host;
 mod journal;
 mod restart;
+mod routes;
 mod strangers;
 mod table;
 mod traffic;
