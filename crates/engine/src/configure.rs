@@ -216,6 +216,8 @@ impl Engine {
             |network: &&Network| network.while_link_up.as_ref().is_none_or(|link| self.rib.next_hops.link_up(link));
         let prefixes: Vec<_> = intent.networks.iter().filter(up).map(|network| network.prefix.trunc()).collect();
         self.rib.set_local(prefixes.into_iter());
+        let attached = intent.networks.iter().filter(|network| network.while_link_up.is_some());
+        self.rib.set_attached(attached.map(|network| network.prefix.trunc()).collect());
     }
 
     /// Tells the listening sockets whose connections to expect, and with which options.

@@ -1,6 +1,7 @@
 //! What happens in a namespace's kernel state.
 //!
-//! Owns one netlink socket that hears links, addresses, routes and next hops, and an eventfd that ends the wait.
+//! Owns one netlink socket that hears links, addresses, routes, next hops, and of the kernel settings those that the
+//! kernel tells of (forwarding, `rp_filter`), and an eventfd that ends the wait.
 //! Emits [`Changes`], coalesced: what happened is read anew by [`links`] and [`foreign_routes`], so that a
 //! notification which was lost or came late costs nothing. Keeps only which links can hold next hops.
 //!
@@ -24,6 +25,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags};
 use rustix::io::Errno;
 use socket2::{SockFilter, SockRef};
 
+use crate::fib::METRIC;
 use crate::host::WAY_BACK;
 use crate::link::{self, Link};
 use crate::netlink::constants::*;
@@ -116,11 +118,12 @@ pub fn foreign_routes(ns: &Namespace) -> io::Result<Vec<RouteInfo>> {
 /// What changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Links or addresses changed: call [`links`]. Or the way back to the host ([`crate::host`]) was removed.
+    /// Links or addresses changed: call [`links`]. Or the way back to the host ([`crate::host`]) was removed, or a kernel
+    /// setting changed.
     pub links: bool,
     /// Routes that are not ours changed: call [`foreign_routes`].
     pub routes: bool,
-    /// Routes or next hops of ours vanished without our asking, or notifications were lost (ENOBUFS):
+    /// Routes or next hops of ours changed or vanished without our asking, or notifications were lost (ENOBUFS):
     /// compare everything.
     pub resync: bool,
 }
@@ -169,6 +172,8 @@ impl Monitor {
             RTNLGRP_IPV4_ROUTE,
             RTNLGRP_IPV6_ROUTE,
             RTNLGRP_IPV6_RULE,
+            RTNLGRP_IPV4_NETCONF,
+            RTNLGRP_IPV6_NETCONF,
             RTNLGRP_NEXTHOP,
         ];
         let mask = groups.into_iter().fold(0, |mask, group| mask | 1 << (group - 1));
@@ -229,7 +234,7 @@ fn holding(namespace: &Namespace) -> io::Result<HashSet<u32>> {
 
 /// Adds one notification to what is known to have changed.
 pub(crate) fn note(message: &Message<'_>, holding: &mut HashSet<u32>, changes: &mut Changes) {
-    let Message { kind, body, .. } = *message;
+    let Message { kind, body, flags, .. } = *message;
     match kind {
         RTM_NEWLINK | RTM_DELLINK => {
             let Some(link) = link::parse(body) else {
@@ -238,14 +243,16 @@ pub(crate) fn note(message: &Message<'_>, holding: &mut HashSet<u32>, changes: &
             changes.links = true;
             changes.resync |= !held(kind, &link, holding);
         }
-        RTM_NEWADDR | RTM_DELADDR => changes.links = true,
+        RTM_NEWADDR | RTM_DELADDR | RTM_NEWNETCONF => changes.links = true,
         RTM_NEWROUTE | RTM_DELROUTE => {
             let Some(route) = route::parse(body) else { return };
             let counts =
                 route.table == RT_TABLE_MAIN.into() && route.kind == RTN_UNICAST && route.flags & RTM_F_CLONED == 0;
             changes.links |= route.table == WAY_BACK && kind == RTM_DELROUTE;
             changes.routes |= counts && route.protocol != PROTOCOL;
-            changes.resync |= counts && route.protocol == PROTOCOL && kind == RTM_DELROUTE;
+            // Ours, and not by us: our own requests do not come here. Or in place of ours, of whose end nothing is told.
+            let replaced = kind == RTM_NEWROUTE && flags & NLM_F_REPLACE != 0 && route.metric == METRIC;
+            changes.resync |= counts && (route.protocol == PROTOCOL || replaced);
         }
         RTM_DELRULE => changes.links |= rule::is_ours(body),
         RTM_NEWNEXTHOP | RTM_DELNEXTHOP => {

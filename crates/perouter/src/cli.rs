@@ -24,6 +24,7 @@ Examples:
   perouter run                        be the router of this node
   perouter status                     is everything in order? (exit code 0 or 1)
   perouter peers fabric               one session in detail
+  perouter events -f                  what happened, and what happens
   perouter plan --config-dir ./new    what would these files change?
   perouter clear fabric --soft in     have a peer send its routes again
   perouter drain                      have peers move their traffic, then end every session
@@ -125,6 +126,17 @@ Examples:
   perouter status
   perouter -o json status | jq '.peers[] | select(.state != \"established\")'")]
     Status,
+
+    /// What happened: sessions, repairs, reloads, refusals of the kernel
+    #[command(after_help = "\
+Examples:
+  perouter events                          the last hundred
+  perouter events -f                       and what happens from here on, until interrupted
+  perouter -o json events -f | jq -c 'select(.level == \"warn\")'
+
+The daemon keeps the last thousand in memory; the log of the system has what is older. Followers wait for a daemon that is
+restarted.")]
+    Events(EventsArgs),
 
     /// Sessions, or one in detail; exit code 1 when one is not up
     #[command(after_help = "\
@@ -247,6 +259,17 @@ pub(crate) struct ValidateArgs {
     pub(crate) speak: Vec<PathBuf>,
     /// Files to check instead of a directory; those of `perouter speak` are known by their shape
     pub(crate) files: Vec<PathBuf>,
+}
+
+/// `perouter events`.
+#[derive(Args, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct EventsArgs {
+    /// So many of the last events, at most 1000
+    #[arg(short = 'n', long = "lines", value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(0..=1000))]
+    pub(crate) lines: u16,
+    /// Go on with what happens
+    #[arg(short, long)]
+    pub(crate) follow: bool,
 }
 
 /// `perouter clear`.

@@ -139,3 +139,15 @@ fn a_drain_waits_in_seconds_minutes_or_hours_or_is_undone() {
     }
     assert_eq!(parse("perouter drain --undo --wait 5").unwrap_err().kind(), ErrorKind::ArgumentConflict);
 }
+
+#[test]
+fn events_are_as_many_as_are_kept_at_most() {
+    let events = |line: &str| match parse(line).unwrap().command {
+        Command::Events(args) => args,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(events("perouter events"), EventsArgs { lines: 100, follow: false });
+    assert_eq!(events("perouter events -f -n 0"), EventsArgs { lines: 0, follow: true });
+    assert_eq!(usize::from(events("perouter events -n 1000").lines), crate::journal::KEPT);
+    assert_eq!(parse("perouter events -n 1001").unwrap_err().kind(), ErrorKind::ValueValidation);
+}

@@ -230,6 +230,11 @@ pub(crate) fn raise_descriptor_limit() {
     }
 }
 
+/// That this process begins, for the journal.
+pub(crate) fn started() -> String {
+    format!("perouter {} started (pid {})", env!("CARGO_PKG_VERSION"), std::process::id())
+}
+
 /// Runs something that blocks (netlink, files) outside the runtime's workers.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, RunError> {
     tokio::task::spawn_blocking(work).await.map_err(|error| RunError(format!("a worker ended badly: {error}")))

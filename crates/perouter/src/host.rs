@@ -7,9 +7,10 @@
 //! The same loop serves the first start, a reload, a NIC that was plugged in, and a stranger who changes what is
 //! ours; they differ in what is observed, not in what is done.
 
-use std::collections::BTreeMap;
+mod pace;
+mod repairs;
+
 use std::net::IpAddr;
-use std::time::Duration;
 
 use engine::Level;
 use kernel::host::{DesiredHost, HostError, Observed, Op, SeenLink};
@@ -17,68 +18,14 @@ use tokio::time::Instant;
 
 use crate::lifeline::{self, Lifeline};
 use crate::status::Status;
+use pace::Pace;
+use repairs::{Repairs, Telling, fought};
 
-/// Kernel changes come in bursts; this much quiet ends one.
-const DEBOUNCE: Duration = Duration::from_millis(100);
-/// Waits between attempts while the same steps fail, doubling in between.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LONGEST_RETRY: Duration = Duration::from_secs(30);
-/// Attempts that changed something and follow each other more closely than this are a fight with another program:
-/// the pause between them grows to [`LONGEST_PAUSE`].
-const FIGHT: Duration = Duration::from_secs(2);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// So many times within so long a NIC is taken only when another program gives it back.
-const CLAIMS: usize = 3;
-const CLAIMS_WITHIN: Duration = Duration::from_secs(600);
-/// A look without any cause, because the kernel does not tell of everything (sysctls).
-const AUDIT: Duration = Duration::from_secs(60);
-
-/// When to try next. Pure: told the time.
-#[derive(Debug, Default)]
-struct Pace {
-    /// The next attempt, if one is due at all.
-    due: Option<Instant>,
-    /// Wait before the next attempt while things fail; `None` when nothing failed.
-    retry: Option<Duration>,
-    /// When the last attempt that changed something ended.
-    changed: Option<Instant>,
-    pause: Duration,
-}
-
-impl Pace {
-    /// The kernel changed: soon, but after the burst and not in the middle of a pause.
-    fn kernel_changed(&mut self, now: Instant) {
-        let earliest = now + DEBOUNCE.max(self.pause);
-        // A retry that is far away is brought forward: the change may be what it waits for.
-        if self.due.is_none_or(|due| due > earliest) {
-            self.due = Some(earliest);
-        }
-    }
-
-    /// An attempt ended.
-    fn attempted(&mut self, now: Instant, changed: bool, failed: bool) {
-        if changed {
-            let fight = self.changed.is_some_and(|before| now < before + FIGHT.max(self.pause * 2));
-            self.pause = if fight { (self.pause * 2).clamp(DEBOUNCE * 2, LONGEST_PAUSE) } else { Duration::ZERO };
-            self.changed = Some(now);
-        }
-        self.retry = failed.then(|| self.retry.map_or(FIRST_RETRY, |wait| (wait * 2).min(LONGEST_RETRY)));
-        self.due = Some(now + self.retry.unwrap_or(AUDIT));
-    }
-}
-
-/// How often each NIC had to be taken. Pure: told the time.
-#[derive(Debug, Default)]
-struct Moves(BTreeMap<String, Vec<Instant>>);
-
-impl Moves {
-    /// A NIC was taken; returns whether somebody keeps taking it back.
-    fn taken(&mut self, nic: &str, now: Instant) -> bool {
-        let times = self.0.entry(nic.to_owned()).or_default();
-        times.retain(|time| now < *time + CLAIMS_WITHIN);
-        times.push(now);
-        times.len() >= CLAIMS
-    }
+/// Steps that somebody keeps undoing.
+#[derive(Debug)]
+struct Fight {
+    steps: Vec<String>,
+    text: String,
 }
 
 /// The host side of the router.
@@ -86,14 +33,19 @@ impl Moves {
 pub(crate) struct Keeper {
     status: Status,
     desired: Option<DesiredHost>,
-    /// The steps of the last attempt, if it failed: the same steps again are not worth telling.
+    /// The steps of the last attempt, if it failed: the same steps again are not tried before their time.
     failed_steps: Vec<Op>,
     retry_not_before: Option<Instant>,
     errors: Vec<HostError>,
     /// What deserves a look although it works; for as long as the same host is desired.
     warnings: Vec<String>,
-    moves: Moves,
+    /// It was tried once: what is to be done again is a repair.
+    made: bool,
+    repairs: Repairs,
+    fights: Vec<Fight>,
     pace: Pace,
+    /// See [`Keeper::found_in_place`].
+    in_place: bool,
 }
 
 /// What one attempt did; made on a blocking thread.
@@ -114,20 +66,33 @@ impl Keeper {
             retry_not_before: None,
             errors: Vec::new(),
             warnings: Vec::new(),
-            moves: Moves::default(),
+            made: false,
+            repairs: Repairs::default(),
+            fights: Vec::new(),
             pace: Pace::default(),
+            in_place: false,
         }
+    }
+
+    /// Whether the last attempt found a host over which packets passed already.
+    pub(crate) fn found_in_place(&self) -> bool {
+        self.in_place
     }
 
     /// What the host should be from here on; effective with the next [`Keeper::converge`].
     pub(crate) fn set(&mut self, desired: DesiredHost) {
         if self.desired.as_ref() != Some(&desired) {
-            // A NIC that we give back ourselves and take again is nobody's fight.
-            self.moves = Moves::default();
+            // What we undo ourselves and do again is nobody's fight.
+            self.made = false;
+            self.repairs = Repairs::default();
+            self.fights.clear();
             self.desired = Some(desired);
             self.failed_steps.clear();
             self.warnings.clear();
             self.pace = Pace::default();
+            self.status.update(|data| {
+                data.nics = self.desired.as_ref().map(|desired| desired.nics.clone()).unwrap_or_default();
+            });
         }
     }
 
@@ -161,7 +126,9 @@ impl Keeper {
             Ok(attempt) => attempt,
             Err(error) => {
                 tracing::error!(%error, "the host side panicked");
-                Attempt { steps: Vec::new(), errors: Some(Vec::new()), warnings: Vec::new() }
+                self.record(Attempt { steps: Vec::new(), errors: Some(Vec::new()), warnings: Vec::new() });
+                self.in_place = false;
+                return false;
             }
         };
         self.record(attempt)
@@ -174,13 +141,9 @@ impl Keeper {
 
     fn record(&mut self, attempt: Attempt) -> bool {
         let now = Instant::now();
-        let Attempt { steps, errors, mut warnings } = attempt;
-        if let Some(errors) = &errors {
-            let failed = |nic: &&str| errors.iter().any(|error| error.object == *nic);
-            let nics = steps.iter().filter(|step| matches!(step, Op::MoveNic { .. })).map(Op::object);
-            let nics = nics.filter(|nic| !failed(nic));
-            warnings.extend(nics.filter(|nic| self.moves.taken(nic, now)).map(claimed));
-        }
+        let Attempt { steps, errors, warnings } = attempt;
+        let untroubled = errors.as_ref().is_some_and(Vec::is_empty);
+        self.in_place = untroubled && !steps.iter().any(Op::completes_the_way);
         for warning in warnings {
             if !self.warnings.contains(&warning) {
                 self.status.note(Level::Warn, None, warning.clone());
@@ -191,27 +154,50 @@ impl Keeper {
             self.pace.due = self.retry_not_before;
             return false;
         };
-        let changed = !steps.is_empty();
-        if steps != self.failed_steps {
-            for step in &steps {
-                self.status.note(Level::Info, None, step.to_string());
-            }
-        }
+        // What could not be done is told with the error.
+        let failed = |step: &Op| errors.iter().any(|error| error.step.as_ref() == Some(step));
+        let done: Vec<&Op> = steps.iter().filter(|step| !failed(step)).collect();
+        self.tell_done(&done, now);
         for error in errors.iter().filter(|error| !self.errors.contains(error)) {
-            self.status.note(Level::Warn, None, error.message.clone());
+            self.status.note(Level::Warn, error.object.as_str(), error.message.clone());
         }
         for gone in self.errors.iter().filter(|gone| !errors.iter().any(|error| error.object == gone.object)) {
-            self.status.note(Level::Info, None, format!("{}: no longer in error", gone.object));
+            let text = format!("{}: no longer in error", gone.object);
+            self.status.note(Level::Info, gone.object.as_str(), text);
         }
-        self.pace.attempted(now, changed, !errors.is_empty());
+        self.pace.attempted(now, !done.is_empty(), !errors.is_empty());
         self.retry_not_before = self.pace.retry.and(self.pace.due);
+        let changed = !steps.is_empty();
         self.failed_steps = if errors.is_empty() { Vec::new() } else { steps };
         self.status.update(|data| {
             data.host_errors.clone_from(&errors);
-            data.host_warnings.clone_from(&self.warnings);
+            data.host_warnings =
+                self.warnings.iter().chain(self.fights.iter().map(|fight| &fight.text)).cloned().collect();
         });
         self.errors = errors;
         changed
+    }
+
+    /// Tells each step, and of one that is done again and again only that.
+    fn tell_done(&mut self, done: &[&Op], now: Instant) {
+        let mut undone = Vec::new();
+        for step in done {
+            let telling = if self.made { self.repairs.done(step.to_string(), now) } else { Telling::Done };
+            match telling {
+                Telling::Done => self.status.note(Level::Info, step.object(), step.to_string()),
+                Telling::Undone => undone.push(*step),
+                Telling::Nothing => {}
+            }
+        }
+        if let Some(first) = undone.first() {
+            let text = fought(&undone);
+            self.status.note(Level::Warn, first.object(), text.clone());
+            self.fights.push(Fight { steps: undone.iter().map(ToString::to_string).collect(), text });
+        }
+        self.made = true;
+        let repairs = &mut self.repairs;
+        repairs.expire(now);
+        self.fights.retain(|fight| fight.steps.iter().any(|step| repairs.is_undone(step, now)));
     }
 }
 
@@ -260,15 +246,6 @@ fn martian(address: &IpAddr) -> String {
     )
 }
 
-fn claimed(nic: &str) -> String {
-    format!(
-        "NIC {nic} had to be taken {CLAIMS} times within {} minutes: another program gives it back to the host. Keep \
-         NetworkManager off it with `nmcli device set {nic} managed no`, or systemd-networkd with `Unmanaged=yes` in the \
-         [Link] section of a .network file that matches it",
-        CLAIMS_WITHIN.as_secs() / 60
-    )
-}
-
 fn cuts_off(nic: &str) -> String {
     format!(
         "NIC {nic} carries a default route of the host, which goes away with it: unless the fabric announces another one, \
@@ -278,74 +255,54 @@ fn cuts_off(nic: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use kernel::host::Missing;
+
+    use super::repairs::UNDONE_WITHIN;
     use super::*;
 
-    fn wait(pace: &Pace, now: Instant) -> Option<Duration> {
-        pace.due.map(|due| due - now)
+    fn attempt_of(steps: Vec<Op>, errors: Vec<HostError>) -> Attempt {
+        Attempt { steps, errors: Some(errors), warnings: Vec::new() }
     }
 
-    #[test]
-    fn a_burst_of_kernel_changes_is_one_attempt() {
-        let now = Instant::now();
-        let mut pace = Pace::default();
-        pace.kernel_changed(now);
-        pace.kernel_changed(now + DEBOUNCE / 2);
-        assert_eq!(wait(&pace, now), Some(DEBOUNCE));
+    fn told(status: &Status) -> Vec<String> {
+        status.journal().newest(usize::MAX).events.into_iter().map(|event| event.text).collect()
     }
 
-    #[test]
-    fn failures_are_retried_less_and_less_often_until_one_succeeds() {
-        let now = Instant::now();
-        let mut pace = Pace::default();
-        let mut waits = Vec::new();
-        for _ in 0..7 {
-            pace.attempted(now, false, true);
-            waits.push(wait(&pace, now).expect("a retry is due").as_secs());
+    #[tokio::test(start_paused = true)]
+    async fn a_fight_is_one_warning_that_ends_with_it() {
+        let status = Status::new(crate::status::Mode::Run);
+        let mut keeper = Keeper::new(status.clone());
+        let steps =
+            || ["a", "b"].map(|key| Op::SetSysctl { key: key.into(), value: "1".into(), optional: false }).to_vec();
+        for _ in 0..9 {
+            keeper.record(attempt_of(steps(), vec![]));
         }
-        assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30]);
-        pace.attempted(now, false, false);
-        assert_eq!(wait(&pace, now), Some(AUDIT));
-        pace.attempted(now, false, true);
-        assert_eq!(wait(&pace, now), Some(FIRST_RETRY));
+        let texts = told(&status);
+        // Made, repaired twice, and then one warning of both.
+        assert_eq!(texts.len(), 7, "{texts:?}");
+        assert!(texts[6].contains("set sysctl a to 1 in the router's namespace and 1 more"), "{texts:?}");
+        assert_eq!(status.read().host_warnings, texts[6..]);
+        tokio::time::advance(UNDONE_WITHIN).await;
+        keeper.record(attempt_of(vec![], vec![]));
+        assert_eq!(status.read().host_warnings, [""; 0]);
+        assert_eq!(told(&status).len(), 7);
     }
 
-    #[test]
-    fn a_nic_that_is_taken_back_again_and_again_is_noticed() {
-        let now = Instant::now();
-        let mut moves = Moves::default();
-        assert!(!moves.taken("eth1", now));
-        assert!(!moves.taken("eth1", now + CLAIMS_WITHIN));
-        assert!(!moves.taken("eth2", now + CLAIMS_WITHIN));
-        assert!(!moves.taken("eth1", now + CLAIMS_WITHIN + FIGHT));
-        assert!(moves.taken("eth1", now + CLAIMS_WITHIN + FIGHT * 2));
-    }
-
-    #[test]
-    fn a_kernel_change_brings_a_distant_retry_forward() {
-        let now = Instant::now();
-        let mut pace = Pace::default();
-        (0..7).for_each(|_| pace.attempted(now, false, true));
-        pace.kernel_changed(now);
-        assert_eq!(wait(&pace, now), Some(DEBOUNCE));
-    }
-
-    #[test]
-    fn a_fight_over_the_same_thing_slows_down_and_peace_ends_it() {
-        let mut now = Instant::now();
-        let mut pace = Pace::default();
-        let mut waits = Vec::new();
-        for _ in 0..8 {
-            pace.attempted(now, true, false);
-            pace.kernel_changed(now);
-            let wait = wait(&pace, now).expect("an attempt is due");
-            waits.push(wait.as_millis());
-            now += wait;
+    #[tokio::test(start_paused = true)]
+    async fn a_nic_that_is_waited_for_does_not_slow_other_repairs_down_and_is_told_once() {
+        let status = Status::new(crate::status::Mode::Run);
+        let mut keeper = Keeper::new(status.clone());
+        let wait = || Op::AwaitNic { nic: "eth1".into(), missing: Missing::Gone };
+        let missing = || HostError { step: Some(wait()), ..HostError::said("eth1", "NIC eth1 is not there") };
+        for _ in 0..5 {
+            keeper.record(attempt_of(vec![wait()], vec![missing()]));
         }
-        assert_eq!(waits, [100, 200, 400, 800, 1600, 3200, 5000, 5000]);
-        now += LONGEST_PAUSE * 3;
-        pace.attempted(now, true, false);
-        pace.kernel_changed(now);
-        assert_eq!(wait(&pace, now), Some(DEBOUNCE));
+        assert_eq!(told(&status), ["NIC eth1 is not there"]);
+        assert_eq!(keeper.pace.pause, Duration::ZERO);
+        keeper.record(attempt_of(vec![], vec![]));
+        assert_eq!(told(&status)[1..], ["eth1: no longer in error"]);
     }
 
     #[test]

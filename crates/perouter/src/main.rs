@@ -14,10 +14,12 @@ mod exit;
 mod fib;
 mod host;
 mod host_routes;
+mod journal;
 mod lab;
 mod lifeline;
 mod logging;
 mod plan;
+mod restart;
 mod run;
 mod source;
 mod speak;
@@ -61,6 +63,7 @@ fn command(cli: &Cli) -> Result<Exit, Failure> {
         | Command::Validate(_)
         | Command::Plan(_)
         | Command::Status
+        | Command::Events(_)
         | Command::Peers { .. }
         | Command::Clear(_)
         | Command::Shutdown(_)
@@ -85,6 +88,7 @@ fn command(cli: &Cli) -> Result<Exit, Failure> {
         Command::Validate(_)
         | Command::Plan(_)
         | Command::Status
+        | Command::Events(_)
         | Command::Peers { .. }
         | Command::Clear(_)
         | Command::Shutdown(_)
@@ -106,6 +110,7 @@ async fn ask(cli: &Cli, out: &mut Out<'_>) -> Result<Exit, Failure> {
         Command::Validate(args) => validate::run(args, cli.output, out),
         Command::Plan(args) => views::plan::run(args, cli.state_dir(), cli.output, out).await,
         Command::Status => views::status::run(&mut connect().await?, out, cli.output).await,
+        Command::Events(args) => views::events::run(cli.state_dir(), out, cli.output, args).await,
         Command::Peers { peer } => views::peers::run(&mut connect().await?, out, cli.output, peer.as_deref()).await,
         Command::Clear(args) => views::orders::clear(&mut connect().await?, out, cli.output, args).await,
         Command::Shutdown(args) => views::orders::shut_down(&mut connect().await?, out, cli.output, args).await,

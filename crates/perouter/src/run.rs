@@ -30,8 +30,10 @@ pub(crate) use crate::daemon::RunError;
 use crate::daemon::{Admin, Signals, StateDir, Wish, blocking, stop_speaker};
 use crate::host_routes::HostSide;
 use crate::plan::Planner;
+use crate::restart::Forwarding;
 use crate::source::files::Watched;
 use crate::speak::first_facts;
+use crate::speaker::connection::words;
 use crate::speaker::{self, Setup, SpeakerHandle, listener};
 use crate::status::{Mode, Status};
 use crate::watch::{self, News};
@@ -86,6 +88,7 @@ pub(crate) async fn run(options: RunOptions) -> Result<(), RunError> {
     let state = StateDir::take(&options.state_dir, "run")?;
     let _claim = HostClaim::take()?;
     let status = Status::new(Mode::Run);
+    status.note(Level::Info, None, crate::daemon::started());
     let node = read_node(&options.node_config).await?;
     let name = options.namespace().to_owned();
     status.update(|data| {
@@ -108,15 +111,19 @@ pub(crate) async fn run(options: RunOptions) -> Result<(), RunError> {
 
     let (router_news, host_news, own_news) = (News::default(), News::default(), News::default());
     let first = first_facts(&namespace, vec![router_news.clone(), host_news.clone()], &status).await?;
-    let own = watch_own_namespace(vec![host_news.clone(), own_news.clone()]).await?;
+    let own = watch_own_namespace(vec![host_news.clone(), own_news.clone()], &status).await?;
     let host = Some(HostSide { namespace: own.clone(), state_dir: options.state_dir.clone() });
-    let setup = Setup { namespace: namespace.clone(), listeners, first, host, status: status.clone() };
+    let (in_namespace, state_dir) = (namespace.clone(), options.state_dir.clone());
+    let restart = blocking(move || Forwarding::take_over(&state_dir, &in_namespace)).await?;
+    let restart = restart.map_err(|error| RunError::io("cannot see whether this is a restart", &error))?;
+    let forwarding = Some(restart.forwarding.clone());
+    let setup = Setup { namespace: namespace.clone(), listeners, first, forwarding, host, status: status.clone() };
     let task = speaker::start(&speaker, setup).map_err(|error| RunError::io("cannot start the speaker", &error))?;
     let follower = watch::follow(namespace.clone(), router_news, speaker.clone(), status.clone());
 
     let mut files = Watched::new(vec![options.config_dir.clone(), options.node_config.clone()], status.clone());
-    let mut names = Watched::new(vec![Path::new(NAMES).join(&name)], status.clone());
-    let mut router = Router::new(options, node, namespace, own, speaker.clone(), planner, status.clone());
+    let mut names = Watched::eager(vec![Path::new(NAMES).join(&name)], status.clone());
+    let mut router = Router::new(options, node, namespace, own, speaker.clone(), planner, status.clone(), restart);
     reload(&mut router, &mut files).await;
     loop {
         tokio::select! {
@@ -128,14 +135,15 @@ pub(crate) async fn run(options: RunOptions) -> Result<(), RunError> {
             () = names.burst() => router.kernel_changed(),
             _ = host_news.take() => router.kernel_changed(),
             changes = own_news.take() => if let Err(error) = router.host_changed(changes).await {
-                tracing::warn!(%error, "cannot read the links of the host, trying again");
+                let text = format!("cannot read the links of the host: {}; trying again", words(&error));
+                status.note(Level::Warn, None, text);
                 own_news.add_later(changes);
             },
             () = router.due() => router.converge().await,
         }
     }
 
-    status.note(Level::Info, None, "stopping; the data plane stays in place".into());
+    status.note(Level::Info, None, "stopping; the data plane stays in place");
     follower.abort();
     stop_speaker(&speaker, task, router.is_graceful(), false).await;
     admin.stop().await;
@@ -167,10 +175,11 @@ async fn open_namespace(name: &str) -> Result<Namespace, RunError> {
 }
 
 /// Watches the namespace that NICs come from, where the host's end of the veth is, and returns it.
-async fn watch_own_namespace(news: Vec<News>) -> Result<Namespace, RunError> {
+async fn watch_own_namespace(news: Vec<News>, status: &Status) -> Result<Namespace, RunError> {
+    let status = status.clone();
     let watch = || {
         let own = Namespace::current()?;
-        watch::monitor(own.clone(), "host", news)?;
+        watch::monitor(own.clone(), "host", news, status)?;
         Ok(own)
     };
     blocking(watch).await?.map_err(|error| RunError::io("cannot watch the links of the host", &error))

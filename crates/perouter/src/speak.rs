@@ -12,7 +12,9 @@ use config::speak::Speak;
 use engine::Level;
 use kernel::netns::Namespace;
 
-use crate::daemon::{Admin, RunError, Signals, StateDir, Wish, blocking, raise_descriptor_limit, stop_speaker};
+use crate::daemon::{
+    Admin, RunError, Signals, StateDir, Wish, blocking, raise_descriptor_limit, started, stop_speaker,
+};
 use crate::source::files::Watched;
 use crate::speaker::{self, Setup, SpeakerHandle, listener};
 use crate::status::{Mode, Status};
@@ -25,6 +27,7 @@ pub(crate) async fn speak(file: PathBuf) -> Result<(), RunError> {
     let state = StateDir::take(&config.state_dir, "speak")?;
     raise_descriptor_limit();
     let status = Status::new(Mode::Speak);
+    status.note(Level::Info, None, started());
 
     let namespace =
         Namespace::current().map_err(|error| RunError::io("cannot open our own network namespace", &error))?;
@@ -35,8 +38,15 @@ pub(crate) async fn speak(file: PathBuf) -> Result<(), RunError> {
     }
 
     let news = News::default();
-    let first = first_facts(&namespace, vec![news.clone()], &status).await?;
-    let setup = Setup { namespace: namespace.clone(), listeners, first, host: None, status: status.clone() };
+    let mut first = first_facts(&namespace, vec![news.clone()], &status).await?;
+    let in_namespace = namespace.clone();
+    let leftovers = blocking(move || kernel::fib::has_leftovers(&in_namespace)).await?;
+    // Links are not ours to judge: whoever lost one has lost the routes over it, too.
+    if leftovers.map_err(|error| RunError::io("cannot read routes from the kernel", &error))? {
+        first.push(engine::Event::Restarted { peers: None });
+    }
+    let setup =
+        Setup { namespace: namespace.clone(), listeners, first, forwarding: None, host: None, status: status.clone() };
     let speaker = SpeakerHandle::default();
     let task = speaker::start(&speaker, setup).map_err(|error| RunError::io("cannot start the speaker", &error))?;
     let follower = watch::follow(namespace, news, speaker.clone(), status.clone());
@@ -59,7 +69,7 @@ pub(crate) async fn speak(file: PathBuf) -> Result<(), RunError> {
         }
     }
 
-    status.note(Level::Info, None, "stopping".into());
+    status.note(Level::Info, None, "stopping");
     follower.abort();
     let graceful = config.intent.restarts_gracefully();
     stop_speaker(&speaker, task, graceful, !graceful).await;
@@ -76,8 +86,9 @@ pub(crate) async fn first_facts(
     status: &Status,
 ) -> Result<Vec<engine::Event>, RunError> {
     let namespace = namespace.clone();
+    let told = status.clone();
     let (links, routes) = blocking(move || {
-        watch::monitor(namespace.clone(), "router", targets)?;
+        watch::monitor(namespace.clone(), "router", targets, told)?;
         watch::read(&namespace)
     })
     .await?

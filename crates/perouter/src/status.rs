@@ -1,20 +1,18 @@
 //! What the daemon knows about itself, for the views: who we are, what became of each object, what the host
-//! lacks, and the last events.
+//! lacks, and what happened.
 //!
-//! Owns: one [`StatusData`] behind a lock that is held only to copy or to change a few fields.
+//! Owns: one [`StatusData`] behind a lock that is held only to copy or to change a few fields, and the [`Journal`].
 //! Is told: by `run` and `speak` (configuration, verdicts), `host` (errors), `watch` (links), `speaker` (events).
 //! Emits: nothing; the admin side reads copies. Events are logged as well, once, here.
 //! Does not: know sessions or routes. Those are asked of the speaker.
 
-use std::collections::VecDeque;
-use std::net::IpAddr;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use engine::Level;
 
-/// Events kept for people who come later.
-pub(crate) const EVENTS_KEPT: usize = 512;
+use crate::journal::{About, Journal};
 
 /// Which of the two daemons this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,19 +21,6 @@ pub(crate) enum Mode {
     Run,
     /// `perouter speak`: only the speaker.
     Speak,
-}
-
-/// Something that happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct EventRecord {
-    /// When, by the wall clock.
-    pub(crate) at: SystemTime,
-    /// How grave it is.
-    pub(crate) level: Level,
-    /// The peer it concerns.
-    pub(crate) peer: Option<IpAddr>,
-    /// One sentence.
-    pub(crate) text: String,
 }
 
 /// The daemon at one moment.
@@ -61,22 +46,27 @@ pub(crate) struct StatusData {
     pub(crate) host_errors: Vec<kernel::host::HostError>,
     /// What about the host deserves a look although it works.
     pub(crate) host_warnings: Vec<String>,
+    /// NICs that the router is to have.
+    pub(crate) nics: Vec<String>,
+    /// Those of them that have lost their carrier since they had one.
+    pub(crate) without_carrier: BTreeSet<String>,
     /// Links of the router's namespace.
     pub(crate) links: Vec<kernel::monitor::LinkInfo>,
     /// Name of the router's namespace; `None` is the one that the process was started in.
     pub(crate) namespace: Option<String>,
-    /// The last [`EVENTS_KEPT`] events, oldest first.
-    pub(crate) events: VecDeque<EventRecord>,
 }
 
-/// Shared access to the [`StatusData`] of this process. Cheap to clone.
+/// Shared access to the [`StatusData`] and the [`Journal`] of this process. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct Status(Arc<Mutex<StatusData>>);
+pub(crate) struct Status {
+    data: Arc<Mutex<StatusData>>,
+    journal: Journal,
+}
 
 impl Status {
     /// A daemon that has just started.
     pub(crate) fn new(mode: Mode) -> Self {
-        Self(Arc::new(Mutex::new(StatusData {
+        let data = StatusData {
             mode,
             version: env!("CARGO_PKG_VERSION"),
             started: SystemTime::now(),
@@ -87,10 +77,12 @@ impl Status {
             left_out: Vec::new(),
             host_errors: Vec::new(),
             host_warnings: Vec::new(),
+            nics: Vec::new(),
+            without_carrier: BTreeSet::new(),
             links: Vec::new(),
             namespace: None,
-            events: VecDeque::new(),
-        })))
+        };
+        Self { data: Arc::new(Mutex::new(data)), journal: Journal::default() }
     }
 
     /// A copy.
@@ -99,27 +91,33 @@ impl Status {
     }
 
     /// Changes something. `change` must be short: readers wait for it.
-    pub(crate) fn update(&self, change: impl FnOnce(&mut StatusData)) {
-        change(&mut self.lock());
+    pub(crate) fn update<T>(&self, change: impl FnOnce(&mut StatusData) -> T) -> T {
+        change(&mut self.lock())
     }
 
     /// Records an event and logs it.
-    pub(crate) fn note(&self, level: Level, peer: Option<IpAddr>, text: String) {
-        let shown = peer.map(tracing::field::display);
+    pub(crate) fn note(&self, level: Level, about: impl Into<About>, text: impl Into<String>) {
+        let (about, text) = (about.into(), text.into());
+        let (peer, object) = match &about {
+            About::Router => (None, None),
+            About::Peer(peer) => (Some(tracing::field::display(peer)), None),
+            About::Object(object) => (None, Some(object.as_str())),
+        };
         match level {
-            Level::Info => tracing::info!(peer = shown, "{text}"),
-            Level::Warn => tracing::warn!(peer = shown, "{text}"),
+            Level::Info => tracing::info!(peer, object, "{text}"),
+            Level::Warn => tracing::warn!(peer, object, "{text}"),
         }
-        let mut data = self.lock();
-        while data.events.len() >= EVENTS_KEPT {
-            data.events.pop_front();
-        }
-        data.events.push_back(EventRecord { at: SystemTime::now(), level, peer, text });
+        self.journal.add(SystemTime::now(), level, about, text);
+    }
+
+    /// What happened.
+    pub(crate) fn journal(&self) -> &Journal {
+        &self.journal
     }
 
     // Every holder leaves the data whole, so a panic elsewhere does not make it unusable.
     fn lock(&self) -> MutexGuard<'_, StatusData> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.data.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -128,15 +126,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_oldest_event_makes_room_for_the_newest() {
+    fn events_are_numbered_whatever_they_are_about() {
         let status = Status::new(Mode::Speak);
-        for number in 0..EVENTS_KEPT + 3 {
-            status.note(Level::Info, None, format!("event {number}"));
-        }
-        let events = status.read().events;
-        assert_eq!(events.len(), EVENTS_KEPT);
-        assert_eq!(events.front().map(|event| event.text.as_str()), Some("event 3"));
-        assert_eq!(events.back().map(|event| event.text.clone()), Some(format!("event {}", EVENTS_KEPT + 2)));
+        let peer = std::net::IpAddr::from([10, 0, 0, 1]);
+        status.note(Level::Info, None, "the router");
+        status.clone().note(Level::Warn, Some(peer), "a peer");
+        status.note(Level::Warn, "eth1", "a link");
+        let told: Vec<_> =
+            status.journal().newest(9).events.into_iter().map(|event| (event.number, event.about)).collect();
+        assert_eq!(told, [(1, About::Router), (2, About::Peer(peer)), (3, About::Object("eth1".into()))]);
     }
 
     #[test]

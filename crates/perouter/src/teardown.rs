@@ -27,7 +27,7 @@ pub(crate) async fn run(state_dir: &Path, namespace: &str, out: &mut Out<'_>) ->
     match routes {
         Ok(true) => out.line("removed our routes from the host's table")?,
         Ok(false) => {}
-        Err(error) => errors.push(HostError { object: "the host's table".to_owned(), message: words(&error) }),
+        Err(error) => errors.push(HostError::said("the host's table", words(&error))),
     }
     errors.extend(kernel::host::teardown(namespace, state_dir));
     let after = Seen::now(namespace);
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn a_failure_is_told_and_nothing_is_claimed_that_did_not_happen() {
         let stuck = seen(true, &["lo", "eth1"], &["lo"]);
-        let error = HostError { object: "eth1".into(), message: "busy".into() };
+        let error = HostError::said("eth1", "busy");
         assert_eq!(report("perouter", &stuck, &stuck, &[error]), ["could not finish: eth1: busy"]);
     }
 

@@ -6,6 +6,7 @@
 //! Does not: repair anything; see [`crate::host`]. The threads end with the process, or when the monitor cannot be
 //! opened any more.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -68,7 +69,7 @@ impl News {
 }
 
 /// Subscribes to `namespace` and feeds `targets` for the life of the process.
-pub(crate) fn monitor(namespace: Namespace, name: &str, targets: Vec<News>) -> io::Result<()> {
+pub(crate) fn monitor(namespace: Namespace, name: &str, targets: Vec<News>, status: Status) -> io::Result<()> {
     let mut monitor = Monitor::open(&namespace)?;
     let name = name.to_owned();
     thread::Builder::new().name(format!("watch-{name}")).spawn(move || {
@@ -78,7 +79,11 @@ pub(crate) fn monitor(namespace: Namespace, name: &str, targets: Vec<News>) -> i
                 Ok(changes) if changes == Changes::default() => return,
                 Ok(changes) => changes,
                 Err(error) => {
-                    tracing::warn!(namespace = name, error = %words(&error), "lost the kernel's notifications, subscribing again");
+                    let text = format!(
+                        "lost the kernel's notifications of the {name}'s namespace: {}; subscribing again",
+                        words(&error)
+                    );
+                    status.note(Level::Warn, None, text);
                     thread::sleep(REOPEN);
                     if let Ok(new) = Monitor::open(&namespace) {
                         monitor = new;
@@ -148,7 +153,14 @@ pub(crate) async fn update(
         let read = tokio::task::spawn_blocking(move || kernel::monitor::links(&at));
         let links = read.await.map_err(io::Error::other)??;
         speaker.tell(links_event(&links)).await;
-        status.update(|data| data.links = links);
+        let carriers = status.update(|data| {
+            let told = carriers(&data.nics, &data.links, &links, &mut data.without_carrier);
+            data.links = links;
+            told
+        });
+        for (level, nic, text) in carriers {
+            status.note(level, nic.as_str(), text);
+        }
     }
     let at = namespace.clone();
     let read = tokio::task::spawn_blocking(move || kernel::monitor::foreign_routes(&at));
@@ -159,6 +171,29 @@ pub(crate) async fn update(
         speaker.tell(Event::FibLost).await;
     }
     Ok(())
+}
+
+/// What is to be told of the carriers of `nics`. Whatever else happens to a NIC is repaired, and told, by the host's side.
+fn carriers(
+    nics: &[String],
+    before: &[LinkInfo],
+    after: &[LinkInfo],
+    without: &mut BTreeSet<String>,
+) -> Vec<(Level, String, String)> {
+    without.retain(|nic| nics.contains(nic));
+    let find = |links: &[LinkInfo], nic: &String| links.iter().find(|link| link.name == *nic).cloned();
+    let mut told = Vec::new();
+    for nic in nics {
+        let Some(link) = find(after, nic) else { continue };
+        let had = find(before, nic).is_some_and(|link| link.up && link.carrier);
+        if link.up && !link.carrier && had && without.insert(nic.clone()) {
+            let text = format!("NIC {nic} has lost its carrier: look at the cable and at the port on its other end");
+            told.push((Level::Warn, nic.clone(), text));
+        } else if link.carrier && without.remove(nic) {
+            told.push((Level::Info, nic.clone(), format!("NIC {nic} has its carrier again")));
+        }
+    }
+    told
 }
 
 #[cfg(test)]
@@ -183,20 +218,49 @@ mod tests {
         assert_eq!(news.take().await, links);
     }
 
-    #[test]
-    fn a_link_without_carrier_is_down_for_the_engine() {
-        let link = LinkInfo {
+    fn link(up: bool, carrier: bool) -> LinkInfo {
+        LinkInfo {
             index: 3,
             name: "eth1".into(),
-            up: true,
-            carrier: false,
+            up,
+            carrier,
             carrier_changes: 0,
             mtu: 1500,
             kind: String::new(),
             addresses: Vec::new(),
-        };
-        let up = LinkInfo { carrier: true, ..link.clone() };
-        let Event::Links(links) = links_event(&[link, up]) else { panic!("wanted links") };
+        }
+    }
+
+    #[test]
+    fn the_end_and_the_return_of_a_carrier_are_told_once_each() {
+        let nics = ["eth1".to_owned()];
+        let mut without = BTreeSet::new();
+        let (mut before, mut told) = (vec![], vec![]);
+        // It comes, loses its carrier, is set down and up, has it again, and is set down and up once more.
+        for (up, carrier) in [
+            (true, false),
+            (true, true),
+            (true, false),
+            (true, false),
+            (false, false),
+            (true, false),
+            (true, true),
+            (false, false),
+            (true, false),
+            (true, true),
+        ] {
+            let after = vec![link(up, carrier)];
+            told.extend(carriers(&nics, &before, &after, &mut without));
+            assert_eq!(carriers(&[], &before, &after, &mut BTreeSet::new()), [], "nobody's NIC");
+            before = after;
+        }
+        assert_eq!(told.iter().map(|(level, ..)| *level).collect::<Vec<_>>(), [Level::Warn, Level::Info], "{told:?}");
+        assert!(told[0].2.contains("NIC eth1 has lost its carrier") && told[1].2.contains("again"), "{told:?}");
+    }
+
+    #[test]
+    fn a_link_without_carrier_is_down_for_the_engine() {
+        let Event::Links(links) = links_event(&[link(true, false), link(true, true)]) else { panic!("wanted links") };
         assert_eq!(links.iter().map(|link| link.up).collect::<Vec<_>>(), [false, true]);
     }
 }

@@ -143,7 +143,7 @@ impl FibState {
         &mut self,
         tables: &mut [Table; 2],
         next_hops: &mut NextHops,
-        desired: impl Fn(&Dest, &NextHops) -> GroupKey,
+        desired: impl Fn(Family, &Dest, &NextHops) -> GroupKey,
     ) -> Option<FibBatch> {
         if self.flight.is_some() || !self.enabled {
             return None;
@@ -161,7 +161,7 @@ impl FibState {
                 };
                 let dest = &mut table.dests[slot];
                 dest.pending -= 1;
-                let key = desired(dest, next_hops);
+                let key = desired(family, dest, next_hops);
                 let group = if key.is_empty() { 0 } else { self.group(key, next_hops) + 1 };
                 let old = dest.fib & !UNACKED;
                 if group == old {

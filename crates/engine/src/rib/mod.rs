@@ -25,7 +25,7 @@ mod stale;
 pub(crate) mod table;
 mod views;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use hashbrown::HashMap;
 use ipnet::IpNet;
@@ -122,6 +122,10 @@ pub(crate) struct Rib {
     host: Option<HostTable>,
     /// What we originate, by prefix.
     local: BTreeMap<IpNet, AttrId>,
+    /// What is on a link of ours, also while that is down: whoever else announces it has it from us. The kernel is told
+    /// no other way there, which would lead in a circle, and for as long as it is there refuse what is on the link as a
+    /// next hop.
+    attached: BTreeSet<IpNet>,
     /// For the canonical bytes of the update at hand.
     scratch: Vec<u8>,
 }
@@ -141,6 +145,7 @@ impl Rib {
             fib: FibState::default(),
             host: None,
             local: BTreeMap::new(),
+            attached: BTreeSet::new(),
             scratch: Vec::new(),
         }
     }
@@ -309,6 +314,18 @@ impl Rib {
         }
     }
 
+    /// What is on links of ours, whether they are up or not.
+    pub(crate) fn set_attached(&mut self, attached: BTreeSet<IpNet>) {
+        let before = std::mem::replace(&mut self.attached, attached);
+        for prefix in before.symmetric_difference(&self.attached) {
+            let family = Family::of(prefix);
+            let table = &mut self.tables[family.index()];
+            if let Some(slot) = table.find(&Key::new(prefix)) {
+                self.fib.touch(family, slot, &mut table.dests[slot]);
+            }
+        }
+    }
+
     /// The links as they are.
     pub(crate) fn set_links(&mut self, links: Vec<crate::event::Link>) {
         let moved = self.next_hops.set_links(links);
@@ -328,8 +345,11 @@ impl Rib {
     }
 
     pub(crate) fn poll_fib(&mut self) -> Option<FibBatch> {
-        let attrs = &self.attrs;
-        self.fib.poll(&mut self.tables, &mut self.next_hops, |dest, next_hops| {
+        let (attrs, attached) = (&self.attrs, &self.attached);
+        self.fib.poll(&mut self.tables, &mut self.next_hops, |family, dest, next_hops| {
+            if !attached.is_empty() && attached.contains(&dest.key.prefix(family)) {
+                return SmallVec::new();
+            }
             let ways = &dest.paths[..usize::from(dest.ways)];
             let mut key: SmallVec<[NextHopId; 2]> = ways
                 .iter()

@@ -87,6 +87,28 @@ fn the_hosts_address_is_announced_only_while_the_veth_is_up() {
     assert_eq!(sim.gateways(router, "10.244.1.0/24"), ["192.169.10.2"]);
 }
 
+/// A leaf tells our own announcements back, which nodes that share an AS have to believe. Of the host's address none is
+/// true, and a route to it elsewhere would have the kernel refuse it as a next hop on the veth.
+#[test]
+fn nobody_else_is_a_way_to_the_hosts_address_while_the_veth_is_down() {
+    let mut sim = Sim::new(3);
+    let (leaf, router, _) = passthrough(&mut sim, LEAF, HOST);
+    let echo = intent(LEAF, "10.1.0.1").peer("192.168.11.3", ROUTER, Role::Peer).network("192.169.10.2/32");
+    sim.configure(leaf, echo.network("192.170.20.0/24"));
+    sim.run(SECOND * 20);
+    sim.set_link(router, "pt-ns", false);
+    sim.run(SECOND);
+    assert!(sim.route(router, "192.169.10.2/32").is_some_and(|route| route.paths[0].usable), "it is known");
+    assert!(sim.gateways(router, "192.169.10.2/32").is_empty());
+    assert_eq!(sim.gateways(router, "192.170.20.0/24"), ["192.168.11.2"]);
+    // Once it is nobody's here, it is like any other.
+    let mut plain = self::router(LEAF, HOST);
+    plain.networks.clear();
+    sim.configure(router, plain);
+    sim.run(SECOND);
+    assert_eq!(sim.gateways(router, "192.169.10.2/32"), ["192.168.11.2"]);
+}
+
 #[test]
 fn two_leaves_share_the_traffic_and_learn_nothing_of_each_other() {
     let mut sim = Sim::new(4);

@@ -10,7 +10,7 @@ use std::path::Path;
 use ipnet::{IpNet, Ipv6Net};
 use rustix::io::Errno;
 
-use super::op::{Op, Place};
+use super::op::{Missing, Op, Place};
 use super::{DesiredHost, HostError, NIC_GROUP, WAY_BACK, saved};
 use crate::link::{self, Link};
 use crate::netlink::constants::*;
@@ -99,12 +99,12 @@ pub(super) fn apply(host: &Namespace, desired: &DesiredHost, ops: &[Op]) -> Vec<
         if work.depends_on_failure(op) || (no_router && needs_router(op)) {
             continue;
         }
-        if let Op::AwaitNic { nic } = op {
-            errors.push(missing_nic(nic));
+        if let Op::AwaitNic { nic, missing } = op {
+            errors.push(HostError { step: Some(op.clone()), ..missing_nic(nic, missing, &desired.namespace) });
             continue;
         }
         if let Err(error) = work.carry_out(op) {
-            errors.push(HostError::new(op.object(), op, &error));
+            errors.push(HostError::of(op, &error));
             work.broken.extend(breaks(op));
             no_router |= matches!(op, Op::EnsureNamespace { .. });
         }
@@ -117,14 +117,23 @@ fn open(host: &Namespace, namespace: &str) -> io::Result<(Workplace, Option<Work
     Ok((Workplace::new(host.clone())?, router))
 }
 
-fn missing_nic(nic: &str) -> HostError {
-    HostError {
-        object: nic.to_owned(),
-        message: format!(
+fn missing_nic(nic: &str, missing: &Missing, namespace: &str) -> HostError {
+    let message = match missing {
+        Missing::Never => format!(
             "NIC \"{nic}\" does not exist on this node, neither on the host nor in the router's namespace; correct \
              the name (`ip link` lists what there is) or plug it in: it is taken as soon as it appears"
         ),
-    }
+        Missing::Gone => format!(
+            "NIC \"{nic}\" has left the router's namespace and is not on the host either: it was unplugged, or somebody \
+             moved it elsewhere. Plug it in, or move it back with `ip link set {nic} netns {namespace}` where it is: it \
+             is taken as soon as it appears"
+        ),
+        Missing::Renamed(name) => format!(
+            "NIC \"{nic}\" was renamed to \"{name}\" in the router's namespace; it stays in use. Give it its name back \
+             with `ip -n {namespace} link set dev {name} name {nic}`, or put {name} into the Underlay"
+        ),
+    };
+    HostError::said(nic, message)
 }
 
 fn needs_router(op: &Op) -> bool {

@@ -12,7 +12,9 @@
 //! ago, and a tentative address would hold up sessions by a second and more. Its link group is set to
 //! [`NIC_GROUP`]: what carries it is given back with the addresses it then has once it is no longer desired. A NIC
 //! that somebody else put into the namespace has no mark: it is used and set up, never marked nor given back.
-//! Routes, neighbours, queueing disciplines and bonds are not preserved.
+//! Routes, neighbours, queueing disciplines and bonds are not preserved. A NIC of ours that was renamed inside stays
+//! there and goes on working while the name is missed: to give it back would cost the traffic, and who renames it back
+//! has not to look for it.
 //!
 //! Before a NIC is moved, its addresses are written to `state_dir/nics/NAME`, and the file goes away when the NIC
 //! has been given back; a crash, or the end of the namespace, between the two loses nothing. A file of an earlier boot
@@ -53,7 +55,7 @@ use crate::fib::Fib;
 use crate::netns::Namespace;
 
 pub use crate::rule::Rule;
-pub use op::{Op, Place, SeenWay};
+pub use op::{Missing, Op, Place, SeenWay};
 pub use plan::plan;
 
 /// Upstream's name of the host's end of the veth pair.
@@ -166,13 +168,24 @@ pub struct SeenLink {
 pub struct HostError {
     /// The object: a link, namespace, address or sysctl.
     pub object: String,
+    /// The step, if one failed.
+    pub step: Option<Op>,
     /// The sentence.
     pub message: String,
 }
 
 impl HostError {
     fn new(object: &str, what: impl fmt::Display, error: &std::io::Error) -> Self {
-        Self { object: object.to_owned(), message: explain_io(&format!("cannot {what}"), error) }
+        Self::said(object, explain_io(&format!("cannot {what}"), error))
+    }
+
+    /// About an object, in these words.
+    pub fn said(object: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { object: object.into(), step: None, message: message.into() }
+    }
+
+    fn of(step: &Op, error: &std::io::Error) -> Self {
+        Self { step: Some(step.clone()), ..Self::new(step.object(), step, error) }
     }
 }
 
@@ -229,7 +242,7 @@ impl Site {
         let kept: Vec<&str> = ops.iter().filter_map(Op::returned_nic).filter(|nic| failed(&errors, nic)).collect();
         if !kept.is_empty() {
             let message = format!("namespace {namespace} is kept, because {} is still in it", kept.join(", "));
-            errors.push(HostError { object: namespace.to_owned(), message });
+            errors.push(HostError::said(namespace, message));
         } else if let Err(error) = Namespace::unbind(namespace) {
             errors.push(HostError::new(namespace, format!("remove namespace {namespace}"), &error));
         }

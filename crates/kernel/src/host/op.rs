@@ -71,10 +71,12 @@ pub enum Op {
         /// Its name.
         nic: String,
     },
-    /// Nothing can be done: the NIC does not exist.
+    /// Nothing can be done: there is no NIC of this name.
     AwaitNic {
         /// Its name.
         nic: String,
+        /// What became of it.
+        missing: Missing,
     },
     /// Remove a link.
     DeleteLink {
@@ -152,6 +154,17 @@ pub enum Op {
     },
 }
 
+/// Why there is no NIC of a desired name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// It was never taken.
+    Never,
+    /// It was taken, and is neither in the router's namespace nor on the host.
+    Gone,
+    /// It was taken, and has another name in the router's namespace.
+    Renamed(String),
+}
+
 /// A route of ours in the table [`super::WAY_BACK`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeenWay {
@@ -174,7 +187,7 @@ impl Op {
             | Self::RestoreNic { nic, .. }
             | Self::MoveNic { nic, .. }
             | Self::MarkNic { nic }
-            | Self::AwaitNic { nic } => nic,
+            | Self::AwaitNic { nic, .. } => nic,
             Self::CreateVeth { host_name, .. } => host_name,
             Self::DeleteLink { link, .. }
             | Self::SetMtu { link, .. }
@@ -210,6 +223,32 @@ impl Op {
         }
     }
 
+    /// Whether packets in transit may have been lost before this step: something was missing on their way. What only
+    /// guards it, or goes, is not that.
+    #[must_use]
+    pub fn completes_the_way(&self) -> bool {
+        match self {
+            Self::EnsureNamespace { .. }
+            | Self::MoveNic { .. }
+            | Self::AwaitNic { .. }
+            | Self::CreateVeth { .. }
+            | Self::AddAddress { .. }
+            | Self::LinkUp { .. } => true,
+            // A newer version may want more of the others.
+            Self::SetSysctl { key, .. } => key.ends_with("/forwarding") || key.ends_with("/disable_ipv6"),
+            Self::ReturnNic { .. }
+            | Self::RestoreNic { .. }
+            | Self::MarkNic { .. }
+            | Self::DeleteLink { .. }
+            | Self::SetMtu { .. }
+            | Self::RemoveAddress { .. }
+            | Self::AddRule { .. }
+            | Self::RemoveRule { .. }
+            | Self::AddWay { .. }
+            | Self::RemoveWay { .. } => false,
+        }
+    }
+
     /// The NIC that it gives back.
     pub(super) fn returned_nic(&self) -> Option<&str> {
         if let Self::ReturnNic { nic, .. } = self { Some(nic) } else { None }
@@ -233,8 +272,13 @@ impl fmt::Display for Op {
                 write!(f, "move NIC {nic} into namespace {namespace}{}", With(addresses))
             }
             Self::MarkNic { nic } => write!(f, "mark NIC {nic} as one to give back"),
-            Self::AwaitNic { nic } => {
-                write!(f, "wait for NIC {nic}, which does not exist on this node")
+            Self::AwaitNic { nic, missing } => {
+                write!(f, "wait for NIC {nic}, which ")?;
+                match missing {
+                    Missing::Never => f.write_str("does not exist on this node"),
+                    Missing::Gone => f.write_str("was taken out of the router's namespace"),
+                    Missing::Renamed(name) => write!(f, "was renamed to {name}"),
+                }
             }
             Self::DeleteLink { place, link, reason } => write!(f, "delete link {link} {place}: {reason}"),
             Self::CreateVeth { host_name, ns_name, mtu } => {

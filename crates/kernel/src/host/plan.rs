@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv6Net};
 
-use super::op::{Op, Place, SeenWay};
+use super::op::{Missing, Op, Place, SeenWay};
 use super::{DEFAULT_MTU, DesiredHost, DesiredVeth, NIC_GROUP, Observed, PT_HOST, PT_NS, Rule, SeenLink, WAY_BACK};
 
 /// A kernel setting that the router needs.
@@ -89,7 +89,9 @@ fn namespace(desired: &DesiredHost, observed: &Observed, ops: &mut Vec<Op>) {
 }
 
 fn leaving_nics(desired: &DesiredHost, observed: &Observed, ops: &mut Vec<Op>) {
-    for link in observed.router.iter().filter(|link| is_ours(observed, link) && !desired.nics.contains(&link.name)) {
+    let kept = renamed(desired, observed);
+    let ours = observed.router.iter().filter(|link| is_ours(observed, link) && !desired.nics.contains(&link.name));
+    for link in ours.filter(|link| !kept.contains(&link.name.as_str())) {
         ops.push(Op::ReturnNic { nic: link.name.clone(), addresses: with_saved(observed, link) });
     }
     // Back without us: the namespace ended, or we were stopped half way.
@@ -97,6 +99,32 @@ fn leaving_nics(desired: &DesiredHost, observed: &Observed, ops: &mut Vec<Op>) {
         if !desired.nics.contains(&link.name) && find(&observed.router, &link.name).is_none() {
             ops.push(Op::RestoreNic { nic: link.name.clone(), addresses: with_saved(observed, link) });
         }
+    }
+}
+
+/// Desired NICs that were taken and are nowhere.
+fn lost<'a>(desired: &'a DesiredHost, observed: &Observed) -> Vec<&'a str> {
+    let nowhere = |nic: &&str| find(&observed.router, nic).is_none() && find(&observed.host, nic).is_none();
+    let nics = desired.nics.iter().map(String::as_str);
+    nics.filter(nowhere).filter(|nic| observed.saved.contains_key(*nic)).collect()
+}
+
+/// New names of lost NICs: links with our mark that we never took under that name.
+fn renamed<'a>(desired: &DesiredHost, observed: &'a Observed) -> Vec<&'a str> {
+    if lost(desired, observed).is_empty() {
+        return Vec::new();
+    }
+    let strange = |link: &&SeenLink| !desired.nics.contains(&link.name) && !observed.saved.contains_key(&link.name);
+    let marked = observed.router.iter().filter(|link| link.group == NIC_GROUP);
+    marked.filter(strange).map(|link| link.name.as_str()).collect()
+}
+
+/// What became of a desired NIC that is nowhere. With several lost ones nobody can tell which one got which name.
+fn missing(nic: &str, desired: &DesiredHost, observed: &Observed) -> Missing {
+    match (lost(desired, observed).as_slice(), renamed(desired, observed).as_slice()) {
+        ([_], [name]) if observed.saved.contains_key(nic) => Missing::Renamed((*name).to_owned()),
+        _ if observed.saved.contains_key(nic) => Missing::Gone,
+        _ => Missing::Never,
     }
 }
 
@@ -114,7 +142,7 @@ fn wanted_nics(desired: &DesiredHost, observed: &Observed, ops: &mut Vec<Op>) {
                 addresses: with_saved(observed, link),
             });
         } else {
-            ops.push(Op::AwaitNic { nic: nic.clone() });
+            ops.push(Op::AwaitNic { nic: nic.clone(), missing: missing(nic, desired, observed) });
         }
     }
 }

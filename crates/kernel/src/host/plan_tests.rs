@@ -114,6 +114,28 @@ fn a_settled_node_needs_nothing() {
     assert_eq!(sentences(&desired(&["eth1", "eth1"]), &settled()), [""; 0]);
 }
 
+/// What tells a restart of the router from one of the node.
+#[test]
+fn packets_were_lost_only_where_their_way_was_incomplete() {
+    type Fault = fn(&mut Observed);
+    let lossy = |fault: Fault| {
+        let mut observed = settled();
+        fault(&mut observed);
+        let ops = plan(&desired(&["eth1"]), &observed);
+        assert!(!ops.is_empty());
+        ops.iter().any(Op::completes_the_way)
+    };
+    assert!(lossy(|o| o.namespace = false));
+    assert!(lossy(|o| o.router.retain(|link| link.name != "eth1")));
+    assert!(lossy(|o| o.host.clear()));
+    assert!(lossy(|o| in_router(o, PT_NS).up = false));
+    assert!(lossy(|o| in_router(o, PT_NS).addresses.clear()));
+    assert!(lossy(|o| drop(o.sysctls.insert("net/ipv4/conf/all/forwarding".into(), "0".into()))));
+    assert!(!lossy(|o| drop(o.sysctls.insert("net/ipv4/conf/all/arp_accept".into(), "0".into()))));
+    assert!(!lossy(|o| in_router(o, "eth1").group = 0));
+    assert!(!lossy(|o| o.rules.clear()));
+}
+
 /// One thing is wrong; these sentences repair it.
 #[test]
 fn one_fault_is_repaired_and_nothing_else_is_touched() {
@@ -386,4 +408,32 @@ fn a_nic_that_came_back_is_told() {
     observed.host.push(nic("eth1", &[]));
     observed.host.push(nic("eth2", &[]));
     assert!(observed.came_back("eth1") && !observed.came_back("eth2"));
+}
+
+#[test]
+fn a_nic_that_was_renamed_inside_stays_there_while_its_name_is_missed() {
+    let mut observed = settled();
+    observed.router[1].name = "new0".to_owned();
+    assert_eq!(sentences(&desired(&["eth1"]), &observed), ["wait for NIC eth1, which was renamed to new0"]);
+    // Under its new name it is as good.
+    let settings = sentences(&desired(&["new0"]), &observed);
+    assert_eq!(settings, ["set sysctl net/ipv4/conf/new0/rp_filter to 0 in the router's namespace"]);
+    // Nobody waits for it: it goes back.
+    let none = DesiredHost { nics: vec![], veth: None, ..desired(&[]) };
+    assert!(sentences(&none, &observed).contains(&"give NIC new0 back to the host with 192.168.11.3/24".to_owned()));
+}
+
+#[test]
+fn a_nic_that_left_is_told_apart_from_one_that_never_was() {
+    let mut observed = settled();
+    observed.router.remove(1);
+    let waits = ["wait for NIC eth1, which was taken out of the router's namespace"];
+    assert_eq!(sentences(&desired(&["eth1"]), &observed), waits);
+    let both = sentences(&desired(&["eth1", "eth9"]), &observed);
+    assert_eq!(both, [waits[0], "wait for NIC eth9, which does not exist on this node"]);
+    // Two are lost: which of them is the one with the strange name?
+    observed.saved.insert("eth2".to_owned(), vec![]);
+    observed.router.push(ours("new0", &[]));
+    let both = sentences(&desired(&["eth1", "eth2"]), &observed);
+    assert!(both.iter().all(|text| text.ends_with("was taken out of the router's namespace")), "{both:?}");
 }

@@ -35,6 +35,7 @@ pub(crate) const RTM_GETROUTE: u16 = 26;
 pub(crate) const RTM_NEWRULE: u16 = 32;
 pub(crate) const RTM_DELRULE: u16 = 33;
 pub(crate) const RTM_GETRULE: u16 = 34;
+pub(crate) const RTM_NEWNETCONF: u16 = 80;
 pub(crate) const RTM_NEWNSID: u16 = 88;
 pub(crate) const RTM_GETNSID: u16 = 90;
 pub(crate) const RTM_NEWNEXTHOP: u16 = 104;
@@ -48,6 +49,8 @@ pub(crate) const RTNLGRP_IPV4_ROUTE: u32 = 7;
 pub(crate) const RTNLGRP_IPV6_IFADDR: u32 = 9;
 pub(crate) const RTNLGRP_IPV6_ROUTE: u32 = 11;
 pub(crate) const RTNLGRP_IPV6_RULE: u32 = 19;
+pub(crate) const RTNLGRP_IPV4_NETCONF: u32 = 24;
+pub(crate) const RTNLGRP_IPV6_NETCONF: u32 = 25;
 pub(crate) const RTNLGRP_NEXTHOP: u32 = 32;
 
 // linux/if_link.h

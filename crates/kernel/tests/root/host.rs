@@ -552,3 +552,36 @@ fn the_kernel_makes_nothing_of_what_routers_say() {
     assert!(!ip(&router, "-6 route").contains("default"));
     assert!(!ip(&router, "-6 address").contains("2001:db8:99"));
 }
+
+#[test]
+fn a_nic_that_is_renamed_or_moved_away_is_told_with_the_remedy_and_taken_again() {
+    let lab = Lab::new(&[("eth1", "192.168.11.3/24")]);
+    let desired = lab.desired(&["eth1"], Some(V4));
+    lab.settle(&desired);
+    let inside = lab.inside();
+    ip(&inside, "link set eth1 down");
+    ip(&inside, "link set eth1 name new0");
+    let errors = lab.apply(&desired);
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    let remedy = format!("`ip -n {} link set dev new0 name eth1`", lab.router.0);
+    assert!(errors[0].object == "eth1" && errors[0].message.contains(&remedy), "{errors:?}");
+    assert!(addresses(&inside, "new0").is_some(), "it stays where it is");
+    run(&inside, "ip", "link set dev new0 name eth1");
+    lab.settle(&desired);
+    assert!(is_up(&inside, "eth1"));
+
+    // Elsewhere, and back without its addresses.
+    let elsewhere = namespace();
+    move_link(&inside, "eth1", &elsewhere);
+    let errors = lab.apply(&desired);
+    let remedy = format!("`ip link set eth1 netns {}`", lab.router.0);
+    assert!(errors.len() == 1 && errors[0].message.contains(&remedy), "{errors:?}");
+    move_link(&elsewhere, "eth1", &inside);
+    lab.settle(&desired);
+    assert_eq!(addresses(&inside, "eth1").unwrap(), ["192.168.11.3/24"]);
+
+    // On the host it is simply taken.
+    move_link(&inside, "eth1", &lab.host);
+    lab.settle(&desired);
+    assert_eq!(addresses(&inside, "eth1").unwrap(), ["192.168.11.3/24"]);
+}

@@ -3,7 +3,7 @@ use std::thread;
 use kernel::fib::{Batch, Fib, Hop};
 use kernel::monitor::{self, Changes, Monitor};
 
-use crate::lab::{Pair, ip};
+use crate::lab::{Pair, ip, run};
 
 /// Waits until `seen` is satisfied by the union of what the monitor tells.
 fn wait_for(monitor: &mut Monitor, seen: impl Fn(Changes) -> bool) -> Changes {
@@ -162,5 +162,42 @@ fn routes_and_next_hops_of_ours_that_somebody_deletes_ask_for_a_resync() {
         assert!(!fib.is_empty().unwrap());
         ip(&pair.left, deletion);
         wait_for(&mut monitor, |changes| changes.resync);
+    }
+}
+
+#[test]
+fn routes_that_somebody_puts_among_ours_or_in_place_of_one_ask_for_a_resync() {
+    let pair = Pair::new();
+    let mut fib = Fib::open(&pair.left).unwrap();
+    let hop = Hop { gateway: "10.0.0.2".parse().unwrap(), link: pair.link };
+    let prefix: ipnet::IpNet = "172.16.0.0/16".parse().unwrap();
+    fib.apply(&Batch { set_groups: vec![(1, vec![hop])], routes: vec![(prefix, Some(1))], ..Batch::default() })
+        .unwrap();
+    let mut monitor = Monitor::open(&pair.left).unwrap();
+    // Beside ours.
+    ip(&pair.left, "route add 172.16.0.0/16 via 10.0.0.3");
+    ip(&pair.left, "route add 172.17.0.0/16 via 10.0.0.3 metric 20");
+    let seen = wait_for(&mut monitor, |changes| changes.routes);
+    assert!(!seen.resync, "{seen:?}");
+    ip(&pair.left, "route replace 172.16.0.0/16 via 10.0.0.3 metric 20");
+    wait_for(&mut monitor, |changes| changes.resync);
+    ip(&pair.left, "route add 172.18.0.0/16 via 10.0.0.3 metric 20 proto 168");
+    wait_for(&mut monitor, |changes| changes.resync);
+    assert!(fib.len().unwrap() == 1, "ours was replaced, and the other one has our number");
+}
+
+#[test]
+fn settings_that_stop_forwarding_are_noticed() {
+    let pair = Pair::new();
+    for setting in [
+        "net.ipv4.conf.all.forwarding",
+        "net.ipv6.conf.all.forwarding",
+        "net.ipv4.conf.all.rp_filter",
+        "net.ipv4.conf.va.rp_filter",
+    ] {
+        run(&pair.left, "sysctl", &format!("-q -w {setting}=0"));
+        let mut monitor = Monitor::open(&pair.left).unwrap();
+        run(&pair.left, "sysctl", &format!("-q -w {setting}=1"));
+        wait_for(&mut monitor, |changes| changes.links);
     }
 }

@@ -21,6 +21,8 @@ use crate::plan::Instead;
 
 /// How long a healthy daemon can need for one answer, with a wide margin.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the daemon may wait for an event: less than our own patience.
+const EVENTS_WAIT: Duration = Duration::from_secs(5);
 
 /// A connection to a running daemon.
 #[derive(Debug)]
@@ -89,6 +91,16 @@ impl Client {
     /// `/v1/status`.
     pub(crate) async fn status(&mut self) -> Result<model::Status, Failure> {
         self.get("/v1/status").await
+    }
+
+    /// The newest events, at most `limit`.
+    pub(crate) async fn newest_events(&mut self, limit: u16) -> Result<model::EventPage, Failure> {
+        self.get(&format!("/v1/events?limit={limit}")).await
+    }
+
+    /// Events after this number: waits a while for one, so that the page may be empty.
+    pub(crate) async fn events_after(&mut self, after: u64) -> Result<model::EventPage, Failure> {
+        self.get(&format!("/v1/events?after={after}&wait={}", EVENTS_WAIT.as_secs())).await
     }
 
     /// `/v1/peers`.

@@ -13,7 +13,8 @@ use kernel::monitor::LinkInfo;
 use super::time::rfc3339;
 use super::{health, model};
 use crate::bfd::View;
-use crate::status::{EventRecord, Mode, StatusData};
+use crate::journal::{About, EventRecord, Page};
+use crate::status::{Mode, StatusData};
 
 /// The moment of an answer on both clocks.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +46,13 @@ impl Now {
 }
 
 /// The whole status. `snapshot` is `None` when the speaker has stopped.
-pub(super) fn status(now: Now, data: &StatusData, snapshot: Option<&Snapshot>, bfd: &[View]) -> model::Status {
+pub(super) fn status(
+    now: Now,
+    data: &StatusData,
+    warnings: &[EventRecord],
+    snapshot: Option<&Snapshot>,
+    bfd: &[View],
+) -> model::Status {
     let mut verdicts: Vec<_> = data.verdicts.iter().map(verdict).collect();
     verdicts.sort_by_key(|verdict| verdict.outcome);
     let mut status = model::Status {
@@ -74,7 +81,7 @@ pub(super) fn status(now: Now, data: &StatusData, snapshot: Option<&Snapshot>, b
             .collect(),
         host_warnings: data.host_warnings.clone(),
         peers: snapshot.map(|snapshot| peers(now, snapshot, bfd)).unwrap_or_default(),
-        events: data.events.iter().map(|record| event(now, record)).collect(),
+        events: warnings.iter().map(|record| event(now, record)).collect(),
     };
     status.problems = health::problems(&status, data.waiting.as_deref(), &data.left_out);
     status.warnings = health::warnings(&status.peers);
@@ -180,15 +187,32 @@ fn link(link: &LinkInfo) -> model::Link {
     }
 }
 
+/// A page of events of a daemon that was started then.
+pub(super) fn events(now: Now, started: SystemTime, page: &Page) -> model::EventPage {
+    model::EventPage {
+        events: page.events.iter().map(|record| event(now, record)).collect(),
+        last: page.last,
+        missed: page.missed,
+        started: rfc3339(started),
+    }
+}
+
 fn event(now: Now, record: &EventRecord) -> model::Event {
+    let (peer, object) = match &record.about {
+        About::Router => (None, None),
+        About::Peer(peer) => (Some(*peer), None),
+        About::Object(object) => (None, Some(object.clone())),
+    };
     model::Event {
+        number: record.number,
         at: rfc3339(record.at),
         age_seconds: now.seconds_since(record.at),
         level: match record.level {
             Level::Info => model::Level::Info,
             Level::Warn => model::Level::Warn,
         },
-        peer: record.peer,
+        peer,
+        object,
         text: record.text.clone(),
     }
 }

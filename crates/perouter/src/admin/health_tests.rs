@@ -50,7 +50,7 @@ fn view(state: State, reason: Reason, downs: u64, seconds: u64) -> View {
 
 fn with(state: PeerState, views: &[View]) -> model::Status {
     let snapshot = snapshot(vec![peer_snapshot("fabric", "192.168.11.2", state)]);
-    status(Now::read(), &Status::new(Mode::Run).read(), Some(&snapshot), views)
+    status(Now::read(), &Status::new(Mode::Run).read(), &[], Some(&snapshot), views)
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn both_sides_of_a_bfd_session_are_told() {
     for (link, its) in [("eth1", false), ("eth2", true)] {
         view.wanted.scope_link = Some(link.into());
         let data = Status::new(Mode::Run).read();
-        let told = status(Now::read(), &data, Some(&snapshot(vec![peer.clone()])), std::slice::from_ref(&view));
+        let told = status(Now::read(), &data, &[], Some(&snapshot(vec![peer.clone()])), std::slice::from_ref(&view));
         assert_eq!(told.peers[0].bfd.is_some(), its, "{link}");
     }
 }
@@ -117,7 +117,7 @@ fn a_peer_that_restarts_is_a_warning_as_long_as_its_routes_are_kept() {
         let mut peer = peer_snapshot("fabric", "192.168.11.2", state);
         let now = Now::read();
         peer.kept_until = Some(now.instant + Duration::from_millis(92_500));
-        let told = status(now, &Status::new(Mode::Run).read(), Some(&snapshot(vec![peer])), &[]);
+        let told = status(now, &Status::new(Mode::Run).read(), &[], Some(&snapshot(vec![peer])), &[]);
         assert!(told.healthy, "{:?}", told.problems);
         assert_eq!(told.warnings, [format!("fabric (192.168.11.2): routes kept for 93 s more, {words}")]);
     }
@@ -129,7 +129,7 @@ fn a_drained_router_is_one_problem_with_its_remedy() {
     let mut snapshot = snapshot(vec![peer_snapshot("fabric", "192.168.11.2", PeerState::Idle)]);
     let data = Status::new(Mode::Run).read();
     snapshot.drain = Some(DrainSnapshot { since: now.instant, until: None, message: None });
-    let told = status(now, &data, Some(&snapshot), &[]);
+    let told = status(now, &data, &[], Some(&snapshot), &[]);
     assert_eq!(told.drain.map(|drain| drain.state), Some(model::DrainState::Drained));
     assert_eq!(
         told.problems,
@@ -138,7 +138,7 @@ fn a_drained_router_is_one_problem_with_its_remedy() {
     // Before the end, a session that is down is down for its own reason.
     let until = Some(now.instant + Duration::from_secs(7));
     snapshot.drain = Some(DrainSnapshot { since: now.instant, until, message: None });
-    let problems = status(now, &data, Some(&snapshot), &[]).problems;
+    let problems = status(now, &data, &[], Some(&snapshot), &[]).problems;
     assert!(problems[0].contains("ends in 7 s; `perouter drain --undo` stops it"), "{problems:?}");
     assert_eq!(problems.len(), 2);
 }

@@ -7,6 +7,7 @@
 //! | path | answer |
 //! |---|---|
 //! | `/v1/status` | [`model::Status`] |
+//! | `/v1/events?after&limit&wait` | [`model::EventPage`], bounded; with `wait` the answer comes with the next event |
 //! | `/v1/peers` | list of [`model::Peer`] |
 //! | `/v1/routes?family&prefix&longest&received&advertised&after&limit` | [`model::RoutePage`], bounded |
 //! | `/v1/plan?config_dir&node_config` | [`model::Plan`]: what would change if those files were in force |

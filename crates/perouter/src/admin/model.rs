@@ -62,7 +62,7 @@ pub(crate) struct Status {
     pub(crate) host_warnings: Vec<String>,
     /// Sessions, in order of address.
     pub(crate) peers: Vec<Peer>,
-    /// What happened lately, oldest first.
+    /// The latest warnings, oldest first, at most 50. `/v1/events` has everything.
     pub(crate) events: Vec<Event>,
 }
 
@@ -208,6 +208,8 @@ pub(crate) struct HostError {
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Event {
+    /// Its number in the life of this daemon, from 1, without gaps.
+    pub(crate) number: u64,
     /// When.
     pub(crate) at: String,
     /// How long ago.
@@ -216,8 +218,25 @@ pub(crate) struct Event {
     pub(crate) level: Level,
     /// The peer it concerns.
     pub(crate) peer: Option<IpAddr>,
+    /// The link, namespace, kernel setting, file or object of the configuration that it concerns. Without this and a
+    /// peer it concerns the router.
+    pub(crate) object: Option<String>,
     /// One sentence.
     pub(crate) text: String,
+}
+
+/// Some of what happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct EventPage {
+    /// Oldest first.
+    pub(crate) events: Vec<Event>,
+    /// What to ask `after` for those that follow. Numbers begin anew with each start of the daemon; one that was not
+    /// reached yet counts as 0.
+    pub(crate) last: u64,
+    /// How many events after the one that was asked for are no longer kept.
+    pub(crate) missed: u64,
+    /// Since when the daemon runs, to notice a restart.
+    pub(crate) started: String,
 }
 
 /// Gravity of an event.

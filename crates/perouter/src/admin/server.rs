@@ -17,11 +17,19 @@ use tokio::sync::watch;
 use super::convert::{self, Names, Now};
 use super::query::{self, Params, Refused};
 use super::{Source, model, orders};
+use crate::journal::KEPT;
 use crate::plan::{Instead, Planner};
 use crate::status::Status;
 
 /// How long questions may still be answered after the end was announced.
 const GRACE: Duration = Duration::from_secs(1);
+
+/// Warnings in a status.
+const WARNINGS: usize = 50;
+/// Events of a page when the question does not say.
+const EVENTS: usize = 100;
+/// Longest that a question waits for an event.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// Answers until `shutdown` turns true or its sender is gone.
 pub(super) async fn serve<S: Source>(
@@ -38,8 +46,8 @@ pub(super) async fn serve<S: Source>(
             return;
         }
     };
-    let service =
-        axum::serve(listener, router(source, status, planner)).with_graceful_shutdown(ended(shutdown.clone()));
+    let app = App { source, status, planner, shutdown: shutdown.clone() };
+    let service = axum::serve(listener, router(app)).with_graceful_shutdown(ended(shutdown.clone()));
     tokio::select! {
         result = service.into_future() => if let Err(error) = result {
             tracing::error!(%error, "the admin socket has failed");
@@ -59,11 +67,13 @@ struct App<S> {
     source: S,
     status: Status,
     planner: Option<Planner>,
+    shutdown: watch::Receiver<bool>,
 }
 
-fn router<S: Source>(source: S, status: Status, planner: Option<Planner>) -> Router {
+fn router<S: Source>(app: App<S>) -> Router {
     Router::new()
         .route("/v1/status", get(get_status::<S>))
+        .route("/v1/events", get(get_events::<S>))
         .route("/v1/peers", get(get_peers::<S>))
         .route("/v1/peers/{peer}/clear", post(post_clear::<S>))
         .route("/v1/peers/{peer}/shutdown", post(post_shutdown::<S>))
@@ -71,15 +81,49 @@ fn router<S: Source>(source: S, status: Status, planner: Option<Planner>) -> Rou
         .route("/v1/routes", get(get_routes::<S>))
         .route("/v1/plan", get(get_plan::<S>))
         .fallback(async || {
-            let paths = "/v1/status, /v1/peers, /v1/peers/PEER/clear, /v1/peers/PEER/shutdown, /v1/drain, /v1/routes and /v1/plan";
+            let paths = "/v1/status, /v1/events, /v1/peers, /v1/peers/PEER/clear, /v1/peers/PEER/shutdown, /v1/drain, /v1/routes and /v1/plan";
             Refuse(StatusCode::NOT_FOUND, format!("there are {paths}"))
         })
-        .with_state(App { source, status, planner })
+        .with_state(app)
 }
 
 async fn get_status<S: Source>(State(app): State<App<S>>) -> Json<model::Status> {
     let (snapshot, bfd) = (app.source.snapshot().await, app.source.bfd().await);
-    Json(convert::status(Now::read(), &app.status.read(), snapshot.as_ref(), &bfd))
+    let warnings = app.status.journal().warnings(WARNINGS);
+    Json(convert::status(Now::read(), &app.status.read(), &warnings, snapshot.as_ref(), &bfd))
+}
+
+/// Which events, and for how long to wait for one.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EventParams {
+    /// Those after this number; without it the newest.
+    after: Option<u64>,
+    limit: Option<usize>,
+    /// Seconds.
+    wait: Option<u64>,
+}
+
+async fn get_events<S: Source>(
+    State(app): State<App<S>>,
+    params: Result<Query<EventParams>, QueryRejection>,
+) -> Result<Json<model::EventPage>, Refuse> {
+    let Query(EventParams { after, limit, wait }) =
+        params.map_err(|error| Refuse(StatusCode::BAD_REQUEST, error.body_text()))?;
+    let limit = limit.unwrap_or(EVENTS).min(KEPT);
+    let journal = app.status.journal();
+    let page = || after.map_or_else(|| journal.newest(limit), |after| journal.after(after, limit));
+    let mut answer = page();
+    if let (Some(after), Some(wait), true) = (after, wait, answer.events.is_empty() && limit > 0) {
+        // Nobody who waits holds up the end of the daemon.
+        tokio::select! {
+            () = journal.beyond(after) => {}
+            () = ended(app.shutdown.clone()) => {}
+            () = tokio::time::sleep(Duration::from_secs(wait).min(LONGEST_WAIT)) => {}
+        }
+        answer = page();
+    }
+    Ok(Json(convert::events(Now::read(), app.status.read().started, &answer)))
 }
 
 async fn get_peers<S: Source>(State(app): State<App<S>>) -> Result<Json<Vec<model::Peer>>, Refuse> {

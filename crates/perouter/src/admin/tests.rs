@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use engine::snapshot::{DrainSnapshot, FamilySnapshot, FibSnapshot, PathView, PeerSnapshot, PeerState};
-use engine::{RouteQuery, RouteView, Select, Snapshot};
+use engine::{Level, RouteQuery, RouteView, Select, Snapshot};
 use ipnet::{IpNet, Ipv4Net};
 use wire::Family;
 
@@ -178,6 +178,7 @@ fn two_peers() -> Snapshot {
 /// A server on a socket of its own; ends with it.
 struct Running {
     dir: tempfile::TempDir,
+    status: Status,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
@@ -187,8 +188,9 @@ impl Running {
         let dir = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(socket_path(dir.path())).unwrap();
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(server::serve(listener, source, Status::new(Mode::Speak), None, stopped));
-        Self { dir, stop, task }
+        let status = Status::new(Mode::Speak);
+        let task = tokio::spawn(server::serve(listener, source, status.clone(), None, stopped));
+        Self { dir, status, stop, task }
     }
 
     async fn client(&self) -> Client {
@@ -310,6 +312,43 @@ async fn a_stopped_speaker_is_a_problem_in_status_and_a_refusal_elsewhere() {
     assert!(refusal(client.peers().await).contains("speaker does not run"));
     assert!(refusal(client.clear("all", &model::Clear::default()).await).contains("speaker does not run"));
     assert!(refusal(client.routes(&RoutesQuestion::default()).await).contains("speaker does not run"));
+}
+
+#[tokio::test]
+async fn events_are_handed_out_once_and_waited_for() {
+    let server = Running::start(Fake::new(None, vec![]));
+    let mut client = server.client().await;
+    assert_eq!(client.newest_events(10).await.unwrap().events, []);
+    for number in 1..=3 {
+        server.status.note(Level::Info, None, format!("event {number}"));
+    }
+    server.status.note(Level::Warn, "eth1", "event 4");
+    let page = client.newest_events(2).await.unwrap();
+    assert_eq!(page.events.iter().map(|event| event.number).collect::<Vec<_>>(), [3, 4]);
+    assert_eq!((page.last, page.events[1].object.as_deref()), (4, Some("eth1")));
+    let page = client.events_after(1).await.unwrap();
+    assert_eq!(page.events.iter().map(|event| event.number).collect::<Vec<_>>(), [2, 3, 4]);
+
+    // Nothing is there: the answer comes with the next event.
+    let asked = tokio::spawn(async move { client.events_after(4).await });
+    tokio::task::yield_now().await;
+    server.status.note(Level::Info, None, "event 5");
+    let page = asked.await.unwrap().unwrap();
+    assert_eq!((page.events.len(), page.events[0].text.as_str(), page.last), (1, "event 5", 5));
+    let status = server.client().await.status().await.unwrap();
+    assert_eq!(status.events.iter().map(|event| event.text.as_str()).collect::<Vec<_>>(), ["event 4"], "warnings only");
+}
+
+#[tokio::test]
+async fn whoever_waits_for_events_does_not_hold_up_the_end() {
+    let server = Running::start(Fake::new(None, vec![]));
+    let mut client = server.client().await;
+    client.status().await.unwrap();
+    let asked = tokio::spawn(async move { client.events_after(0).await });
+    server.stop.send(true).unwrap();
+    tokio::time::timeout(Duration::from_secs(20), server.task).await.expect("ends").unwrap();
+    // An empty page, or none when the end came first.
+    assert!(asked.await.unwrap().map_or(true, |page| page.events.is_empty()));
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@ use super::{RunOptions, read_node};
 use crate::daemon::blocking;
 use crate::host::Keeper;
 use crate::plan::Planner;
+use crate::restart::Restart;
 use crate::source::objects::{self, Desired, Wish};
 use crate::speaker::SpeakerHandle;
 use crate::speaker::connection::words;
@@ -60,6 +61,8 @@ pub(super) struct Router {
     secret_files: Vec<PathBuf>,
     /// The host's end of the veth pair when it was last looked at.
     host_link: Option<HostLink>,
+    /// What the first configuration is to find in the kernel, if this is a restart.
+    restart: Option<Restart>,
 }
 
 impl Router {
@@ -72,6 +75,7 @@ impl Router {
         speaker: SpeakerHandle,
         planner: Planner,
         status: Status,
+        restart: Restart,
     ) -> Self {
         Self {
             keeper: Keeper::new(status.clone()),
@@ -86,6 +90,7 @@ impl Router {
             told: Told::default(),
             secret_files: Vec::new(),
             host_link: None,
+            restart: Some(restart),
         }
     }
 
@@ -141,6 +146,14 @@ impl Router {
     async fn apply(&mut self, desired: Desired) {
         self.keeper.set(self.options.place(desired.host.clone()));
         self.converge().await;
+        if let Some(Restart { forwarding, preserved }) = self.restart.take() {
+            if preserved && self.keeper.found_in_place() {
+                self.speaker.tell(Event::Restarted { peers: None }).await;
+            }
+            if let Err(error) = blocking(move || forwarding.begin()).await {
+                tracing::warn!(%error, "cannot note that the router forwards");
+            }
+        }
         let before = self.in_force.replace(desired.clone());
         let before = before.as_ref();
         if let Some(before) = before {
@@ -164,18 +177,16 @@ impl Router {
                 Effect::Added => "added",
                 Effect::Removed => "removed",
             };
-            self.status.note(Level::Info, None, format!("{}: {how}", change.what));
+            self.status.note(Level::Info, change.what.as_str(), format!("{}: {how}", change.what));
         }
     }
 
     /// Speaker first: its peers are told while the NIC is still there.
     async fn take_down(&mut self) {
+        self.restart = None;
         if let Some(Desired { intent, .. }) = self.in_force.take() {
-            self.status.note(
-                Level::Info,
-                None,
-                "no Underlay any more: ending all sessions and giving the NICs back".into(),
-            );
+            let text = "no Underlay any more: ending all sessions and giving the NICs back";
+            self.status.note(Level::Info, None, text);
             self.speaker.apply(without_peers(intent)).await;
             if tokio::time::timeout(QUIET_LIMIT, self.speaker.quiet()).await.is_err() {
                 tracing::debug!("some connections did not end in time");
@@ -219,7 +230,7 @@ impl Router {
     /// An error when the name leads to another one: what is looked for by name would be made there.
     async fn keep_name(&self) -> Result<(), HostError> {
         let (namespace, name) = (self.namespace.clone(), self.options.namespace().to_owned());
-        let failed = |message: String| HostError { object: format!("namespace {}", self.options.namespace()), message };
+        let failed = |message: String| HostError::said(format!("namespace {}", self.options.namespace()), message);
         let kept = blocking(move || {
             let rebound = namespace.rebind(&name)?;
             let ours = Namespace::open(&name)?.map(|named| named.same_as(&namespace)).transpose()?;
@@ -229,7 +240,7 @@ impl Router {
         match kept.await {
             Ok(Ok((true, _))) => {
                 let text = format!("the name of namespace {name} was removed; it has it again");
-                self.status.note(Level::Warn, None, text);
+                self.status.note(Level::Warn, name, text);
                 Ok(())
             }
             Ok(Ok((false, true))) => Ok(()),
@@ -254,7 +265,8 @@ impl Router {
             // Not left to the monitor: the next intent must find the new links.
             let everything = Changes { links: true, routes: true, resync: false };
             if let Err(error) = watch::update(&self.namespace, everything, &self.speaker, &self.status).await {
-                tracing::warn!(%error, "cannot read links and routes of the router");
+                let text = format!("cannot read links and routes of the router: {}", words(&error));
+                self.status.note(Level::Warn, None, text);
             }
         }
     }

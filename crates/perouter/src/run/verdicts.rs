@@ -29,12 +29,13 @@ impl Told {
             let old = self.verdicts.get(key);
             for (level, text) in texts {
                 if old.is_none_or(|old| !old.iter().any(|(_, told)| told == text)) {
-                    status.note(*level, None, text.clone());
+                    status.note(*level, name(key).as_str(), text.clone());
                 }
             }
         }
-        for (kind, name) in self.verdicts.keys().filter(|key| !new.contains_key(*key)) {
-            status.note(Level::Info, None, format!("{kind} {name} is gone"));
+        for key in self.verdicts.keys().filter(|key| !new.contains_key(*key)) {
+            let name = name(key);
+            status.note(Level::Info, name.as_str(), format!("{name} is gone"));
         }
         self.verdicts = new;
         if let Some(none) = none
@@ -44,6 +45,11 @@ impl Told {
         }
         self.none = none.map(str::to_owned);
     }
+}
+
+/// An object by kind and name.
+fn name((kind, name): &(String, String)) -> String {
+    format!("{kind} {name}")
 }
 
 fn sentences(verdict: &Verdict) -> Vec<(Level, String)> {

@@ -18,13 +18,15 @@ use crate::status::Status;
 
 /// This much quiet ends a burst.
 const QUIET: Duration = Duration::from_millis(500);
+/// The same for what changes in one step.
+const EAGER: Duration = Duration::from_millis(10);
 /// A burst that does not end is reported nevertheless.
 const LONGEST_BURST: Duration = Duration::from_secs(5);
 
 /// Watches files and folders; must be called inside a tokio runtime. The receiver gets one message per burst of changes. A second burst before the first
 /// was taken says nothing new and is dropped. An error means that the system gives us no watch at all.
-fn watch(paths: &[&Path]) -> notify::Result<mpsc::Receiver<()>> {
-    let mut files = Files::new(paths)?;
+fn watch(paths: &[&Path], quiet: Duration) -> notify::Result<mpsc::Receiver<()>> {
+    let mut files = Files::new(paths, quiet)?;
     let (sender, bursts) = mpsc::channel(1);
     // Ends when the receiver is dropped.
     tokio::spawn(async move {
@@ -43,6 +45,7 @@ fn watch(paths: &[&Path]) -> notify::Result<mpsc::Receiver<()>> {
 pub(crate) struct Watched {
     fixed: Vec<PathBuf>,
     keys: Vec<PathBuf>,
+    quiet: Duration,
     bursts: mpsc::Receiver<()>,
     status: Status,
 }
@@ -50,7 +53,16 @@ pub(crate) struct Watched {
 impl Watched {
     /// Watches these from here on. Must be called inside a tokio runtime.
     pub(crate) fn new(fixed: Vec<PathBuf>, status: Status) -> Self {
-        let mut watched = Self { fixed, keys: Vec::new(), bursts: mpsc::channel(1).1, status };
+        Self::with_quiet(fixed, status, QUIET)
+    }
+
+    /// The same, told at once: for what is not written in several steps.
+    pub(crate) fn eager(fixed: Vec<PathBuf>, status: Status) -> Self {
+        Self::with_quiet(fixed, status, EAGER)
+    }
+
+    fn with_quiet(fixed: Vec<PathBuf>, status: Status, quiet: Duration) -> Self {
+        let mut watched = Self { fixed, keys: Vec::new(), quiet, bursts: mpsc::channel(1).1, status };
         watched.start();
         watched
     }
@@ -76,7 +88,7 @@ impl Watched {
     fn start(&mut self) {
         let keys = self.keys.iter().map(|key| around(key));
         let paths: Vec<PathBuf> = self.fixed.iter().cloned().chain(keys).collect();
-        match watch(&paths.iter().map(PathBuf::as_path).collect::<Vec<_>>()) {
+        match watch(&paths.iter().map(PathBuf::as_path).collect::<Vec<_>>(), self.quiet) {
             Ok(bursts) => self.bursts = bursts,
             Err(error) => {
                 let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
@@ -99,11 +111,12 @@ struct Files {
     paths: Vec<PathBuf>,
     watched: BTreeSet<PathBuf>,
     watcher: RecommendedWatcher,
+    quiet: Duration,
     changes: mpsc::Receiver<()>,
 }
 
 impl Files {
-    fn new(paths: &[&Path]) -> notify::Result<Self> {
+    fn new(paths: &[&Path], quiet: Duration) -> notify::Result<Self> {
         let paths: Vec<PathBuf> = paths.iter().map(|path| absolute(path)).collect();
         // One place: a second change before the first is taken says nothing new.
         let (sender, changes) = mpsc::channel(1);
@@ -113,14 +126,14 @@ impl Files {
                 let _ = sender.try_send(());
             }
         })?;
-        let mut files = Self { paths, watched: BTreeSet::new(), watcher, changes };
+        let mut files = Self { paths, watched: BTreeSet::new(), watcher, quiet, changes };
         files.rearm();
         Ok(files)
     }
 
     /// Waits for the end of the next burst of changes. Not to be cancelled: a burst that was begun would be lost.
     async fn changed(&mut self) {
-        debounce(&mut self.changes).await;
+        debounce(&mut self.changes, self.quiet).await;
         // Before the caller reads the files: what changes after this is noticed again.
         self.rearm();
     }
@@ -168,14 +181,14 @@ fn concerns(event: &notify::Event, paths: &[PathBuf]) -> bool {
 }
 
 /// Waits for a change and then for quiet.
-async fn debounce(changes: &mut mpsc::Receiver<()>) {
+async fn debounce(changes: &mut mpsc::Receiver<()>, quiet: Duration) {
     if changes.recv().await.is_none() {
         // The watcher is gone; nothing will change any more.
         return std::future::pending().await;
     }
     let limit = Instant::now() + LONGEST_BURST;
     loop {
-        let quiet = (Instant::now() + QUIET).min(limit);
+        let quiet = (Instant::now() + quiet).min(limit);
         tokio::select! {
             biased;
             () = sleep_until(quiet) => return,
@@ -194,7 +207,7 @@ mod tests {
 
     async fn elapsed_until_report(changes: &mut mpsc::Receiver<()>) -> Duration {
         let begin = Instant::now();
-        debounce(changes).await;
+        debounce(changes, QUIET).await;
         begin.elapsed()
     }
 
@@ -211,7 +224,7 @@ mod tests {
         let took = elapsed_until_report(&mut changes).await;
         assert_eq!(took, Duration::from_millis(900) + QUIET);
         let _sender = writer.await.expect("the writer ends");
-        assert!(timeout(Duration::from_secs(60), debounce(&mut changes)).await.is_err(), "reported twice");
+        assert!(timeout(Duration::from_secs(60), debounce(&mut changes, QUIET)).await.is_err(), "reported twice");
     }
 
     #[tokio::test(start_paused = true)]
@@ -231,7 +244,7 @@ mod tests {
     #[tokio::test]
     async fn a_file_written_moved_or_removed_is_noticed() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let mut bursts = watch(&[folder.path()]).expect("inotify is there");
+        let mut bursts = watch(&[folder.path()], QUIET).expect("inotify is there");
         let file = folder.path().join("openpe_a.yaml");
         fs::write(&file, "one").expect("writes");
         timeout(MISSED, bursts.recv()).await.expect("creation");
@@ -246,7 +259,7 @@ mod tests {
     async fn a_folder_that_is_made_later_is_watched() {
         let above = tempfile::tempdir().expect("a temporary folder");
         let folder = above.path().join("etc").join("configs");
-        let mut bursts = watch(&[&folder]).expect("inotify is there");
+        let mut bursts = watch(&[&folder], QUIET).expect("inotify is there");
         fs::create_dir_all(&folder).expect("makes folders");
         timeout(MISSED, bursts.recv()).await.expect("the folder");
         fs::write(folder.join("openpe_a.yaml"), "one").expect("writes");

@@ -5,6 +5,7 @@
 
 mod bfd;
 pub(crate) mod drain;
+pub(crate) mod events;
 pub(crate) mod orders;
 mod out;
 pub(crate) mod peers;

@@ -193,17 +193,21 @@ pub(super) fn status() -> Status {
         peers: vec![peer()],
         events: vec![
             Event {
+                number: 1,
                 at: "2026-11-22T11:33:07Z".into(),
                 age_seconds: 300,
                 level: Level::Warn,
                 peer: Some("192.168.11.2".parse().unwrap()),
+                object: None,
                 text: "hold timer expired".into(),
             },
             Event {
+                number: 2,
                 at: "2026-11-22T11:33:08Z".into(),
                 age_seconds: 299,
                 level: Level::Info,
                 peer: None,
+                object: None,
                 text: "session is up".into(),
             },
         ],

@@ -1,9 +1,11 @@
 //! `perouter run`: what it makes of a node, and how it keeps it.
 
-use std::fs;
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 
 use crate::site::{PASSTHROUGH, Site, UNDERLAY};
-use crate::support::{command, has, ip, routes, wait_until};
+use crate::support::{Namespace, command, has, ip, routes, wait_until};
 
 #[test]
 fn yaml_becomes_a_working_router_and_its_removal_gives_the_nic_back() {
@@ -150,6 +152,82 @@ fn another_node_index_replaces_the_addresses_and_leaves_the_nic() {
     wait_until("the leaf is back under the other router id", || has(&site.router.0, "203.0.113.0/24"));
     assert_eq!(run.log().matches("move NIC").count(), 1, "{}", run.log());
     run.stop();
+}
+
+#[test]
+fn another_address_plan_makes_the_host_session_anew_and_touches_nothing_else() {
+    let site = Site::new();
+    site.write("a", &format!("{UNDERLAY}{PASSTHROUGH}"));
+    let (_leaf, _host, run) = (site.leaf(), site.host(), site.run("run.log"));
+    wait_until("a packet goes there and back", || site.ping());
+    let leaf = || {
+        let peers = site.ask(&["-o", "json", "peers"]).json();
+        let peer = peers.as_array().unwrap().iter().find(|peer| peer["address"] == "192.168.11.2").unwrap().clone();
+        (peer["flaps"].as_u64().unwrap(), peer["messages_received"]["open"].as_u64().unwrap())
+    };
+    let before = leaf();
+    site.write("a", &format!("{UNDERLAY}{}", PASSTHROUGH.replace("192.169.10.0", "192.169.20.0")));
+    let addresses = |at: &Namespace, link: &str| ip(&format!("-n {at} address show dev {link}"));
+    wait_until("the addresses are other ones", || {
+        let (host, router) = (addresses(&site.node, "pt-host"), addresses(&site.router, "pt-ns"));
+        host.contains("192.169.20.2/24") && router.contains("192.169.20.1/24")
+    });
+    for (at, link) in [(&site.node, "pt-host"), (&site.router, "pt-ns")] {
+        assert!(!addresses(at, link).contains("192.169.10."), "{}", addresses(at, link));
+    }
+    let _host = site.speak(&site.node, "host-anew", 64515, "192.169.20.1", "198.51.100.0/24");
+    wait_until("a packet goes there and back again", || site.ping());
+    let peers = site.ask(&["peers"]).text;
+    assert!(peers.contains("192.169.20.2") && !peers.contains("192.169.10.2"), "{peers}");
+    assert_eq!(leaf(), before, "the leaf's session is the one it was");
+    assert_eq!(run.log().matches("move NIC").count() + run.log().matches("create veth").count(), 2, "{}", run.log());
+    run.stop();
+}
+
+#[test]
+fn what_happens_can_be_followed_over_a_restart() {
+    let site = Site::new();
+    let run = site.run("run.log");
+    wait_until("it answers", || site.ask(&["events"]).text.contains("waiting for configuration"));
+    let followed = site.path("events.log");
+    let mut args: Vec<PathBuf> = vec!["--state-dir".into(), site.path("run-state"), "-o".into(), "json".into()];
+    args.extend(["events", "-f", "-n", "0"].map(PathBuf::from));
+    let follower = Command::new(env!("CARGO_BIN_EXE_perouter"))
+        .args(&args)
+        .stdout(File::create(&followed).unwrap())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let follower = Killed(follower);
+    let events = || fs::read_to_string(&followed).unwrap();
+    // Only what comes after it has begun: until then, something new each time.
+    let mut times = 0;
+    wait_until("the follower sees what happens", || {
+        times += 1;
+        site.write("a", &format!("underlays: {times}\n"));
+        events().contains("underlays")
+    });
+    assert!(!events().contains("waiting for configuration"), "{}", events());
+    let first = run.id();
+    run.stop();
+    let run = site.run("again.log");
+    wait_until("the follower sees the next one", || events().contains(&format!("started (pid {})", run.id())));
+    assert!(!events().contains(&format!("(pid {first})")), "{}", events());
+    let lines: Vec<serde_json::Value> = events().lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let at = |event: &serde_json::Value| event["at"].as_str().is_some_and(|at| at.ends_with('Z'));
+    assert!(lines.iter().all(|event| at(event) && event["number"].is_u64() && event["level"].is_string()), "{lines:?}");
+    drop(follower);
+    run.stop();
+}
+
+/// A child that ends with the test.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 #[test]

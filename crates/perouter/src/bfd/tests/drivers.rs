@@ -171,7 +171,8 @@ fn a_port_that_somebody_else_has_is_told_once_and_taken_when_it_is_free() {
     left.want(&[wanted("10.9.0.2", settings(50, 3))]);
     right.want(&[wanted("10.9.0.1", settings(50, 3))]);
     right.until("10.9.0.1", "hears", |view| view.session.received > 2);
-    let told = || left.status.read().events.iter().filter(|event| event.text.contains("UDP port 3784")).count();
+    let told =
+        || left.status.journal().newest(100).events.iter().filter(|event| event.text.contains("UDP port 3784")).count();
     assert_eq!((told(), left.view("10.9.0.2").session.received), (1, 0));
     drop(other);
     left.until_up("10.9.0.2", 50, 150);
