@@ -31,7 +31,16 @@ fn host_speaker_restarts_gracefully() {
         watch.passes(SOME);
         let log = site.log();
         assert_eq!(log.matches("routes are kept for").count(), 2, "{log}");
-        watch.nothing_lost("host's speaker restarts, graceful restart", "the fabric keeps the host's routes");
+        let event = "host's speaker restarts, graceful restart";
+        if host == Daemon::Bird {
+            watch.nothing_lost(event, "the fabric keeps the host's routes");
+        } else {
+            // FRR 8.4's zebra removes the stale IPv6 routes of its own kernel before bgpd has given it the new ones.
+            let row = watch
+                .row(event, "0 lost to the host: the fabric keeps its routes; FRR takes its own away for a moment");
+            row.report();
+            assert_eq!(row.to_host.lost, 0, "{:?}", row.to_host);
+        }
     }
 }
 
