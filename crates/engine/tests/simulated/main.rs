@@ -3,6 +3,7 @@
 mod add_path;
 mod collisions;
 mod fib;
+mod fields;
 mod fsm;
 mod intents;
 mod invariants;

@@ -173,7 +173,7 @@ impl Router {
         for change in engine::intent::diff(Some(before), after) {
             let how = match change.effect {
                 Effect::NewSession => "changed, with a new session",
-                Effect::Live => "changed",
+                Effect::SoftReset | Effect::Live => "changed",
                 Effect::Added => "added",
                 Effect::Removed => "removed",
             };

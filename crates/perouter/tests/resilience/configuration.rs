@@ -90,7 +90,8 @@ fn another_neighbor_comes_changes_and_goes() {
     let mut site = Plan::new(&[Daemon::Frr], Daemon::Bird).start();
     change(&mut site, "a neighbour is added", |y| y.neighbors.push(nobody("")), |s| peer_count(s, 5));
     let timers = |y: &mut Yaml| y.neighbors[2] = nobody(", holdTimeSeconds: 30, keepaliveTimeSeconds: 10");
-    let changed = |s: &Site| said(s, "neighbor 192.168.11.77: changed, with a new session");
+    let changed =
+        |s: &Site| said(s, "neighbor 192.168.11.77 (hold time, keepalive interval): changed, with a new session");
     change(&mut site, "timers of another neighbour", timers, changed);
     change(&mut site, "a neighbour is removed", |y| drop(y.neighbors.pop()), |s| peer_count(s, 4));
 }
@@ -134,7 +135,12 @@ fn options_of_the_passthrough_and_the_underlay() {
         y.session
             .push("allowedPrefixes: [{prefix: 10.244.0.0/16, le: 32}, {prefix: \"2001:db8::/32\", le: 128}]".into());
     };
-    change(&mut site, "prefixes that the host may announce", allow, live("neighbor 192.169.10.2: changed\n"));
+    change(
+        &mut site,
+        "prefixes that the host may announce",
+        allow,
+        live("neighbor 192.169.10.2 (allowed prefixes): changed\n"),
+    );
     let paths = |y: &mut Yaml| y.underlay.push("multipath: {maxPaths: 2}".into());
     change(&mut site, "multipath", paths, live("multipath: changed"));
 }
