@@ -14,7 +14,7 @@ use crate::sim::SECOND;
 
 /// Another value than the one that [`own`] has.
 fn alter(field: &str, peer: &mut PeerIntent) {
-    let restart = peer.graceful_restart.unwrap();
+    let restart = peer.graceful_restart.expect("before it is altered");
     match field {
         "name" => peer.name = "another".into(),
         "role" => peer.role = Role::Fabric,
@@ -35,7 +35,7 @@ fn alter(field: &str, peer: &mut PeerIntent) {
         "next hop self" => peer.next_hop_self = true,
         "link" => peer.link = Some("eth0".into()),
         "allowed prefixes" => {
-            peer.allowed_prefixes = vec![PrefixRule { prefix: "10.0.0.0/8".parse().unwrap(), ge: 8, le: 32 }];
+            peer.allowed_prefixes = vec![PrefixRule { prefix: "10.0.0.0/8".parse().expect("a prefix"), ge: 8, le: 32 }];
         }
         "maximum of prefixes" => {
             let most = MaxPrefixes { limit: 10, teardown: true, restart: None };

@@ -44,7 +44,7 @@ fn heard(site: &Site) -> Vec<String> {
             let counts: Vec<_> = neighbors.map(|n| said[n]["messageStats"]["updatesRecv"].as_u64().unwrap()).collect();
             format!("{counts:?}")
         }
-        _ => {
+        Daemon::Bird | Daemon::Gobgp | Daemon::Perouter => {
             let counts = (0..peer.config().neighbors.len()).map(|n| {
                 let said = peer.ask(&["show", "protocols", "all", &format!("n{n}")]).unwrap();
                 said.lines().find(|line| line.contains("Import updates:")).unwrap().to_owned()
@@ -148,7 +148,7 @@ fn options_of_the_passthrough_and_the_underlay() {
 /// Another object of another file.
 #[test]
 fn another_object_comes_and_goes() {
-    let mut site = Plan::new(&[Daemon::Frr], Daemon::Bird).start();
+    let site = Plan::new(&[Daemon::Frr], Daemon::Bird).start();
     let watch = site.watch();
     let before = sessions(&site);
     let vni = "l2vnis:\n  - {name: red, vni: 100}\n";

@@ -12,7 +12,7 @@ fn graceful(daemon: Daemon) -> impl Fn(&mut PeerConfig) {
     move |config| {
         config.lines = match daemon {
             Daemon::Frr => " bgp graceful-restart\n bgp graceful-restart preserve-fw-state\n".into(),
-            _ => "  graceful restart on;\n".into(),
+            Daemon::Bird | Daemon::Gobgp | Daemon::Perouter => "  graceful restart on;\n".into(),
         };
     }
 }
