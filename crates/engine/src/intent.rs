@@ -2,7 +2,9 @@
 //!
 //! `config` compiles user objects into an [`Intent`], `perouter speak` compiles its file into one. The engine
 //! compares a new intent with the one in force and resets only the sessions whose own parameters changed
-//! ([`PeerIntent::session_changed`]); everything else is applied live.
+//! ([`FIELDS`]); everything else is applied live.
+
+mod fields;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,6 +13,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use wire::{Family, FamilySet};
+
+pub use fields::{FIELDS, Field};
 
 /// The complete configuration of the router. A value, compared field by field.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -269,59 +273,6 @@ impl PeerIntent {
             reject_as_sets: false,
         }
     }
-
-    /// Whether going from `self` to `new` needs a new session: what is settled in OPEN or on the TCP connection.
-    pub fn session_changed(&self, new: &PeerIntent) -> bool {
-        let Self {
-            name: _,
-            role: _,
-            remote_as,
-            families,
-            extended_next_hop,
-            hold_time,
-            keepalive,
-            connect_retry: _,
-            port,
-            passive,
-            password,
-            ttl,
-            local_address,
-            allow_own_as: _,
-            enforce_first_as: _,
-            reflector_client: _,
-            next_hop_self: _,
-            link,
-            allowed_prefixes: _,
-            max_prefixes: _,
-            as_override: _,
-            ttl_security,
-            graceful_restart,
-            bfd: _,
-            add_path,
-            bgp_role,
-            reject_as_sets: _,
-        } = self;
-        *remote_as != new.remote_as
-            || *families != new.families
-            || *extended_next_hop != new.extended_next_hop
-            || *hold_time != new.hold_time
-            || *keepalive != new.keepalive
-            || *port != new.port
-            || *passive != new.passive
-            || *password != new.password
-            || *ttl != new.ttl
-            || *local_address != new.local_address
-            || *link != new.link
-            || *ttl_security != new.ttl_security
-            || restart_time(*graceful_restart) != restart_time(new.graceful_restart)
-            || *add_path != new.add_path
-            || *bgp_role != new.bgp_role
-    }
-}
-
-/// What of it is told in OPEN.
-fn restart_time(restart: Option<GracefulRestart>) -> Option<Duration> {
-    restart.map(|restart| restart.restart_time)
 }
 
 impl Intent {
@@ -333,11 +284,13 @@ impl Intent {
     }
 }
 
-/// What a change of configuration does to the running router.
+/// What a change of configuration does to the running router; what costs more comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Effect {
     /// A session ends and begins again.
     NewSession,
+    /// The routes of a session are looked at again, and the difference is told; the session goes on.
+    SoftReset,
     /// Applied to what runs; nothing is reset.
     Live,
     /// Something new.
@@ -387,13 +340,14 @@ pub fn diff(old: Option<&Intent>, new: &Intent) -> Vec<Change> {
         let name = Some(peer.name.clone());
         match before.get(what) {
             None => changes.push(Change { peer: name, what: what.clone(), effect: Effect::Added }),
-            Some(old) if old.session_changed(peer) || identity => {
-                changes.push(Change { peer: name, what: what.clone(), effect: Effect::NewSession });
+            Some(old) => {
+                let fields: Vec<_> = old.changed(peer).collect();
+                let own = identity.then_some(Effect::NewSession);
+                let Some(effect) = fields.iter().map(|field| field.effect).chain(own).min() else { continue };
+                let names: Vec<_> = fields.iter().map(|field| field.name).collect();
+                let names = if names.is_empty() { String::new() } else { format!(" ({})", names.join(", ")) };
+                changes.push(Change { peer: name, what: format!("{what}{names}"), effect });
             }
-            Some(old) if old != peer => {
-                changes.push(Change { peer: name, what: what.clone(), effect: Effect::Live });
-            }
-            Some(_) => {}
         }
     }
     changes

@@ -249,7 +249,9 @@ impl Engine {
             peer.warned = [false; 2];
             let name = peer.intent.name.clone();
             let kept = self.peer_lost(now, id, agreed, keep);
-            self.tell(now, address, Level::Warn, format!("session with {name} lost: {reason}{kept}"));
+            // Nothing is to be said of what we end ourselves without a word, as before a restart.
+            let how = if reason.is_empty() { "ended".to_owned() } else { format!("lost: {reason}") };
+            self.tell(now, address, Level::Warn, format!("session with {name} {how}{kept}"));
         } else if peer.connections.is_empty() {
             peer.failures += 1;
             self.tell_failure(now, id);

@@ -123,7 +123,8 @@ pub(crate) async fn run(options: RunOptions) -> Result<(), RunError> {
 
     let mut files = Watched::new(vec![options.config_dir.clone(), options.node_config.clone()], status.clone());
     let mut names = Watched::eager(vec![Path::new(NAMES).join(&name)], status.clone());
-    let mut router = Router::new(options, node, namespace, own, speaker.clone(), planner, status.clone(), restart);
+    let mut router =
+        Router::new(options, node, namespace, own, speaker.clone(), planner, status.clone()).after(restart);
     reload(&mut router, &mut files).await;
     loop {
         tokio::select! {

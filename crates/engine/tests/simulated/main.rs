@@ -5,6 +5,7 @@ mod collisions;
 mod drain;
 mod driven;
 mod fib;
+mod fields;
 mod fsm;
 mod intents;
 mod invariants;

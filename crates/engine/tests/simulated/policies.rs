@@ -1,7 +1,9 @@
 //! Behaviours of dynamic, unnumbered and limited peers and of the host's table, in virtual time.
 
 use crate::sim::{SECOND, Sim, With, intent};
-use engine::intent::{HostRoutes, Intent, MaxPrefixes, PeerIntent, PrefixRule, RangeIntent, RemoteAs, Role, diff};
+use engine::intent::{
+    Effect, HostRoutes, Intent, MaxPrefixes, PeerIntent, PrefixRule, RangeIntent, RemoteAs, Role, diff,
+};
 use engine::snapshot::PeerState;
 use engine::{BgpRole, Event, Family, FamilySet, Select};
 
@@ -250,8 +252,8 @@ fn a_plan_names_what_would_reset_and_nothing_else() {
         diff(Some(&old), &new).iter().map(|change| format!("{:?} {}", change.effect, change.what)).collect();
     let expected = [
         "Added network 203.0.113.0/24",
-        "NewSession neighbor 192.168.11.2",
-        "Live neighbor 192.168.12.2",
+        "NewSession neighbor 192.168.11.2 (hold time)",
+        "SoftReset neighbor 192.168.12.2 (own AS allowed)",
         "Added neighbor 192.168.13.2",
     ];
     assert_eq!(said, expected);
@@ -265,8 +267,8 @@ fn what_is_only_judged_anew_resets_nothing() {
         intent(ROUTER, "10.0.0.1").peer_with("192.168.11.2", LEAF, Role::Fabric, |peer| peer.reject_as_sets = true);
     new.prefer_oldest = true;
     let said: Vec<_> = diff(Some(&old), &new).into_iter().map(|change| (change.effect, change.what)).collect();
-    let live = |what: &str| (engine::intent::Effect::Live, what.to_owned());
-    assert_eq!(said, [live("best path"), live("neighbor 192.168.11.2")]);
+    let soft = (Effect::SoftReset, "neighbor 192.168.11.2 (AS_SETs refused)".to_owned());
+    assert_eq!(said, [(Effect::Live, "best path".to_owned()), soft]);
 }
 
 /// RFC 9234: our role towards each neighbour, and theirs towards us.

@@ -6,7 +6,10 @@ use engine::intent::{GracefulRestart, Intent, Role};
 use engine::snapshot::PeerState;
 use engine::{Engine, Event, Order};
 
+use wire::{Capability, MessageType};
+
 use crate::kernel::Fib;
+use crate::script::{self, Script};
 use crate::scripted::{Said, Scripted};
 use crate::sim::{SECOND, Sim, With, intent};
 
@@ -322,4 +325,28 @@ fn a_changed_role_ends_what_was_kept() {
     assert!(!sim.route(a, PREFIX).is_some_and(|route| route.paths[0].stale));
     sim.run(SECOND * 30);
     assert!(sim.route(a, PREFIX).is_some());
+}
+
+/// FRR calls itself restarting for two minutes after every start, waits for nobody, and begins to speak a second after the
+/// session is up: whoever takes it at its word tells others that there is nothing.
+#[test]
+fn a_peer_that_calls_itself_restarting_is_heard_out() {
+    for said in [true, false] {
+        let own = gracefully(script::own(|_| {}));
+        let mut script = Script::new(own.clone());
+        script.engine = Engine::new(7, script.now);
+        script.tell(Event::Restarted { peers: None });
+        script.tell(Event::Intent(Box::new(own)));
+        let restart = wire::GracefulRestart { restarting: true, notification: false, time: 120, families: Vec::new() };
+        let conn = script.establish(&script::open("10.0.0.7", 90, &[Capability::GracefulRestart(restart)]));
+        let told = |script: &Script| script.said.iter().any(|said| said.kind == MessageType::Update);
+        script.pass(SECOND * 3);
+        assert!(!told(&script), "it may not have begun");
+        if said {
+            script.send(conn, script::raw(2, &[0, 0, 0, 0]));
+        } else {
+            script.pass(SECOND * 3);
+        }
+        assert!(told(&script), "End-of-RIB, or time enough: {said}");
+    }
 }

@@ -618,6 +618,8 @@ pub(crate) struct PlanChange {
 pub(crate) enum PlanEffect {
     /// The session ends and is opened anew.
     NewSession,
+    /// The routes of the session are looked at again, and the peer is told what differs.
+    SoftReset,
     /// Nothing: it takes effect as it is.
     Live,
     /// It is new.
@@ -631,6 +633,7 @@ impl PlanEffect {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::NewSession => "new session",
+            Self::SoftReset => "soft reset",
             Self::Live => "live",
             Self::Added => "added",
             Self::Removed => "removed",

@@ -19,6 +19,7 @@ pub(super) fn changes(before: Option<&Intent>, after: Option<&Intent>) -> Vec<Pl
 fn change(change: Change) -> PlanChange {
     let effect = match change.effect {
         Effect::NewSession => PlanEffect::NewSession,
+        Effect::SoftReset => PlanEffect::SoftReset,
         Effect::Live => PlanEffect::Live,
         Effect::Added => PlanEffect::Added,
         Effect::Removed => PlanEffect::Removed,

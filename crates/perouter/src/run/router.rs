@@ -75,7 +75,6 @@ impl Router {
         speaker: SpeakerHandle,
         planner: Planner,
         status: Status,
-        restart: Restart,
     ) -> Self {
         Self {
             keeper: Keeper::new(status.clone()),
@@ -90,8 +89,13 @@ impl Router {
             told: Told::default(),
             secret_files: Vec::new(),
             host_link: None,
-            restart: Some(restart),
+            restart: None,
         }
+    }
+
+    /// The same router, which takes over from an earlier process.
+    pub(super) fn after(self, restart: Restart) -> Self {
+        Self { restart: Some(restart), ..self }
     }
 
     /// Whether peers keep our routes while we are away.
@@ -173,7 +177,7 @@ impl Router {
         for change in engine::intent::diff(Some(before), after) {
             let how = match change.effect {
                 Effect::NewSession => "changed, with a new session",
-                Effect::Live => "changed",
+                Effect::SoftReset | Effect::Live => "changed",
                 Effect::Added => "added",
                 Effect::Removed => "removed",
             };

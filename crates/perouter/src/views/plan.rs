@@ -94,7 +94,7 @@ fn print(out: &mut Out<'_>, plan: &Plan) -> io::Result<()> {
 fn style(effect: PlanEffect) -> Style {
     match effect {
         PlanEffect::NewSession | PlanEffect::Removed => Style::Bad,
-        PlanEffect::Live => Style::Plain,
+        PlanEffect::SoftReset | PlanEffect::Live => Style::Plain,
         PlanEffect::Added => Style::Good,
     }
 }

@@ -179,3 +179,31 @@ fn with_graceful_restart_a_stop_is_silent_and_leaves_the_routes() {
     // A Cease of a collision before the session came up is another matter.
     assert!(!right.log().contains("lost: received Cease"), "{}", right.log());
 }
+
+/// A process that is killed leaves its routes, and the next one is a restart in the sense of RFC 4724: the peer keeps using
+/// them. What was withdrawn in between is swept.
+#[test]
+fn a_killed_speaker_with_routes_in_the_kernel_restarts_gracefully() {
+    let pair = Pair::new();
+    let gracefully = |text: String| format!("{text}gracefulRestart: {{}}\n");
+    let ours = gracefully(config(1, 2, "10.101.0.0/16", ""));
+    let theirs = |networks: &str| gracefully(config(2, 1, networks, ""));
+    let mut left = pair.start(&pair.left, "left", &ours);
+    let right = pair.start(&pair.right, "right", &theirs("10.102.0.0/16, 10.103.0.0/16"));
+    wait_until("routes are there", || {
+        ["10.102.0.0/16", "10.103.0.0/16"].iter().all(|prefix| has(&pair.left.0, prefix))
+            && has(&pair.right.0, "10.101.0.0/16")
+    });
+    left.kill();
+    assert!(has(&pair.left.0, "10.102.0.0/16"));
+    pair.write("right", &theirs("10.102.0.0/16"));
+    right.signal("-HUP");
+    wait_until("the peer has read its file", || right.log().contains("applying the difference"));
+    let again = pair.start(&pair.left, "again", &ours);
+    wait_until("it says that it is a restart", || again.log().contains("restarted gracefully"));
+    wait_until("what was withdrawn meanwhile is swept", || !has(&pair.left.0, "10.103.0.0/16"));
+    assert!(has(&pair.left.0, "10.102.0.0/16") && has(&pair.right.0, "10.101.0.0/16"));
+    assert!(right.log().contains("routes are kept for"), "{}", right.log());
+    again.stop();
+    right.stop();
+}

@@ -24,7 +24,7 @@ use crate::yaml::Yaml;
 /// Packets that show that traffic flows, or that time enough has passed: at 1 kHz.
 pub(crate) const SOME: u64 = 200;
 /// The routing protocol number of the router's routes, as `ip` says it.
-const OURS: &str = "168";
+pub(crate) const OURS: &str = "168";
 
 /// A network behind every leaf.
 pub(crate) fn shared(family: Family) -> IpNet {

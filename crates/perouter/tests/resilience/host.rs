@@ -12,7 +12,7 @@ fn graceful(daemon: Daemon) -> impl Fn(&mut PeerConfig) {
     move |config| {
         config.lines = match daemon {
             Daemon::Frr => " bgp graceful-restart\n bgp graceful-restart preserve-fw-state\n".into(),
-            _ => "  graceful restart on;\n".into(),
+            Daemon::Bird | Daemon::Gobgp | Daemon::Perouter => "  graceful restart on;\n".into(),
         };
     }
 }
@@ -31,7 +31,16 @@ fn host_speaker_restarts_gracefully() {
         watch.passes(SOME);
         let log = site.log();
         assert_eq!(log.matches("routes are kept for").count(), 2, "{log}");
-        watch.nothing_lost("host's speaker restarts, graceful restart", "the fabric keeps the host's routes");
+        let event = "host's speaker restarts, graceful restart";
+        if host == Daemon::Bird {
+            watch.nothing_lost(event, "the fabric keeps the host's routes");
+        } else {
+            // FRR 8.4's zebra removes the stale IPv6 routes of its own kernel before bgpd has given it the new ones.
+            let row = watch
+                .row(event, "0 lost to the host: the fabric keeps its routes; FRR takes its own away for a moment");
+            row.report();
+            assert_eq!(row.to_host.lost, 0, "{:?}", row.to_host);
+        }
     }
 }
 

@@ -1,20 +1,26 @@
 //! The router ends and another process takes over: an upgrade, and a crash.
 
 use rustix::process::Signal;
-use testbed::Daemon;
+use testbed::{Daemon, Family, ip};
 
 use crate::fabric::reaches;
-use crate::harness::{Plan, SOME, Site, shared};
+use crate::harness::{OURS, Plan, SOME, Site, shared};
 
 /// What the router says when it has told and installed everything again.
 const OVER: &str = "restarted gracefully";
 
 const PEERS: [(Daemon, Daemon); 2] = [(Daemon::Frr, Daemon::Bird), (Daemon::Bird, Daemon::Frr)];
 
+/// The leaf restarts gracefully itself, the host has the daemon's default, which is to help others that do.
+///
 /// FRR dials a peer that restarts once and then waits to be dialled ("passiveNSF"): a host's that does not listen has no
 /// session again before the restart time is over.
 fn graceful(leaf: Daemon, host: Daemon) -> Site {
     let plan = Plan::new(&[leaf], host).yaml(|yaml| yaml.underlay("gracefulRestart: {}"));
+    let plan = plan.leaf(move |config| {
+        let frr = leaf == Daemon::Frr;
+        config.lines = if frr { " bgp graceful-restart\n" } else { "  graceful restart on;\n" }.into();
+    });
     plan.host(|config| config.listen = true).start()
 }
 
@@ -43,7 +49,7 @@ fn crash() {
         let mut before = site.installed();
         let watch = site.watch();
         site.stop(Signal::KILL);
-        for family in testbed::Family::ALL {
+        for family in Family::ALL {
             site.leaves[0].withdraw(shared(family)).unwrap();
             assert!(before.remove(&shared(family)).is_some());
         }
@@ -51,7 +57,7 @@ fn crash() {
         site.start_again();
         site.logs(OVER, 1);
         site.works();
-        for family in testbed::Family::ALL {
+        for family in Family::ALL {
             reaches(&site.net.lab, &site.node().router_ns, shared(family), None);
         }
         watch.passes(SOME);
@@ -61,4 +67,16 @@ fn crash() {
             "every route installed once; what was withdrawn meanwhile is swept",
         );
     }
+}
+
+/// The F bit of RFC 4724 is a promise: it is not made when the kernel has lost what was installed.
+#[test]
+fn a_start_without_the_routes_of_before_is_no_restart() {
+    let mut site = graceful(Daemon::Bird, Daemon::Bird);
+    site.stop(Signal::KILL);
+    ip::change(&site.node().router_ns, &["nexthop", "flush", "proto", OURS]).unwrap();
+    assert_eq!(site.installed().len(), 0, "routes go with their next-hop objects");
+    site.start_again();
+    site.works();
+    assert!(!site.log().contains(OVER), "{}", site.log());
 }
