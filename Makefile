@@ -3,11 +3,12 @@
 
 CARGO ?= cargo
 
-.PHONY: help lab test build fmt clippy doc deny layers check
+.PHONY: help lab test resilience build fmt clippy doc deny layers check
 
 help:
 	@echo 'make lab     build, and show leaf, router and host at work in namespaces of this machine'
 	@echo 'make test    install the real peers (frr, bird2, gobgpd) and run every test, labs included'
+	@echo 'make resilience   what restarts, failures and changes cost in packets, as one table'
 	@echo 'make check   formatting, clippy, docs and dependency rules, with warnings denied'
 
 # The development profile: for a first look, minutes of optimisation are not worth it.
@@ -24,6 +25,11 @@ test:
 	@scripts/install-peers
 	$(CARGO) test --locked --workspace --exclude testbed --exclude perouter
 	$(CARGO) test --locked --package testbed --package perouter -- --show-output --test-threads=$(LABS)
+
+# One row at a time: each has the machine for itself while it counts.
+resilience:
+	@scripts/install-peers
+	@CARGO='$(CARGO)' scripts/resilience $(ROWS)
 
 build:
 	$(CARGO) build --locked --workspace

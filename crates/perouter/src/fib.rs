@@ -19,6 +19,7 @@ use kernel::fib::{Batch, Fib, Hop};
 use kernel::netns::Namespace;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::restart::Forwarding;
 use crate::speaker::connection::words;
 use crate::status::Status;
 
@@ -42,12 +43,25 @@ pub(crate) struct FibThread {
 }
 
 impl FibThread {
-    /// Starts the thread; answers go to `events`.
-    pub(crate) fn start(namespace: Namespace, status: Status, events: mpsc::Sender<Event>) -> io::Result<Self> {
+    /// Starts the thread; answers go to `events`. `forwarding` is where it is noted that routes were installed.
+    pub(crate) fn start(
+        namespace: Namespace,
+        forwarding: Option<Forwarding>,
+        status: Status,
+        events: mpsc::Sender<Event>,
+    ) -> io::Result<Self> {
         let (commands, queue) = sync_channel(COMMANDS);
         let stale = Arc::new(AtomicBool::new(false));
-        let mut worker =
-            Worker { namespace, status, events, stale: Arc::clone(&stale), fib: None, wait: FIRST_WAIT, told: None };
+        let mut worker = Worker {
+            namespace,
+            forwarding,
+            status,
+            events,
+            stale: Arc::clone(&stale),
+            fib: None,
+            wait: FIRST_WAIT,
+            told: None,
+        };
         thread::Builder::new().name("fib".into()).spawn(move || worker.run(&queue))?;
         Ok(Self { commands, stale })
     }
@@ -83,6 +97,7 @@ impl FibThread {
 
 struct Worker {
     namespace: Namespace,
+    forwarding: Option<Forwarding>,
     status: Status,
     events: mpsc::Sender<Event>,
     stale: Arc<AtomicBool>,
@@ -114,6 +129,9 @@ impl Worker {
     fn apply(&mut self, batch: FibBatch) -> Vec<Event> {
         let id = batch.id;
         let work = convert(&batch);
+        if let Some(forwarding) = self.forwarding.as_mut().filter(|_| !work.set_groups.is_empty()) {
+            forwarding.installed();
+        }
         let result = self.open().and_then(|fib| fib.apply(&work));
         match result {
             Ok(outcome) => {

@@ -94,6 +94,8 @@ pub(crate) struct Keeper {
     warnings: Vec<String>,
     moves: Moves,
     pace: Pace,
+    /// See [`Keeper::found_in_place`].
+    in_place: bool,
 }
 
 /// What one attempt did; made on a blocking thread.
@@ -116,7 +118,13 @@ impl Keeper {
             warnings: Vec::new(),
             moves: Moves::default(),
             pace: Pace::default(),
+            in_place: false,
         }
+    }
+
+    /// Whether the last attempt found a host over which packets passed already.
+    pub(crate) fn found_in_place(&self) -> bool {
+        self.in_place
     }
 
     /// What the host should be from here on; effective with the next [`Keeper::converge`].
@@ -161,7 +169,9 @@ impl Keeper {
             Ok(attempt) => attempt,
             Err(error) => {
                 tracing::error!(%error, "the host side panicked");
-                Attempt { steps: Vec::new(), errors: Some(Vec::new()), warnings: Vec::new() }
+                self.record(Attempt { steps: Vec::new(), errors: Some(Vec::new()), warnings: Vec::new() });
+                self.in_place = false;
+                return false;
             }
         };
         self.record(attempt)
@@ -175,6 +185,8 @@ impl Keeper {
     fn record(&mut self, attempt: Attempt) -> bool {
         let now = Instant::now();
         let Attempt { steps, errors, mut warnings } = attempt;
+        let untroubled = errors.as_ref().is_some_and(Vec::is_empty);
+        self.in_place = untroubled && !steps.iter().any(Op::completes_the_way);
         if let Some(errors) = &errors {
             let failed = |nic: &&str| errors.iter().any(|error| error.object == *nic);
             let nics = steps.iter().filter(|step| matches!(step, Op::MoveNic { .. })).map(Op::object);

@@ -18,6 +18,7 @@ mod lab;
 mod lifeline;
 mod logging;
 mod plan;
+mod restart;
 mod run;
 mod source;
 mod speak;

@@ -30,6 +30,7 @@ pub(crate) use crate::daemon::RunError;
 use crate::daemon::{Admin, Signals, StateDir, Wish, blocking, stop_speaker};
 use crate::host_routes::HostSide;
 use crate::plan::Planner;
+use crate::restart::Forwarding;
 use crate::source::files::Watched;
 use crate::speak::first_facts;
 use crate::speaker::{self, Setup, SpeakerHandle, listener};
@@ -110,13 +111,17 @@ pub(crate) async fn run(options: RunOptions) -> Result<(), RunError> {
     let first = first_facts(&namespace, vec![router_news.clone(), host_news.clone()], &status).await?;
     let own = watch_own_namespace(vec![host_news.clone(), own_news.clone()]).await?;
     let host = Some(HostSide { namespace: own.clone(), state_dir: options.state_dir.clone() });
-    let setup = Setup { namespace: namespace.clone(), listeners, first, host, status: status.clone() };
+    let (in_namespace, state_dir) = (namespace.clone(), options.state_dir.clone());
+    let restart = blocking(move || Forwarding::take_over(&state_dir, &in_namespace)).await?;
+    let restart = restart.map_err(|error| RunError::io("cannot see whether this is a restart", &error))?;
+    let forwarding = Some(restart.forwarding.clone());
+    let setup = Setup { namespace: namespace.clone(), listeners, first, forwarding, host, status: status.clone() };
     let task = speaker::start(&speaker, setup).map_err(|error| RunError::io("cannot start the speaker", &error))?;
     let follower = watch::follow(namespace.clone(), router_news, speaker.clone(), status.clone());
 
     let mut files = Watched::new(vec![options.config_dir.clone(), options.node_config.clone()], status.clone());
     let mut names = Watched::new(vec![Path::new(NAMES).join(&name)], status.clone());
-    let mut router = Router::new(options, node, namespace, own, speaker.clone(), planner, status.clone());
+    let mut router = Router::new(options, node, namespace, own, speaker.clone(), planner, status.clone(), restart);
     reload(&mut router, &mut files).await;
     loop {
         tokio::select! {

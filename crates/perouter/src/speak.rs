@@ -35,8 +35,15 @@ pub(crate) async fn speak(file: PathBuf) -> Result<(), RunError> {
     }
 
     let news = News::default();
-    let first = first_facts(&namespace, vec![news.clone()], &status).await?;
-    let setup = Setup { namespace: namespace.clone(), listeners, first, host: None, status: status.clone() };
+    let mut first = first_facts(&namespace, vec![news.clone()], &status).await?;
+    let in_namespace = namespace.clone();
+    let leftovers = blocking(move || kernel::fib::has_leftovers(&in_namespace)).await?;
+    // Links are not ours to judge: whoever lost one has lost the routes over it, too.
+    if leftovers.map_err(|error| RunError::io("cannot read routes from the kernel", &error))? {
+        first.push(engine::Event::Restarted);
+    }
+    let setup =
+        Setup { namespace: namespace.clone(), listeners, first, forwarding: None, host: None, status: status.clone() };
     let speaker = SpeakerHandle::default();
     let task = speaker::start(&speaker, setup).map_err(|error| RunError::io("cannot start the speaker", &error))?;
     let follower = watch::follow(namespace, news, speaker.clone(), status.clone());

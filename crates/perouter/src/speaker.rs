@@ -27,6 +27,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::host_routes::HostSide;
+use crate::restart::Forwarding;
 use crate::status::Status;
 
 /// Requests waiting for the owner; askers wait beyond that.
@@ -133,6 +134,8 @@ pub(crate) struct Setup {
     pub(crate) listeners: Vec<TcpListener>,
     /// What the engine learns first: the kernel's state, before any intent.
     pub(crate) first: Vec<Event>,
+    /// Where it is noted for a later process that routes were installed.
+    pub(crate) forwarding: Option<Forwarding>,
     /// The host that routes may be given to; a plain speaker has none.
     pub(crate) host: Option<HostSide>,
     /// Where events go.

@@ -285,6 +285,12 @@ impl Fib {
     }
 }
 
+/// Whether a process of ours has left next-hop objects in a namespace: every route of ours points at one.
+pub fn has_leftovers(ns: &Namespace) -> io::Result<bool> {
+    let mut socket = ns.run(Socket::open_writer)??;
+    Ok(route::next_hops(&mut socket)?.iter().any(|object| object.protocol == PROTOCOL))
+}
+
 /// The body of a route request; without a group it is a key to delete.
 fn route_request(a: &mut Attributes<'_>, prefix: IpNet, group: Option<u32>) {
     route::identify(a, prefix, OURS.table, 0);

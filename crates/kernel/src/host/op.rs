@@ -210,6 +210,32 @@ impl Op {
         }
     }
 
+    /// Whether packets in transit may have been lost before this step: something was missing on their way. What only
+    /// guards it, or goes, is not that.
+    #[must_use]
+    pub fn completes_the_way(&self) -> bool {
+        match self {
+            Self::EnsureNamespace { .. }
+            | Self::MoveNic { .. }
+            | Self::AwaitNic { .. }
+            | Self::CreateVeth { .. }
+            | Self::AddAddress { .. }
+            | Self::LinkUp { .. } => true,
+            // A newer version may want more of the others.
+            Self::SetSysctl { key, .. } => key.ends_with("/forwarding") || key.ends_with("/disable_ipv6"),
+            Self::ReturnNic { .. }
+            | Self::RestoreNic { .. }
+            | Self::MarkNic { .. }
+            | Self::DeleteLink { .. }
+            | Self::SetMtu { .. }
+            | Self::RemoveAddress { .. }
+            | Self::AddRule { .. }
+            | Self::RemoveRule { .. }
+            | Self::AddWay { .. }
+            | Self::RemoveWay { .. } => false,
+        }
+    }
+
     /// The NIC that it gives back.
     pub(super) fn returned_nic(&self) -> Option<&str> {
         if let Self::ReturnNic { nic, .. } = self { Some(nic) } else { None }

@@ -114,6 +114,28 @@ fn a_settled_node_needs_nothing() {
     assert_eq!(sentences(&desired(&["eth1", "eth1"]), &settled()), [""; 0]);
 }
 
+/// What tells a restart of the router from one of the node.
+#[test]
+fn packets_were_lost_only_where_their_way_was_incomplete() {
+    type Fault = fn(&mut Observed);
+    let lossy = |fault: Fault| {
+        let mut observed = settled();
+        fault(&mut observed);
+        let ops = plan(&desired(&["eth1"]), &observed);
+        assert!(!ops.is_empty());
+        ops.iter().any(Op::completes_the_way)
+    };
+    assert!(lossy(|o| o.namespace = false));
+    assert!(lossy(|o| o.router.retain(|link| link.name != "eth1")));
+    assert!(lossy(|o| o.host.clear()));
+    assert!(lossy(|o| in_router(o, PT_NS).up = false));
+    assert!(lossy(|o| in_router(o, PT_NS).addresses.clear()));
+    assert!(lossy(|o| drop(o.sysctls.insert("net/ipv4/conf/all/forwarding".into(), "0".into()))));
+    assert!(!lossy(|o| drop(o.sysctls.insert("net/ipv4/conf/all/arp_accept".into(), "0".into()))));
+    assert!(!lossy(|o| in_router(o, "eth1").group = 0));
+    assert!(!lossy(|o| o.rules.clear()));
+}
+
 /// One thing is wrong; these sentences repair it.
 #[test]
 fn one_fault_is_repaired_and_nothing_else_is_touched() {

@@ -21,6 +21,7 @@ use super::{RunOptions, read_node};
 use crate::daemon::blocking;
 use crate::host::Keeper;
 use crate::plan::Planner;
+use crate::restart::Restart;
 use crate::source::objects::{self, Desired, Wish};
 use crate::speaker::SpeakerHandle;
 use crate::speaker::connection::words;
@@ -60,6 +61,8 @@ pub(super) struct Router {
     secret_files: Vec<PathBuf>,
     /// The host's end of the veth pair when it was last looked at.
     host_link: Option<HostLink>,
+    /// What the first configuration is to find in the kernel, if this is a restart.
+    restart: Option<Restart>,
 }
 
 impl Router {
@@ -72,6 +75,7 @@ impl Router {
         speaker: SpeakerHandle,
         planner: Planner,
         status: Status,
+        restart: Restart,
     ) -> Self {
         Self {
             keeper: Keeper::new(status.clone()),
@@ -86,6 +90,7 @@ impl Router {
             told: Told::default(),
             secret_files: Vec::new(),
             host_link: None,
+            restart: Some(restart),
         }
     }
 
@@ -141,6 +146,14 @@ impl Router {
     async fn apply(&mut self, desired: Desired) {
         self.keeper.set(self.options.place(desired.host.clone()));
         self.converge().await;
+        if let Some(Restart { forwarding, preserved }) = self.restart.take() {
+            if preserved && self.keeper.found_in_place() {
+                self.speaker.tell(Event::Restarted).await;
+            }
+            if let Err(error) = blocking(move || forwarding.begin()).await {
+                tracing::warn!(%error, "cannot note that the router forwards");
+            }
+        }
         let before = self.in_force.replace(desired.clone());
         let before = before.as_ref();
         if let Some(before) = before {
@@ -170,6 +183,7 @@ impl Router {
 
     /// Speaker first: its peers are told while the NIC is still there.
     async fn take_down(&mut self) {
+        self.restart = None;
         if let Some(Desired { intent, .. }) = self.in_force.take() {
             self.status.note(
                 Level::Info,

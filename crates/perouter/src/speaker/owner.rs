@@ -119,12 +119,12 @@ fn now() -> std::time::Instant {
 
 impl Owner {
     pub(super) fn new(setup: Setup, requests: mpsc::Receiver<Request>) -> io::Result<Self> {
-        let Setup { namespace, listeners, first, host, status } = setup;
+        let Setup { namespace, listeners, first, forwarding, host, status } = setup;
         let (fact_sender, facts) = mpsc::channel(FACTS);
         let (written_sender, written) = mpsc::channel(WRITTEN);
         let (kernel_sender, kernel) = mpsc::channel(KERNEL_FACTS);
         let listeners = Listeners::start(namespace.clone(), listeners, &fact_sender)?;
-        let fib = FibThread::start(namespace.clone(), status.clone(), kernel_sender.clone())?;
+        let fib = FibThread::start(namespace.clone(), forwarding, status.clone(), kernel_sender.clone())?;
         let neighbors = Neighbors::new(namespace.clone(), status.clone(), kernel_sender.clone());
         let liveness = Watch::new(namespace.clone(), status.clone());
         let host = host.map(|host| HostThread::start(host, status.clone(), kernel_sender)).transpose()?;

@@ -9,10 +9,14 @@ use super::{Family, LearnedRoute, Peer, program, text};
 use crate::process::run_ok;
 use crate::{LabError, Result};
 
-pub(super) fn start(peer: &Peer) -> Result<u32> {
+/// `recovers`: it takes what it finds in the kernel for its own of before (`-R`).
+pub(super) fn start(peer: &Peer, recovers: bool) -> Result<u32> {
     let file = text(&peer.write("bird.conf", &peer.config_text(config))?);
     let (socket, pidfile) = (text(&peer.dir.join("bird.ctl")), text(&peer.dir.join("bird.pid")));
-    let args = ["-c", &file, "-s", &socket, "-P", &pidfile, "-f"];
+    let mut args = vec!["-c", &file, "-s", &socket, "-P", &pidfile, "-f"];
+    if recovers {
+        args.push("-R");
+    }
     let pid = peer.lab.spawn(&peer.ns, &program("bird")?, &args, &peer.dir.join("bird.log"))?;
     peer.until_ready(pid, || birdc(peer, &["show", "status"]))?;
     Ok(pid)

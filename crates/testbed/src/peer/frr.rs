@@ -24,23 +24,24 @@ pub(super) fn start(peer: &Peer) -> Result<u32> {
     let (uid, gid) = frr_user()?;
     chown(dir, Some(uid), Some(gid))
         .map_err(|e| LabError::new(format!("{} cannot be given to user frr: {e}", dir.display())))?;
-    let zebra_config = peer.write("zebra.conf", "hostname lab\n")?;
-    let bgpd_config = peer.write("bgpd.conf", &peer.config_text(config))?;
-    let (zebra, bgpd) = (program("zebra")?, program("bgpd")?);
-    let args = common(peer, "zebra", &zebra_config);
-    let args: Vec<_> = args.iter().map(String::as_str).collect();
-    let pid = peer.lab.spawn(&peer.ns, &zebra, &args, &dir.join("zebra.log"))?;
+    let file = peer.write("zebra.conf", "hostname lab\n")?;
+    let args = arguments(peer, "zebra", &file);
+    let pid = spawn(peer, "zebra", &args)?;
     peer.until_ready(pid, || vtysh(peer, "zebra", &["show zebra"]))?;
+    start_bgpd(peer)
+}
 
-    let args = common(peer, "bgpd", &bgpd_config);
-    let mut args: Vec<_> = args.iter().map(String::as_str).collect();
+/// The BGP process alone: zebra and what it has in the kernel stay.
+pub(super) fn start_bgpd(peer: &Peer) -> Result<u32> {
+    let file = peer.write("bgpd.conf", &peer.config_text(config))?;
+    let mut args = arguments(peer, "bgpd", &file);
     if !peer.config.listen {
-        args.extend(["-p", "0"]);
+        args.extend(["-p".to_owned(), "0".to_owned()]);
     }
     if !peer.config.install {
-        args.push("-n");
+        args.push("-n".to_owned());
     }
-    let pid = peer.lab.spawn(&peer.ns, &bgpd, &args, &dir.join("bgpd.log"))?;
+    let pid = spawn(peer, "bgpd", &args)?;
     peer.until_ready(pid, || vtysh(peer, "bgpd", &["show bgp summary json"]))?;
     Ok(pid)
 }
@@ -49,21 +50,26 @@ pub(super) fn start(peer: &Peer) -> Result<u32> {
 pub(super) fn start_bfd(peer: &Peer) -> Result<u32> {
     let config = peer.write("bfdd.conf", peer.config.bfd.as_deref().unwrap_or_default())?;
     let control = text(&peer.dir.join("bfdd.sock"));
-    let args = common(peer, "bfdd", &config);
-    let mut args: Vec<_> = args.iter().map(String::as_str).collect();
-    args.extend(["--bfdctl", &control]);
-    let pid = peer.lab.spawn(&peer.ns, &program("bfdd")?, &args, &peer.dir.join("bfdd.log"))?;
+    let mut args = arguments(peer, "bfdd", &config);
+    args.extend(["--bfdctl".to_owned(), control]);
+    let pid = spawn(peer, "bfdd", &args)?;
     peer.until_ready(pid, || vtysh(peer, "bfdd", &["show bfd peers json"]))?;
     Ok(pid)
 }
 
 /// What every daemon is told: its file, and where in the peer's directory its sockets are.
-fn common(peer: &Peer, name: &str, config: &Path) -> Vec<String> {
+fn arguments(peer: &Peer, name: &str, config: &Path) -> Vec<String> {
     let dir = &peer.dir;
-    let (pid, zebra) = (dir.join(format!("{name}.pid")), dir.join("zserv.api"));
-    let files = [("-f", config), ("-i", &pid), ("-z", &zebra), ("--vty_socket", dir)];
-    let files = files.into_iter().flat_map(|(option, path)| [option.to_owned(), text(path)]);
-    files.chain(["-P", "0", "--log", "stdout"].map(str::to_owned)).collect()
+    let (pid, zebra) = (text(&dir.join(format!("{name}.pid"))), text(&dir.join("zserv.api")));
+    let (config, dir) = (text(config), text(dir));
+    let pairs = [("-f", config), ("-i", pid), ("-z", zebra), ("--vty_socket", dir), ("-P", "0".into())];
+    let pairs = pairs.into_iter().chain([("--log", "stdout".into())]);
+    pairs.flat_map(|(option, value)| [option.to_owned(), value]).collect()
+}
+
+fn spawn(peer: &Peer, name: &str, args: &[String]) -> Result<u32> {
+    let args: Vec<_> = args.iter().map(String::as_str).collect();
+    peer.lab.spawn(&peer.ns, &program(name)?, &args, &peer.dir.join(format!("{name}.log")))
 }
 
 pub(super) fn established(peer: &Peer, neighbor: IpAddr) -> Result<bool> {

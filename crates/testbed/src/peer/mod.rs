@@ -13,8 +13,10 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use ipnet::IpNet;
+use rustix::process::Signal;
 
 use crate::process::find_program;
 use crate::{Lab, LabError, Result};
@@ -223,7 +225,7 @@ impl Peer {
         let mut peer = Self { lab: lab.clone(), ns: ns.to_owned(), dir, daemon, config, pid: 0, bfd_pid: None };
         peer.pid = match daemon {
             Daemon::Frr => frr::start(&peer)?,
-            Daemon::Bird => bird::start(&peer)?,
+            Daemon::Bird => bird::start(&peer, false)?,
             Daemon::Gobgp => gobgp::start(&peer)?,
             Daemon::Perouter => perouter::start(&peer)?,
         };
@@ -231,6 +233,22 @@ impl Peer {
             peer.bfd_pid = Some(frr::start_bfd(&peer)?);
         }
         Ok(peer)
+    }
+
+    /// Ends its BGP process and waits for the end. FRR's zebra goes on.
+    pub fn stop(&self, signal: Signal) -> Result<()> {
+        self.lab.end(self.pid, signal, Duration::from_secs(10)).map(drop)
+    }
+
+    /// Starts its BGP process again after [`Peer::stop`]; BIRD as one that recovers from a restart, for graceful restart.
+    pub fn start_again(&mut self) -> Result<()> {
+        self.pid = match self.daemon {
+            Daemon::Frr => frr::start_bgpd(self)?,
+            Daemon::Bird => bird::start(self, true)?,
+            Daemon::Gobgp => gobgp::start(self)?,
+            Daemon::Perouter => perouter::start(self)?,
+        };
+        Ok(())
     }
 
     /// Which daemon it is.
@@ -353,7 +371,7 @@ impl Peer {
     /// Waits until the daemon that was just started answers.
     fn until_ready<T>(&self, pid: u32, ask: impl FnMut() -> Result<T>) -> Result<()> {
         let mut ask = ask;
-        let patience = std::time::Duration::from_secs(20);
+        let patience = Duration::from_secs(20);
         let answer = self.lab.poll(patience, || match self.lab.exit_status(pid) {
             Some(status) => Ok(Err(LabError::new(format!("it ended: {status}")))),
             None => ask().map(Ok),
