@@ -19,8 +19,10 @@ use crate::rib::table::PeerId;
 
 /// Longest wait for peers after our own restart, if the restart time is not shorter.
 const DEFERRAL: Duration = Duration::from_secs(60);
-/// A peer that cannot restart gracefully need not send End-of-RIB: it has said what it has after this long.
-const QUIET: Duration = Duration::from_secs(1);
+/// A peer that owes us no End-of-RIB has said what it has after this long. FRR begins to speak a second after a session is up.
+const QUIET: Duration = Duration::from_secs(5);
+/// Between two looks at such peers.
+const LOOK: Duration = Duration::from_secs(1);
 /// How long a returning peer may take to repeat its paths, where nothing is configured.
 const STALE: Duration = Duration::from_secs(360);
 
@@ -57,7 +59,7 @@ impl Engine {
         let peers = intent.peers.values().chain(intent.unnumbered.values()).chain(ranges);
         let time = peers.filter_map(|peer| Some(peer.graceful_restart?.restart_time)).max();
         let Some(time) = time else { return };
-        self.deferral = Some(Deferral { until: now + time.min(DEFERRAL), look: now + QUIET });
+        self.deferral = Some(Deferral { until: now + time.min(DEFERRAL), look: now + LOOK });
     }
 
     /// Whether nothing is told to peers and kernel for now.
@@ -80,7 +82,7 @@ impl Engine {
                 .collect();
             self.end_deferral(&format!("without waiting longer for {}", late.join(", ")));
         } else if deferral.look <= now {
-            deferral.look = now + QUIET;
+            deferral.look = now + LOOK;
             self.check_convergence(now);
         }
     }
@@ -100,14 +102,13 @@ impl Engine {
         }
     }
 
-    /// RFC 4724 section 4.1: a peer that restarts as well waits for us, and is not waited for.
+    /// RFC 4724 section 4.1: a peer that restarts as well waits for us, and is not waited for. It is heard out, though: FRR
+    /// calls itself restarting for two minutes after every start, and waits for nobody.
     fn has_said_all(&self, peer: &Peer, now: Instant) -> bool {
         let Some((_, session)) = peer.established() else { return false };
-        match session.agreed.restart {
-            _ if self.rib.synchronised(peer.id) => true,
-            Some(restart) => restart.restarting,
-            None => now.saturating_duration_since(peer.since) >= QUIET,
-        }
+        let owes = session.agreed.restart.is_some_and(|restart| !restart.restarting);
+        let heard_out = now.saturating_duration_since(peer.since) >= QUIET;
+        self.rib.synchronised(peer.id) || (heard_out && !owes)
     }
 
     /// The session of a peer ended. Keeps its paths where that was agreed; returns what to say of it.

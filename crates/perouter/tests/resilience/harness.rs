@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use rustix::process::Signal;
 use testbed::passthrough::{Addresses, addresses_of};
-use testbed::{Daemon, Family, Lab, Layout, Node, Passthrough, Peer, PeerConfig, ip, traffic};
+use testbed::{Daemon, Family, Lab, Layout, Node, Passthrough, Peer, PeerConfig, find_program, ip, traffic};
 
 use crate::fabric::{self, PATIENCE, healthy, kernel_route, knows, sessions_up};
 use crate::table::Row;
@@ -202,6 +202,17 @@ impl Site {
         watch
     }
 
+    /// Has the kernels' own word on every route written down, for a row that fails.
+    fn record(&self) {
+        let lab = &self.net.lab;
+        let program = find_program("ip").unwrap();
+        let names = self.leaf_namespaces().into_iter().chain([self.node().ns.as_str(), &self.node().router_ns]);
+        for ns in names {
+            let log = lab.dir().join(format!("{ns}.log"));
+            lab.spawn(ns, &program, &["-ts", "monitor", "route"], &log).unwrap();
+        }
+    }
+
     /// What the router has put into the kernel: each prefix once, with its gateways.
     pub(crate) fn installed(&self) -> BTreeMap<IpNet, Vec<IpAddr>> {
         let mut all = BTreeMap::new();
@@ -256,6 +267,7 @@ pub(crate) struct Watch {
 
 impl Watch {
     fn new(site: &Site) -> Self {
+        site.record();
         Self { lab: site.net.lab.clone(), peers: site.peers(), to_host: Vec::new(), to_fabric: Vec::new() }
     }
 

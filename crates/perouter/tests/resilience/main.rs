@@ -6,11 +6,14 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // a failing unwrap is a failing test; the rows are printed
 
 mod baseline;
+mod configuration;
 // Questions to a lab and the router's file are asked and written as in the labs; rows need only some of them.
 #[allow(dead_code)]
 #[path = "../labs/fabric.rs"]
 mod fabric;
 mod harness;
+mod host;
+mod refresh;
 mod restart;
 mod table;
 mod traffic;

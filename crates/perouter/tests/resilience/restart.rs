@@ -11,8 +11,11 @@ const OVER: &str = "restarted gracefully";
 
 const PEERS: [(Daemon, Daemon); 2] = [(Daemon::Frr, Daemon::Bird), (Daemon::Bird, Daemon::Frr)];
 
+/// FRR dials a peer that restarts once and then waits to be dialled ("passiveNSF"): a host's that does not listen has no
+/// session again before the restart time is over.
 fn graceful(leaf: Daemon, host: Daemon) -> Site {
-    Plan::new(&[leaf], host).yaml(|yaml| yaml.underlay("gracefulRestart: {}")).start()
+    let plan = Plan::new(&[leaf], host).yaml(|yaml| yaml.underlay("gracefulRestart: {}"));
+    plan.host(|config| config.listen = true).start()
 }
 
 #[test]

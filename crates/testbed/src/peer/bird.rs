@@ -86,7 +86,11 @@ fn config(peer: &Peer) -> String {
     for family in Family::ALL {
         let word = word(family);
         if config.install {
-            let _ = writeln!(out, "protocol kernel {{ {word} {{ import none; export where source = RTS_BGP; }}; }}");
+            // Matters after `-R` alone: what an earlier process put there stays until the neighbours have spoken.
+            let _ = writeln!(
+                out,
+                "protocol kernel {{ graceful restart on; {word} {{ import none; export where source = RTS_BGP; }}; }}"
+            );
         }
         let _ = writeln!(out, "protocol static {{\n  {word};");
         for prefix in peer.networks(family) {
