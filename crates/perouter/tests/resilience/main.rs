@@ -11,8 +11,10 @@ mod configuration;
 #[allow(dead_code)]
 #[path = "../labs/fabric.rs"]
 mod fabric;
+mod failover;
 mod harness;
 mod host;
+mod many;
 mod refresh;
 mod restart;
 mod table;
