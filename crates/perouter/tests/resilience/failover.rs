@@ -93,7 +93,12 @@ fn the_only_leaf_dies_and_returns() {
         passes(&site, &streams, SOME);
         let [to_fabric, to_host] = streams.map(Stream::finish);
         let event = format!("the only path of {} routes dies ({death:?}) and returns", site.routes);
-        row(&site, &event, (to_host, to_fabric), "withdrawn and restored in the kernel and at the host; nothing left over");
+        row(
+            &site,
+            &event,
+            (to_host, to_fabric),
+            "withdrawn and restored in the kernel and at the host; nothing left over",
+        );
     }
 }
 
@@ -111,9 +116,8 @@ fn sent(site: &Many) -> [u64; 2] {
 fn orphans(site: &Many) -> usize {
     let used: Vec<Vec<IpAddr>> = site.installed().unwrap().into_keys().collect();
     let leaves = site.net.leaves.len() as u8;
-    let of_leaves = |gateways: &Vec<IpAddr>| {
-        (0..leaves).any(|l| gateways.contains(&addresses_of(Family::Ipv4, l, 0).leaf))
-    };
+    let of_leaves =
+        |gateways: &Vec<IpAddr>| (0..leaves).any(|l| gateways.contains(&addresses_of(Family::Ipv4, l, 0).leaf));
     site.groups().unwrap().values().filter(|gateways| of_leaves(gateways) && !used.contains(gateways)).count()
 }
 
