@@ -142,9 +142,9 @@ fn a_drain_waits_in_seconds_minutes_or_hours_or_is_undone() {
 
 #[test]
 fn events_are_as_many_as_are_kept_at_most() {
-    let events = |line: &str| match parse(line).unwrap().command {
-        Command::Events(args) => args,
-        other => panic!("{other:?}"),
+    let events = |line: &str| {
+        let Command::Events(args) = parse(line).unwrap().command else { panic!("not events") };
+        args
     };
     assert_eq!(events("perouter events"), EventsArgs { lines: 100, follow: false });
     assert_eq!(events("perouter events -f -n 0"), EventsArgs { lines: 0, follow: true });

@@ -11,9 +11,11 @@ mod configuration;
 #[allow(dead_code)]
 #[path = "../labs/fabric.rs"]
 mod fabric;
+mod failover;
 mod harness;
 mod host;
 mod journal;
+mod many;
 mod refresh;
 mod restart;
 mod routes;

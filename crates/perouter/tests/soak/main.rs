@@ -1,0 +1,101 @@
+//! Events of every kind in random order at one site with traffic: whatever happens, it heals, and nothing is left over.
+//!
+//! [`events`] is what can happen, [`invariants`] what must hold in every calm in between. `make soak MINUTES=30` runs it for long;
+//! a test run is short and always the same. A failure prints the seed and everything that happened.
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // a failing unwrap is a failing test; what happens is printed
+
+mod events;
+// Questions to a lab, the router's file and the site are those of other tests; not all of them are needed here.
+#[allow(dead_code)]
+#[path = "../labs/fabric.rs"]
+mod fabric;
+#[allow(dead_code)]
+#[path = "../resilience/harness.rs"]
+mod harness;
+mod invariants;
+#[allow(dead_code)]
+#[path = "../resilience/table.rs"]
+mod table;
+#[allow(dead_code)]
+#[path = "../resilience/traffic.rs"]
+mod traffic;
+#[allow(dead_code)]
+#[path = "../labs/yaml.rs"]
+mod yaml;
+
+use std::env;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::events::Storm;
+use crate::harness::SOME;
+use crate::invariants::Calm;
+
+/// The environment variable with the seconds that events go on for.
+const SECONDS: &str = "PEROUTER_SOAK_SECONDS";
+const FEW_SECONDS: u64 = 20;
+/// The environment variable with the seed.
+const SEED: &str = "PEROUTER_SOAK_SEED";
+/// Of the short run.
+const FIXED: u64 = 7;
+/// Events between two calms.
+const ROUND: Duration = Duration::from_secs(20);
+
+/// What happened, printed when the test fails.
+struct History {
+    seed: u64,
+    start: Instant,
+    lines: Vec<String>,
+}
+
+impl History {
+    fn add(&mut self, line: String) {
+        self.lines.push(format!("{:9.3} s  {line}", self.start.elapsed().as_secs_f64()));
+    }
+}
+
+impl Drop for History {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            println!("{SEED}={} and {} events:\n{}", self.seed, self.lines.len(), self.lines.join("\n"));
+        }
+    }
+}
+
+fn number(variable: &str, default: u64) -> u64 {
+    env::var(variable).map_or(default, |text| text.parse().unwrap_or_else(|e| panic!("{variable}={text}: {e}")))
+}
+
+#[test]
+fn it_heals_whatever_happens() {
+    let seed = number(SEED, FIXED);
+    let start = Instant::now();
+    let end = start + Duration::from_secs(number(SECONDS, FEW_SECONDS));
+    println!("{SEED}={seed}");
+    let mut history = History { seed, start, lines: Vec::new() };
+    let mut storm = Storm::start(seed);
+    let calm = Calm::of(&storm.site);
+    let (mut rounds, mut events, mut lost) = (0, 0, 0);
+    while rounds == 0 || Instant::now() < end {
+        let watch = storm.site.watch();
+        let round_end = end.min(Instant::now() + ROUND);
+        while Instant::now() < round_end {
+            for line in storm.step() {
+                history.add(line);
+                events += 1;
+            }
+            // Time passes by packets.
+            watch.sends(storm.pause());
+        }
+        storm.heal().into_iter().for_each(|line| history.add(line));
+        storm.site.works();
+        calm.holds(&storm.site);
+        watch.passes(SOME);
+        let row = watch.row("soak", "");
+        lost += row.to_host.lost + row.to_fabric.lost;
+        history.add("calm: everything holds".to_owned());
+        rounds += 1;
+    }
+    println!("{events} events in {rounds} rounds and {:?}; {lost} packets lost meanwhile", start.elapsed());
+    assert!(events > 0, "something happened");
+}
