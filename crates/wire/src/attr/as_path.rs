@@ -257,9 +257,11 @@ pub fn write_as_path(out: &mut Vec<u8>, path: AsPath<'_>, four_octet: bool) {
     });
 }
 
-/// Whether some AS number does not fit into two octets.
+/// Whether some AS number does not fit into two octets, outside of confederation segments: AS4_PATH cannot carry those, and
+/// an empty one is malformed (RFC 6793 4.2.2 and 6).
 pub fn needs_as4_path(path: AsPath<'_>) -> bool {
-    path.asns().any(|asn| asn > u32::from(u16::MAX))
+    let mut carried = path.segments().filter(|segment| !segment.kind.is_confederation());
+    carried.any(|mut segment| segment.asns.any(|asn| asn > u32::from(u16::MAX)))
 }
 
 /// Appends the AS4_PATH attribute: the path without its confederation segments (RFC 6793 4.2.2).

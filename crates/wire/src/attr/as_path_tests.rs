@@ -88,6 +88,15 @@ fn in_two_octets_large_numbers_become_as_trans() {
     );
 }
 
+/// RFC 6793 4.2.2 and 6: AS4_PATH does not carry such segments, and must not be empty.
+#[test]
+fn wide_numbers_inside_a_confederation_need_no_as4_path() {
+    let path = value(&[(ConfedSequence, &[4_200_000_000]), (Sequence, &[64512])]);
+    assert!(!needs_as4_path(AsPath::new(&path)));
+    let path = value(&[(ConfedSet, &[1]), (Sequence, &[64512, 65536])]);
+    assert!(needs_as4_path(AsPath::new(&path)));
+}
+
 #[test]
 fn a_path_is_judged() {
     let judged = |bytes: &[u8]| validate(AsPath::new(bytes));
