@@ -20,6 +20,7 @@ pub mod event;
 pub mod fib;
 pub mod intent;
 mod lifecycle;
+mod links;
 mod liveness;
 mod operator;
 mod peer;
@@ -148,11 +149,7 @@ impl Engine {
             Event::Neighbor { link, index, address } => self.neighbor(now, &link, index, address),
             Event::Bytes { conn, data } => self.bytes_arrived(now, conn, &data),
             Event::Closed { conn, error } => self.connection_closed(now, conn, error),
-            Event::Links(links) => {
-                self.rib.set_links(links);
-                self.refresh_local();
-                self.refresh_facts();
-            }
+            Event::Links(links) => self.links_changed(now, links),
             Event::Underlying(routes) => self.rib.set_underlying(routes),
             Event::FibAck { id, failed, failed_groups, degraded_groups } => {
                 self.fib_acknowledged(now, id, failed, failed_groups, degraded_groups);

@@ -109,6 +109,36 @@ fn nobody_else_is_a_way_to_the_hosts_address_while_the_veth_is_down() {
     assert_eq!(sim.gateways(router, "192.169.10.2/32"), ["192.168.11.2"]);
 }
 
+/// The other end of a veth is gone with it: whoever waits for the hold timer keeps the host's next connection out.
+#[test]
+fn a_session_ends_with_the_link_it_is_bound_to_and_comes_back_with_it() {
+    let mut sim = Sim::new(3);
+    let mut bound = router(LEAF, HOST);
+    bound.peers.get_mut(&"192.169.10.2".parse().unwrap()).unwrap().link = Some("pt-ns".into());
+    let (_, router, _) = passthrough(&mut sim, LEAF, HOST);
+    sim.configure(router, bound);
+    sim.run(SECOND * 20);
+    let flaps = |sim: &Sim, address: &str| {
+        let snapshot = sim.nodes[router].engine.snapshot(sim.now);
+        let address: std::net::IpAddr = address.parse().unwrap();
+        snapshot.peers.iter().find(|peer| peer.address == address).unwrap().flaps
+    };
+    let before = (flaps(&sim, "192.168.11.2"), flaps(&sim, "192.169.10.2"));
+    // Down and up is no reason.
+    sim.set_link(router, "pt-ns", false);
+    sim.set_link(router, "pt-ns", true);
+    sim.run(SECOND);
+    assert_eq!((flaps(&sim, "192.168.11.2"), flaps(&sim, "192.169.10.2")), before);
+    sim.replace_link(router, "pt-ns");
+    assert!(!sim.established(router, "192.169.10.2"));
+    let told = &sim.nodes[router].notes;
+    assert!(told.iter().any(|note| note.contains("link pt-ns was removed")), "{told:?}");
+    sim.run(SECOND * 20);
+    assert!(sim.established(router, "192.169.10.2"));
+    assert_eq!((flaps(&sim, "192.168.11.2"), flaps(&sim, "192.169.10.2")), (before.0, before.1 + 1));
+    assert_eq!(sim.gateways(router, "10.244.1.0/24"), ["192.169.10.2"]);
+}
+
 #[test]
 fn two_leaves_share_the_traffic_and_learn_nothing_of_each_other() {
     let mut sim = Sim::new(4);

@@ -196,6 +196,21 @@ impl Sim {
         self.tell(node, Event::Links(links));
     }
 
+    /// Deletes a link and makes it anew.
+    pub(crate) fn replace_link(&mut self, node: usize, name: &str) {
+        let Node { links, fib, .. } = &mut self.nodes[node];
+        let fresh = links.iter().map(|link| link.index).max().unwrap_or_default() + 1;
+        let all = links.clone();
+        for link in links.iter_mut().filter(|link| link.name == name) {
+            fib.link_down(link.index);
+            link.index = fresh;
+        }
+        let (mut without, with) = (all, links.clone());
+        without.retain(|link| link.name != name);
+        self.tell(node, Event::Links(without));
+        self.tell(node, Event::Links(with));
+    }
+
     /// Everything between two nodes is lost from now on, without anybody being told.
     pub(crate) fn silence(&mut self, a: usize, b: usize) {
         self.silent.push((a, b));

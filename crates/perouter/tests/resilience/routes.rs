@@ -32,7 +32,7 @@ fn routes_are_changed_by_hand() {
     let site = Plan::new(&[Daemon::Frr], Daemon::Bird).start();
     let [v4, v6] = Site::addresses(0);
     inside(&site, "route add 198.18.0.0/24 via 192.168.11.2");
-    inside(&site, "route add 192.170.20.0/24 via 192.168.11.2 metric 500");
+    inside(&site, "route add 203.0.113.0/24 via 192.168.11.2 metric 500");
     for (event, change) in [
         ("a route of ours deleted", "route delete 192.170.20.0/24 metric 20"),
         ("all next hops of ours deleted", "nexthop flush proto 168"),
@@ -73,7 +73,7 @@ fn routes_are_changed_by_hand() {
     watch.row("a route deleted among 20,000 notifications that nobody reads (ENOBUFS)", "ours back").report();
 
     let others = ip::routes(ns, Family::Ipv4).unwrap();
-    for (prefix, metric) in [("198.18.0.0/24", 0), ("192.170.20.0/24", 500)] {
+    for (prefix, metric) in [("198.18.0.0/24", 0), ("203.0.113.0/24", 500)] {
         let prefix: IpNet = prefix.parse().unwrap();
         assert!(others.iter().any(|route| route.prefix == prefix && route.metric == metric), "{prefix}: {others:?}");
     }
@@ -84,7 +84,7 @@ fn routes_are_changed_by_hand() {
 fn the_namespace_is_lost_with_the_router() {
     let mut site = Plan::new(&[Daemon::Frr], Daemon::Bird).start();
     let lab = site.net.lab.clone();
-    let watch = site.watch();
+    // Without traffic: what records the kernel's state meanwhile would keep the namespace.
     lab.end(site.router, Signal::KILL, PATIENCE).unwrap();
     let name = site.node().router_ns.clone();
     assert!(run(None, "ip", &["netns", "delete", &name]).unwrap().ok());
@@ -97,6 +97,4 @@ fn the_namespace_is_lost_with_the_router() {
     lab.link(&leaf, &End { ns: &site.node().ns, name: "eth1", addresses: Vec::new() }, 1500).unwrap();
     site.router = site.node().start_router().unwrap();
     site.works();
-    watch.passes(SOME);
-    watch.row("router killed, its namespace deleted, router started", "all rebuilt").report();
 }
