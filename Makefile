@@ -26,7 +26,7 @@ LABS ?= 6
 test:
 	@scripts/install-peers
 	$(CARGO) test --locked --workspace --exclude testbed --exclude perouter
-	$(CARGO) test --locked --package testbed --package perouter --lib --bins --test peers --test docs --test systemd \
+	$(CARGO) test --locked --package testbed --package perouter --lib --bins --test peers --test readme --test docs --test systemd \
 	    --test live --test labs --test scripted -- --show-output --test-threads=$(LABS)
 	$(CARGO) test --locked --package perouter --test resilience --test soak -- --show-output --test-threads=1
 
