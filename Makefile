@@ -3,13 +3,14 @@
 
 CARGO ?= cargo
 
-.PHONY: help lab test fuzz resilience build fmt clippy doc deny layers check
+.PHONY: help lab test fuzz resilience soak build fmt clippy doc deny layers check
 
 help:
 	@echo 'make lab     build, and show leaf, router and host at work in namespaces of this machine'
 	@echo 'make test    install the real peers (frr, bird2, gobgpd) and run every test, labs included'
 	@echo 'make fuzz    look for inputs that break a promise: [TARGET=engine] [SECONDS=1800]'
 	@echo 'make resilience   what restarts, failures and changes cost in packets, as one table'
+	@echo 'make soak MINUTES=30   everything that can happen in random order; SEED=N repeats a run'
 	@echo 'make check   formatting, clippy, docs and dependency rules, with warnings denied'
 
 # The development profile: for a first look, minutes of optimisation are not worth it.
@@ -40,6 +41,14 @@ fuzz:
 resilience:
 	@scripts/install-peers
 	@CARGO='$(CARGO)' scripts/resilience $(ROWS)
+
+# A failure prints the seed and what happened.
+MINUTES ?= 30
+SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
+soak:
+	@scripts/install-peers
+	PEROUTER_SOAK_SECONDS=$$((60 * $(MINUTES))) PEROUTER_SOAK_SEED=$(SEED) \
+	  $(CARGO) test --release --locked --package perouter --test soak it_heals -- --nocapture
 
 build:
 	$(CARGO) build --locked --workspace

@@ -29,13 +29,7 @@ fn one_of_two_leaves_dies() {
 }
 
 fn one_dies(site: &mut Many, death: Death) {
-    let a = addresses_of(Family::Ipv4, 1, 0);
-    let sinks: Vec<&str> = site.net.leaves.iter().map(String::as_str).collect();
-    let node = site.net.node().ns.as_str();
-    let target = |flow: u32| target(flow * (site.routes / FLOWS));
-    let mut streams: Vec<Stream> =
-        (0..FLOWS).map(|flow| Stream::start((node, a.host_server), &sinks, target(flow))).collect();
-    streams.push(Stream::start((sinks[1], a.leaf_server), &[node], a.host_server));
+    let streams = flows(site);
     let before = sent(site);
     passes(site, &streams, SOME);
     for (link, (before, now)) in before.into_iter().zip(sent(site)).enumerate() {
@@ -54,8 +48,7 @@ fn one_dies(site: &mut Many, death: Death) {
     // One group for both leaves, which has lost a member.
     let [first, ..] = groups.as_slice() else { panic!("no group changed before the routes") };
     assert!(!first.contains('/'), "the group has one member left: {first}");
-    let to_host = streams.pop().unwrap().finish();
-    let to_fabric = streams.into_iter().map(Stream::finish).reduce(Loss::worse).unwrap();
+    let (to_host, to_fabric) = losses(streams);
     assert_eq!(to_host.lost, 0, "the other leaf's packets: {to_host:?}");
     if death == Death::Process {
         assert_eq!(to_fabric.lost, 0, "the leaf's kernel goes on: {to_fabric:?}");
@@ -67,6 +60,29 @@ fn one_dies(site: &mut Many, death: Death) {
     };
     let event = format!("one of two leaves dies with {} routes: {how}", site.routes);
     row(site, &event, (to_host, to_fabric), "one group changed before any route; every route back");
+}
+
+/// The group does not wait behind all the routes that are on their way to the kernel.
+#[test]
+fn one_of_two_leaves_dies_while_its_routes_are_installed() {
+    let mut site = Many::start(how_many());
+    site.kill(0, Death::Process);
+    site.holds(&[1]);
+    let streams = flows(&site);
+    site.revive(0, Death::Process);
+    site.net.lab.wait_until("some routes lead to both leaves, not yet all", PATIENCE, || {
+        let found = site.installed()?;
+        if found.len() > 1 { Ok(()) } else { Err(format!("{found:?}")) }
+    });
+    site.kill(0, Death::Silence);
+    passes(&site, &streams, SOME);
+    site.holds(&[1]);
+    site.revive(0, Death::Silence);
+    site.holds(&[0, 1]);
+    passes(&site, &streams, SOME);
+    assert_eq!(orphans(&site), 0, "every group has routes");
+    let event = format!("the same while its {} routes are installed", site.routes);
+    row(&site, &event, losses(streams), "every route back");
 }
 
 /// The last leaf with the routes dies: nothing of them is left; it returns, and everything does.
@@ -105,6 +121,24 @@ fn the_only_leaf_dies_and_returns() {
 fn row(site: &Many, event: &str, (to_host, to_fabric): (Loss, Loss), held: &str) {
     let peers = format!("{0} / {0}", site.host.daemon());
     Row { event: event.to_owned(), peers, to_host, to_fabric, held: held.to_owned() }.report();
+}
+
+/// From the host to whichever leaf the router takes, and last from the second leaf to the host.
+fn flows(site: &Many) -> Vec<Stream> {
+    let a = addresses_of(Family::Ipv4, 1, 0);
+    let sinks: Vec<&str> = site.net.leaves.iter().map(String::as_str).collect();
+    let node = site.net.node().ns.as_str();
+    let target = |flow: u32| target(flow * (site.routes / FLOWS));
+    let mut streams: Vec<Stream> =
+        (0..FLOWS).map(|flow| Stream::start((node, a.host_server), &sinks, target(flow))).collect();
+    streams.push(Stream::start((sinks[1], a.leaf_server), &[node], a.host_server));
+    streams
+}
+
+/// To the host and, of all flows the worst, to the fabric.
+fn losses(mut streams: Vec<Stream>) -> (Loss, Loss) {
+    let to_host = streams.pop().unwrap().finish();
+    (to_host, streams.into_iter().map(Stream::finish).reduce(Loss::worse).unwrap())
 }
 
 /// Packets that the router has sent to each leaf.

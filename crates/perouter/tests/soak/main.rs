@@ -24,7 +24,6 @@ mod traffic;
 mod yaml;
 
 use std::env;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::events::Storm;
@@ -41,27 +40,6 @@ const FIXED: u64 = 7;
 /// Events between two calms.
 const ROUND: Duration = Duration::from_secs(20);
 
-/// What happened, printed when the test fails.
-struct History {
-    seed: u64,
-    start: Instant,
-    lines: Vec<String>,
-}
-
-impl History {
-    fn add(&mut self, line: String) {
-        self.lines.push(format!("{:9.3} s  {line}", self.start.elapsed().as_secs_f64()));
-    }
-}
-
-impl Drop for History {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            println!("{SEED}={} and {} events:\n{}", self.seed, self.lines.len(), self.lines.join("\n"));
-        }
-    }
-}
-
 fn number(variable: &str, default: u64) -> u64 {
     env::var(variable).map_or(default, |text| text.parse().unwrap_or_else(|e| panic!("{variable}={text}: {e}")))
 }
@@ -72,7 +50,8 @@ fn it_heals_whatever_happens() {
     let start = Instant::now();
     let end = start + Duration::from_secs(number(SECONDS, FEW_SECONDS));
     println!("{SEED}={seed}");
-    let mut history = History { seed, start, lines: Vec::new() };
+    // What a failing test has printed is shown.
+    let history = |line: String| println!("{:9.3} s  {line}", start.elapsed().as_secs_f64());
     let mut storm = Storm::start(seed);
     let calm = Calm::of(&storm.site);
     let (mut rounds, mut events, mut lost) = (0, 0, 0);
@@ -81,19 +60,19 @@ fn it_heals_whatever_happens() {
         let round_end = end.min(Instant::now() + ROUND);
         while Instant::now() < round_end {
             for line in storm.step() {
-                history.add(line);
+                history(line);
                 events += 1;
             }
             // Time passes by packets.
             watch.sends(storm.pause());
         }
-        storm.heal().into_iter().for_each(|line| history.add(line));
+        storm.heal().into_iter().for_each(&history);
         storm.site.works();
         calm.holds(&storm.site);
         watch.passes(SOME);
         let row = watch.row("soak", "");
         lost += row.to_host.lost + row.to_fabric.lost;
-        history.add("calm: everything holds".to_owned());
+        history("calm: everything holds".to_owned());
         rounds += 1;
     }
     println!("{events} events in {rounds} rounds and {:?}; {lost} packets lost meanwhile", start.elapsed());
