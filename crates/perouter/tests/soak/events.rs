@@ -165,7 +165,7 @@ impl Storm {
         }
         let (said, cure) = match choice {
             0 => {
-                let signal = if number % 2 == 0 { Signal::KILL } else { Signal::TERM };
+                let signal = if number.is_multiple_of(2) { Signal::KILL } else { Signal::TERM };
                 self.site.leaves[l].stop(signal).unwrap();
                 (format!("leaf {l} ends: {signal:?}"), Cure::StartLeaf)
             }
@@ -185,7 +185,7 @@ impl Storm {
                 (format!("NIC {l} is set down"), Cure::RaiseNic)
             }
             6 => {
-                let signal = if number % 2 == 0 { Signal::KILL } else { Signal::TERM };
+                let signal = if number.is_multiple_of(2) { Signal::KILL } else { Signal::TERM };
                 self.site.host.stop(signal).unwrap();
                 (format!("host's speaker ends: {signal:?}"), Cure::StartHost)
             }
