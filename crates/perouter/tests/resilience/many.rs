@@ -210,11 +210,11 @@ pub(crate) struct Record<'a> {
 }
 
 impl Record<'_> {
-    /// A route of nobody's comes and goes until it is heard of.
+    /// A route of nobody's comes and goes until it is heard of; in a table that the router does not read, which takes long.
     fn listens(&self) {
         let ns = &self.site.net.node().router_ns;
         self.site.net.lab.wait_until("the monitor listens", PATIENCE, || {
-            let probe = |verb| ip::change(ns, &["route", verb, "blackhole", "198.51.100.0/24"]);
+            let probe = |verb| ip::change(ns, &["route", verb, "blackhole", "198.51.100.0/24", "table", "99"]);
             probe("add").and_then(|()| probe("del")).map_err(|e| e.to_string())?;
             let said = fs::read_to_string(&self.file).map_err(|e| e.to_string())?;
             if said.contains("Deleted blackhole 198.51.100.0/24") { Ok(()) } else { Err("nothing".to_owned()) }

@@ -66,7 +66,7 @@ fn it_heals_whatever_happens() {
             // Time passes by packets.
             watch.sends(storm.pause());
         }
-        storm.heal().into_iter().for_each(&history);
+        storm.heal().into_iter().for_each(history);
         storm.site.works();
         calm.holds(&storm.site);
         watch.passes(SOME);
