@@ -22,14 +22,13 @@ lab:
 # Labs wait for daemons' timers far more than they compute: several of them fit on a core.
 LABS ?= 6
 
-# The crates without labs first. Then those with labs, which say which daemons took part. Last those that count packets: one
-# at a time, so that they count what they caused themselves.
+# The crates without labs first. Then those with labs, which say which daemons took part. Those that count
+# packets need the machine for themselves: `make resilience` and `make soak`.
 test:
 	@scripts/install-peers
 	$(CARGO) test --locked --workspace --exclude testbed --exclude perouter
 	$(CARGO) test --locked --package testbed --package perouter --lib --bins --test peers --test readme --test docs --test systemd \
 	    --test live --test labs --test scripted -- --show-output --test-threads=$(LABS)
-	$(CARGO) test --locked --package perouter --test resilience --test soak -- --show-output --test-threads=1
 
 # All targets of crates/fuzzed, or one. Its findings and its corpus are ordinary tests: `make test` replays them.
 SECONDS ?= 1800

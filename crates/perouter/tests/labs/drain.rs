@@ -118,7 +118,7 @@ fn traffic_moves_before_the_sessions_end_and_everything_comes_back() {
     lab.used(false);
     let said = std::fs::read_to_string(&log).unwrap();
     assert!(said.contains("peers are asked to move their traffic; sessions end in 3600 s"), "{said}");
-    node.lab.end(command, Signal::INT, PATIENCE).unwrap();
+    node.lab.end(command, Signal::TERM, PATIENCE).unwrap();
     lab.sessions(true);
     assert_eq!(crate::fabric::flaps(node), 0, "traffic has moved, and no session has ended");
     status_says(node, &["NOT HEALTHY", "draining: peers are asked to move their traffic"]);

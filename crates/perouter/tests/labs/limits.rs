@@ -23,7 +23,10 @@ fn start(daemon: Daemon, action: &str) -> (Star, Peer, Peer, Peer) {
     let mut config = spoke_config(0, ASN);
     config.networks.push(more(0));
     let limited = star.start(0, daemon, config);
-    let other = star.start(1, Daemon::Frr, spoke_config(1, OTHER_ASN));
+    // It announces nothing: what FRR is told it may tell back, and that would count.
+    let mut quiet = spoke_config(1, OTHER_ASN);
+    quiet.networks.clear();
+    let other = star.start(1, Daemon::Frr, quiet);
     sessions_up(&star.lab, &limited);
     sessions_up(&star.lab, &other);
     knows(&star.lab, &other, more(0));
