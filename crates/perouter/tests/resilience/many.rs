@@ -92,7 +92,8 @@ impl Many {
         site
     }
 
-    /// Waits until every route leads to exactly these leaves, in the kernel and for the host; without leaves there is none.
+    /// Waits until every route leads to exactly these leaves, in the kernel and for the host, and their BFD is up; without leaves
+    /// there is no route.
     #[track_caller]
     pub(crate) fn holds(&self, leaves: &[u8]) {
         let mut wanted = BTreeMap::new();
@@ -113,6 +114,13 @@ impl Many {
                 n => Err(format!("{n} routes")),
             }
         });
+        // BIRD does not speak BFD while it is busy with its table, and sessions can go down meanwhile.
+        for leaf in leaves.iter().map(|l| &self.leaves[usize::from(*l)]) {
+            lab.wait_until(&format!("BFD of the {} is up", leaf.config().name), PATIENCE, || {
+                let said = leaf.ask(&["show", "bfd", "sessions"]).map_err(|e| e.to_string())?;
+                if said.split_whitespace().any(|word| word == "Up") { Ok(()) } else { Err(said) }
+            });
+        }
         lab.wait_until("nothing waits for the kernel", PATIENCE, || {
             let status = self.net.node().ask_json(&["status"]).map_err(|e| e.to_string())?;
             let left = [&status["router"]["fib"]["pending"], &status["router"]["fib"]["failed"]];
