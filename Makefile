@@ -19,8 +19,8 @@ lab:
 	$(CARGO) build --quiet --locked --package perouter
 	target/debug/perouter lab $(LAB)
 
-# Labs wait for daemons' timers far more than they compute: several of them fit on a core.
-LABS ?= 6
+# Labs wait for daemons' timers more than they compute: two of them fit on a core.
+LABS ?= 4
 
 # The crates without labs first. Then those with labs, which say which daemons took part. Those that count
 # packets need the machine for themselves: `make resilience` and `make soak`.

@@ -74,21 +74,17 @@ fn spawn(peer: &Peer, name: &str, args: &[String]) -> Result<u32> {
 pub(super) fn established(peer: &Peer, neighbor: IpAddr) -> Result<bool> {
     let answer = ask(peer, &format!("show bgp neighbors {neighbor} json"))?;
     let established = answer[neighbor.to_string()]["bgpState"] == "Established";
-    static QUESTIONS: AtomicU32 = AtomicU32::new(0);
-    // Now and then only: it is one more question per link, and hardly ever needed.
-    if !established && QUESTIONS.fetch_add(1, Ordering::Relaxed) % 32 == 31 {
-        announce_again(peer)?;
-    }
     Ok(established)
 }
 
-/// FRR 8.4's zebra can lose an IPv4 address that comes within milliseconds of its link, and bgpd then waits for a connected
-/// route for ever. The kernel is asked to say again what zebra does not know.
+/// FRR 8.4's zebra can lose an address that comes within milliseconds of its link, and bgpd then waits for a connected route
+/// for ever. The kernel is asked to say again what zebra does not know.
 fn announce_again(peer: &Peer) -> Result<()> {
     for link in ip::links(&peer.ns)?.iter().filter(|link| link.up) {
         let known = vtysh(peer, "zebra", &[&format!("show interface {}", link.name)])?;
-        let v4 = link.addresses.iter().filter(|net| net.addr().is_ipv4()).map(ToString::to_string);
-        for net in v4.filter(|net| !known.contains(net.as_str())) {
+        let link_local = |net: &&IpNet| matches!(net, IpNet::V6(net) if net.addr().is_unicast_link_local());
+        let nets = link.addresses.iter().filter(|net| !link_local(net)).map(ToString::to_string);
+        for net in nets.filter(|net| !known.contains(net.as_str())) {
             ip::change(&peer.ns, &["address", "change", &net, "dev", &link.name])?;
         }
     }
@@ -170,6 +166,11 @@ fn ask(peer: &Peer, question: &str) -> Result<Value> {
 }
 
 pub(super) fn vtysh(peer: &Peer, daemon: &str, commands: &[&str]) -> Result<String> {
+    static QUESTIONS: AtomicU32 = AtomicU32::new(0);
+    // Now and then only: it is one more question per link, and hardly ever needed.
+    if daemon == "bgpd" && QUESTIONS.fetch_add(1, Ordering::Relaxed) % 64 == 63 {
+        announce_again(peer)?;
+    }
     let dir = text(&peer.dir);
     let mut args = vec!["--vty_socket", dir.as_str(), "-d", daemon];
     commands.iter().for_each(|c| args.extend(["-c", c]));
