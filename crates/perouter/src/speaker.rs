@@ -52,6 +52,8 @@ pub(crate) enum Request {
     CheckHostRoutes,
     /// Answered when no connection is open, dialled or being closed.
     Quiet(oneshot::Sender<()>),
+    /// Answered when no connection is being closed: every last word was said.
+    Closed(oneshot::Sender<()>),
     /// Stop in order.
     Stop {
         /// Close without NOTIFICATION, so that peers with graceful restart keep our routes.
@@ -121,6 +123,11 @@ impl SpeakerHandle {
     /// Waits until no connection is left. `None`: the speaker has stopped.
     pub(crate) async fn quiet(&self) -> Option<()> {
         self.ask(Request::Quiet).await
+    }
+
+    /// Waits until nobody is owed a last word. `None`: the speaker has stopped.
+    pub(crate) async fn closed(&self) -> Option<()> {
+        self.ask(Request::Closed).await
     }
 
     /// Begins to stop; the task returned by [`start`] ends when it is done.

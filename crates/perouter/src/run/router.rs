@@ -146,8 +146,12 @@ impl Router {
         self.planner.in_force(self.node.clone(), self.in_force.clone());
     }
 
-    /// Host first: sessions over a NIC that arrives a moment later would only begin at the next retry.
+    /// What goes is told first, then comes the host, then the rest: sessions over a NIC that arrives a moment later would
+    /// only begin at the next retry.
     async fn apply(&mut self, desired: Desired) {
+        if let Some(before) = &self.in_force {
+            self.take_leave(before, &desired).await;
+        }
         self.keeper.set(self.options.place(desired.host.clone()));
         self.converge().await;
         if let Some(Restart { forwarding, preserved }) = self.restart.take() {
@@ -169,6 +173,19 @@ impl Router {
         if before.map(|before| &before.intent) != Some(&desired.intent) {
             // Also when the host has errors: the sessions that can work, work.
             self.speaker.apply(desired.intent).await;
+        }
+    }
+
+    /// Ends the sessions that are not to be any more while the addresses are there that they are between: whoever is not told
+    /// keeps its end until its hold timer.
+    async fn take_leave(&self, before: &Desired, after: &Desired) {
+        let intent = staying(before, after);
+        if intent == before.intent {
+            return;
+        }
+        self.speaker.apply(intent).await;
+        if tokio::time::timeout(QUIET_LIMIT, self.speaker.closed()).await.is_err() {
+            tracing::debug!("some connections did not end in time");
         }
     }
 
@@ -274,6 +291,21 @@ impl Router {
             }
         }
     }
+}
+
+/// The same router with those only who are to stay. Whoever is known by the veth pair that it came over goes with that one's
+/// addresses.
+fn staying(before: &Desired, after: &Desired) -> Intent {
+    let mut intent = before.intent.clone();
+    intent.peers.retain(|address, _| after.intent.peers.contains_key(address));
+    intent.unnumbered.retain(|link, _| after.intent.unnumbered.contains_key(link));
+    let addresses = |desired: &Desired| desired.host.veth.as_ref().map(|veth| veth.ns_addresses.clone());
+    let moved = before.host.veth.as_ref().filter(|_| addresses(before) != addresses(after));
+    intent.ranges.retain(|range| {
+        let stays = after.intent.ranges.iter().any(|other| (other.prefix, &other.link) == (range.prefix, &range.link));
+        stays && moved.is_none_or(|veth| range.link.as_ref() != Some(&veth.ns_name))
+    });
+    intent
 }
 
 /// The same router without anybody to talk to and anything to say.

@@ -78,6 +78,10 @@ pub(super) struct Owner {
     ready: BTreeSet<ConnId>,
     accepted: u32,
     quiet: Vec<oneshot::Sender<()>>,
+    /// Those who wait for connections that are being closed.
+    closed: Vec<oneshot::Sender<()>>,
+    /// Whom a later process is to wait for.
+    sessions: watch::Sender<BTreeSet<IpAddr>>,
     stopping: Option<Stopping>,
     requests: mpsc::Receiver<Request>,
     facts: mpsc::Receiver<Fact>,
@@ -147,6 +151,8 @@ impl Owner {
             ready: BTreeSet::new(),
             accepted: 0,
             quiet: Vec::new(),
+            closed: Vec::new(),
+            sessions,
             stopping: None,
             requests,
             facts,
@@ -164,6 +170,11 @@ impl Owner {
             self.pump();
             if self.connections.is_empty() {
                 for waiting in self.quiet.drain(..) {
+                    let _ = waiting.send(());
+                }
+            }
+            if !self.closed.is_empty() && !self.connections.values().any(|open| matches!(open, Connection::Closing)) {
+                for waiting in self.closed.drain(..) {
                     let _ = waiting.send(());
                 }
             }
@@ -267,6 +278,7 @@ impl Owner {
             }
             Request::CheckHostRoutes => self.host.iter().for_each(HostThread::check),
             Request::Quiet(answer) => self.quiet.push(answer),
+            Request::Closed(answer) => self.closed.push(answer),
             Request::Stop { graceful, clear_fib } => self.stop(graceful, clear_fib),
         }
     }
