@@ -65,14 +65,24 @@ impl Engine {
         self.admit();
     }
 
-    /// Takes away the peers that the new intent does not have.
+    /// Takes away the peers that the new intent does not have. One of a range whose very address is configured from here on
+    /// becomes that neighbour, with its session.
     fn remove_unwanted(&mut self, now: Instant, new: &Intent) {
+        for peer in self.peers.values_mut().filter(|peer| matches!(peer.origin, Origin::Range(..))) {
+            let Some(configured) = new.peers.get(&peer.address.ip).filter(|_| peer.address.scope == 0) else {
+                continue;
+            };
+            peer.origin = Origin::Configured;
+            // Who dials is settled: there is a connection, or it is dialled from here on.
+            peer.intent.passive = configured.passive;
+            if peer.connections.is_empty() && peer.dials() && peer.held_down.is_none() {
+                peer.dialler = Dialler::Waiting(now);
+            }
+        }
         let unwanted = |peer: &&Peer| match &peer.origin {
             Origin::Configured => !new.peers.contains_key(&peer.address.ip),
-            // A neighbour with this very address takes the session over.
             Origin::Range(prefix, link) => {
                 !new.ranges.iter().any(|range| range.prefix == *prefix && range.link == *link)
-                    || new.peers.contains_key(&peer.address.ip)
             }
             Origin::Link => false,
         };

@@ -339,7 +339,10 @@ pub fn diff(old: Option<&Intent>, new: &Intent) -> Vec<Change> {
     for (what, peer) in &after {
         let name = Some(peer.name.clone());
         match before.get(what) {
-            None => changes.push(Change { peer: name, what: what.clone(), effect: Effect::Added }),
+            None => changes.push(match so_far(old, new, &peer.name) {
+                Some(range) => taken_over(what, range, peer),
+                None => Change { peer: name, what: what.clone(), effect: Effect::Added },
+            }),
             Some(old) => {
                 let fields: Vec<_> = old.changed(peer).collect();
                 let own = identity.then_some(Effect::NewSession);
@@ -351,6 +354,28 @@ pub fn diff(old: Option<&Intent>, new: &Intent) -> Vec<Change> {
         }
     }
     changes
+}
+
+/// The range by which a neighbour that is new could have a session already.
+fn so_far<'a>(old: Option<&'a Intent>, new: &Intent, name: &str) -> Option<&'a RangeIntent> {
+    let (address, peer) = new.peers.iter().find(|(_, peer)| peer.name == name)?;
+    let fits =
+        |range: &&RangeIntent| range.prefix.contains(address) && (range.link.is_none() || range.link == peer.link);
+    old?.ranges.iter().filter(fits).max_by_key(|range| (range.link.is_some(), range.prefix.prefix_len()))
+}
+
+/// A session by a range goes on as the neighbour's, unless its parameters are others.
+fn taken_over(what: &str, range: &RangeIntent, peer: &PeerIntent) -> Change {
+    // A range's peers are waited for in any case.
+    let fields = range.peer.changed(peer).filter(|field| field.field != "passive");
+    let other: Vec<&str> = fields.filter(|field| field.effect == Effect::NewSession).map(|field| field.name).collect();
+    let (what, effect) = match other.as_slice() {
+        [] => (format!("{what} (with its session by range {})", range.prefix), Effect::Added),
+        other => {
+            (format!("{what} (a session by range {} ends: {})", range.prefix, other.join(", ")), Effect::NewSession)
+        }
+    };
+    Change { peer: Some(peer.name.clone()), what, effect }
 }
 
 /// The parts that belong to no neighbour.

@@ -73,6 +73,36 @@ fn a_range_that_goes_closes_its_peers_and_a_range_that_stays_keeps_them() {
     assert!(sim.routes(router, Select::All).is_empty());
 }
 
+/// A change of configuration costs only the sessions whose own parameters changed.
+#[test]
+fn a_peer_of_a_range_becomes_a_neighbor_with_its_session() {
+    for (hold_time, kept) in [(180, true), (60, false)] {
+        let mut sim = Sim::new(3);
+        let router = sim.add(&[("eth1", &["192.168.11.1/24"])], ranged(10));
+        let node = leaf(&mut sim, 2);
+        sim.run(SECOND * 20);
+        let mut own = ranged(10);
+        let mut peer = own.ranges[0].peer.clone();
+        peer.name = "leaf".into();
+        peer.allow_own_as = 1;
+        peer.hold_time = SECOND * hold_time;
+        own.peers.insert("192.168.11.2".parse().expect("an address"), peer);
+        let changes = diff(Some(&ranged(10)), &own);
+        let expected = if kept { Effect::Added } else { Effect::NewSession };
+        assert_eq!(changes.iter().map(|change| change.effect).collect::<Vec<_>>(), [expected], "{changes:?}");
+        assert!(changes[0].what.contains("session by range 192.168.11.0/24"), "{changes:?}");
+        sim.configure(router, own);
+        sim.run(SECOND * 20);
+        let peer = sim.peer(router, "192.168.11.2");
+        assert_eq!((peer.state, peer.flaps == 0), (PeerState::Established, kept));
+        assert_eq!((peer.name.as_str(), peer.range), ("leaf", None));
+        // It is dialled from here on.
+        sim.silence(node, router);
+        sim.reset(node, router);
+        assert!(sim.nodes[router].engine.poll_timeout().is_some_and(|(_, why)| why == "dial"));
+    }
+}
+
 #[test]
 fn the_range_of_the_link_wins_over_the_longer_one() {
     let mut sim = Sim::new(3);
