@@ -15,6 +15,7 @@ use wire::{
 use crate::Engine;
 use crate::action::{Action, Level};
 use crate::event::{ConnId, Link};
+use crate::intent::PeerIntent;
 use crate::peer::collision::{self, Resolution};
 use crate::peer::fsm::{Input, Phase, Verdict, step};
 use crate::peer::negotiate::{Agreed, negotiate};
@@ -361,16 +362,16 @@ impl Engine {
             }
             IpAddr::V6(address) => (first_v4, Some(address), link_local),
         };
-        PeerFacts {
+        let facts = PeerFacts {
             address: peer.address.ip,
             role: peer.intent.role,
             external: agreed.external,
             asn: agreed.asn,
             router_id: agreed.router_id,
-            client: if agreed.external { FamilySet::default() } else { Self::clients(&peer.intent) },
-            next_hop_self: peer.intent.next_hop_self,
-            allow_own_as: peer.intent.allow_own_as,
-            enforce_first_as: peer.intent.enforce_first_as,
+            client: FamilySet::default(),
+            next_hop_self: false,
+            allow_own_as: 0,
+            enforce_first_as: false,
             four_octet_as: agreed.four_octet_as,
             extended_next_hop: agreed.extended_next_hop,
             max_message: agreed.max_message(),
@@ -378,36 +379,41 @@ impl Engine {
             own_v4: own_v4.filter(|address| *address != Ipv4Addr::UNSPECIFIED),
             own_v6,
             own_link_local,
-            allowed_prefixes: peer.intent.allowed_prefixes.clone(),
-            as_override: agreed.external && peer.intent.as_override,
+            allowed_prefixes: Vec::new(),
+            as_override: false,
             bgp_role: peer.intent.bgp_role.filter(|_| agreed.external),
             shared: shared(link, peer.address.ip, agreed.external && !peer.intent.next_hop_self),
             add_path_receive: agreed.add_path_receive,
             add_path_send: agreed.add_path_send,
-            reject_as_sets: peer.intent.reject_as_sets,
+            long_lived: agreed.long_lived.is_some(),
+            reject_as_sets: false,
+        };
+        under(&peer.intent, facts)
+    }
+
+    /// Policy or links changed: what is known of the peers is looked at again, also of those that are away and whose paths are
+    /// kept.
+    pub(crate) fn refresh_facts(&mut self) {
+        let facts = self.peers.values().filter_map(|peer| Some((peer.id, self.facts_by_now(peer)?)));
+        for (id, facts) in facts.collect::<Vec<_>>() {
+            self.rib.set_facts(id, facts);
         }
     }
 
-    /// Policy or links changed: what is known of the established peers is looked at again.
-    pub(crate) fn refresh_facts(&mut self) {
-        let facts: Vec<(PeerId, PeerFacts)> = self
-            .peers
-            .values()
-            .filter_map(|peer| {
-                let (connection, session) = peer.established()?;
-                let mut facts = self.facts(peer, connection, &session.agreed);
-                // A link that is gone for the moment does not change what the session was told.
-                if let Some(known) = self.rib.peer(peer.id).map(|known| &known.facts) {
-                    facts.own_v4 = facts.own_v4.or(known.own_v4);
-                    facts.own_v6 = facts.own_v6.or(known.own_v6);
-                    facts.own_link_local = facts.own_link_local.or(known.own_link_local);
-                }
-                Some((peer.id, facts))
-            })
-            .collect();
-        for (id, facts) in facts {
-            self.rib.set_facts(id, facts);
+    /// `None` of a peer that has no session and no paths.
+    fn facts_by_now(&self, peer: &Peer) -> Option<PeerFacts> {
+        let known = self.rib.peer(peer.id).map(|known| &known.facts);
+        let Some((connection, session)) = peer.established() else {
+            return Some(under(&peer.intent, known?.clone()));
+        };
+        let mut facts = self.facts(peer, connection, &session.agreed);
+        // A link that is gone for the moment does not change what the session was told.
+        if let Some(known) = known {
+            facts.own_v4 = facts.own_v4.or(known.own_v4);
+            facts.own_v6 = facts.own_v6.or(known.own_v6);
+            facts.own_link_local = facts.own_link_local.or(known.own_link_local);
         }
+        Some(facts)
     }
 
     fn keepalive_at(&mut self, now: Instant, interval: Duration) -> Instant {
@@ -477,6 +483,21 @@ impl Engine {
                 }
             }
         }
+    }
+}
+
+/// A peer under a configuration, as far as that can change without a new session.
+fn under(intent: &PeerIntent, facts: PeerFacts) -> PeerFacts {
+    PeerFacts {
+        role: intent.role,
+        client: if facts.external { FamilySet::default() } else { Engine::clients(intent) },
+        next_hop_self: intent.next_hop_self,
+        allow_own_as: intent.allow_own_as,
+        enforce_first_as: intent.enforce_first_as,
+        allowed_prefixes: intent.allowed_prefixes.clone(),
+        as_override: facts.external && intent.as_override,
+        reject_as_sets: intent.reject_as_sets,
+        ..facts
     }
 }
 

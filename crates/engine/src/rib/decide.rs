@@ -195,7 +195,7 @@ impl Rib {
         self.fib.next_hops_changed(&moved.ids, &self.next_hops);
         if moved.own {
             for id in self.ids() {
-                for family in self.families(id).iter() {
+                for family in Family::ALL {
                     self.judge_again(id, family);
                 }
             }

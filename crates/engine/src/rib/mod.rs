@@ -214,7 +214,7 @@ impl Rib {
         }
     }
 
-    /// What policy knows of an established peer changed: its paths are judged again, and what it is told too.
+    /// What policy knows of a peer changed: its paths are judged again, and what it is told too, unless it is away.
     pub(crate) fn set_facts(&mut self, id: PeerId, facts: PeerFacts) {
         let Some(peer) = self.peers.get_mut(usize::from(id.0)).and_then(Option::as_mut) else {
             return;
@@ -222,15 +222,19 @@ impl Rib {
         if peer.facts == facts {
             return;
         }
-        let (Some(group), families) = (peer.group, peer.families) else { return };
-        peer.group = Some(self.groups.join(&facts));
+        let told = peer.families;
+        if let Some(group) = peer.group {
+            peer.group = Some(self.groups.join(&facts));
+            self.groups.leave(group);
+        }
         let old = std::mem::replace(&mut peer.facts, facts);
         let facts = peer.facts.clone();
-        self.groups.leave(group);
         let own = self.own;
-        for family in families.iter() {
+        for family in Family::ALL {
             self.judge_again(id, family);
-            self.readvertise(id, family, &own, &old);
+            if told.contains(family) {
+                self.readvertise(id, family, &own, &old);
+            }
             if Origination::of(&old, family) != Origination::of(&facts, family) {
                 self.advertise_from(id, family);
             }
@@ -253,9 +257,11 @@ impl Rib {
             return;
         }
         for id in self.ids() {
-            for family in self.families(id).iter() {
+            for family in Family::ALL {
                 self.judge_again(id, family);
-                if let Some(facts) = self.peer(id).map(|peer| peer.facts.clone()) {
+                if let Some(facts) =
+                    self.peer(id).filter(|peer| peer.families.contains(family)).map(|peer| peer.facts.clone())
+                {
                     self.readvertise(id, family, &old, &facts);
                 }
             }
@@ -377,10 +383,6 @@ impl Rib {
     fn ids(&self) -> Vec<PeerId> {
         let up = self.peers.iter().enumerate().filter(|(_, peer)| peer.is_some());
         up.map(|(index, _)| PeerId(index as u16)).collect()
-    }
-
-    fn families(&self, id: PeerId) -> FamilySet {
-        self.peer(id).map_or_else(FamilySet::default, |peer| peer.families)
     }
 
     fn intern(&mut self, bytes: &[u8], next_hop: NextHopId, path_id: PathId) -> AttrId {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use engine::intent::{GracefulRestart, Intent, Role};
+use engine::intent::{GracefulRestart, Intent, PrefixRule, Role};
 use engine::snapshot::PeerState;
 use engine::{Engine, Event, Order};
 
@@ -325,6 +325,96 @@ fn a_changed_role_ends_what_was_kept() {
     assert!(!sim.route(a, PREFIX).is_some_and(|route| route.paths[0].stale));
     sim.run(SECOND * 30);
     assert!(sim.route(a, PREFIX).is_some());
+}
+
+/// What is kept of a peer is under the same policy as what others say.
+#[test]
+fn a_change_of_policy_reaches_what_is_kept_of_a_peer_that_is_away() {
+    let mut sim = Sim::new(13);
+    let both = |rule: &[&str]| {
+        let rules = rule.iter().map(|prefix| {
+            let prefix: ipnet::IpNet = prefix.parse().expect("a prefix");
+            PrefixRule { prefix, ge: prefix.prefix_len(), le: 32 }
+        });
+        let rules: Vec<PrefixRule> = rules.collect();
+        let own = intent(64512, "10.0.0.1").peer_with(B, 64513, Role::Fabric, |peer| peer.allowed_prefixes = rules);
+        own.peer("192.0.2.3", 64514, Role::Host)
+    };
+    let (a, b) = pair(&mut sim, both(&[]), gracefully(theirs(&[PREFIX])));
+    let c = sim.add(&[("eth0", &["192.0.2.3/24"])], intent(64514, "10.0.0.3").peer(A, 64512, Role::Peer));
+    sim.run(SECOND * 20);
+    assert!(kept(&sim, c, PREFIX));
+    sim.reset(a, b);
+    sim.silence(a, b);
+    let settle = |sim: &mut Sim, rule: &[&str]| {
+        sim.configure(a, both(rule));
+        sim.run(SECOND);
+        assert!(sim.peer(a, B).kept_until.is_some(), "no reason to give up what is kept");
+        (kept(sim, a, PREFIX), kept(sim, c, PREFIX))
+    };
+    assert_eq!(settle(&mut sim, &["10.99.0.0/16"]), (false, false), "it may not announce this any more");
+    assert_eq!(settle(&mut sim, &["10.0.0.0/8"]), (true, true), "and now it may");
+    assert!(sim.route(a, PREFIX).expect("kept").paths[0].stale);
+    // Whom it may pass to changes as well.
+    let peers = |role| {
+        let mut own = both(&[]);
+        own.peers.get_mut(&B.parse().expect("an address")).expect("the peer").role = role;
+        own
+    };
+    sim.configure(a, peers(Role::Host));
+    sim.run(SECOND);
+    assert!(kept(&sim, a, PREFIX) && !kept(&sim, c, PREFIX), "from host to host nothing passes");
+    sim.configure(a, peers(Role::Fabric));
+    sim.heal();
+    sim.run(SECOND * 30);
+    assert!(kept(&sim, a, PREFIX) && kept(&sim, c, PREFIX) && sim.peer(a, B).kept_until.is_none());
+}
+
+/// What the next process is to wait for is known at any moment this one could die at.
+#[test]
+fn whom_a_later_process_waits_for_is_told_as_sessions_come_and_go() {
+    let mut script = Script::new(gracefully(script::own(|peer| peer.passive = true)));
+    let told =
+        |script: &mut Script| script.sessions.take().map(|peers| peers.iter().map(ToString::to_string).collect());
+    let none: Vec<String> = Vec::new();
+    let one = vec![script::ADDRESS.to_string()];
+    assert_eq!(told(&mut script), None::<Vec<String>>);
+    let restart = wire::GracefulRestart {
+        restarting: false,
+        notification: false,
+        time: 120,
+        families: vec![(engine::Family::Ipv4Unicast.code(), true)],
+    };
+    let open = script::open(
+        "10.0.0.7",
+        90,
+        &[Capability::MultiProtocol(engine::Family::Ipv4Unicast.code()), Capability::GracefulRestart(restart)],
+    );
+    let conn = script.establish(&open);
+    assert_eq!(told(&mut script), Some(one.clone()));
+    // Kept, so expected back.
+    script.send(conn, crate::routes::announce(PREFIX, &[script::PEER]));
+    script.tell(Event::Closed { conn, error: None });
+    assert!(script.peer().kept_until.is_some());
+    assert_eq!(told(&mut script), None);
+    script.pass(SECOND * 121);
+    assert_eq!(told(&mut script), Some(none));
+    script.establish(&open);
+    assert_eq!(told(&mut script), Some(one));
+    script.tell(Event::Shutdown { graceful: true });
+    assert_eq!(told(&mut script), None, "what ends because we stop is what is waited for");
+}
+
+/// ... and a process that dies before it has found out more leaves what it was told itself.
+#[test]
+fn those_who_are_awaited_are_awaited_by_the_next_process_too() {
+    let own = gracefully(script::own(|peer| peer.passive = true));
+    let mut script = Script::new(own.clone());
+    script.engine = Engine::new(7, script.now);
+    let peers = vec![script::ADDRESS.parse().expect("an address")];
+    script.tell(Event::Restarted { peers: Some(peers.clone()) });
+    script.tell(Event::Intent(Box::new(own)));
+    assert_eq!(script.sessions.take(), Some(peers.into_iter().collect()));
 }
 
 /// FRR calls itself restarting for two minutes after every start, waits for nobody, and begins to speak a second after the
