@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{Daemon, Namespace, ip, perouter, wait_until};
+use crate::support::{Daemon, Namespace, has, ip, perouter, wait_until};
 
 /// The AS of the process under test.
 pub(crate) const ASN: u16 = 65000;
@@ -49,11 +49,21 @@ pub(crate) struct Lab {
     router: Namespace,
     _outside: Namespace,
     folder: TempDir,
+    forwarding: bool,
 }
 
 impl Lab {
     /// Starts the process with these neighbours, and waits until it listens and answers.
     pub(crate) fn new(neighbors: &str) -> Self {
+        Self::start(neighbors, false)
+    }
+
+    /// One that gives its routes to the kernel.
+    pub(crate) fn forwarding(neighbors: &str) -> Self {
+        Self::start(neighbors, true)
+    }
+
+    fn start(neighbors: &str, forwarding: bool) -> Self {
         let (router, outside) = (Namespace::new("router"), Namespace::new("outside"));
         ip(&format!("link add name veth0 netns {router} type veth peer name veth0 netns {outside}"));
         for (namespace, host) in [(&router, 1), (&outside, 2)] {
@@ -64,10 +74,10 @@ impl Lab {
         ip(&format!("-n {outside} route add local 10.10.0.0/16 dev lo"));
         ip(&format!("-n {router} route add 10.10.0.0/16 via 10.9.0.2"));
         let folder = tempfile::tempdir().unwrap();
-        let file = write(&folder, neighbors);
+        let file = write(&folder, forwarding, neighbors);
         let daemon = Daemon::start(&router, &folder.path().join("log"), &["speak".as_ref(), &file]);
         let inside = kernel::netns::Namespace::open(&outside.0).unwrap().unwrap();
-        let lab = Self { outside: inside, daemon, router, _outside: outside, folder };
+        let lab = Self { outside: inside, daemon, router, _outside: outside, folder, forwarding };
         wait_until("the process answers", || lab.folder.path().join("state/perouter.sock").exists());
         wait_until("it has its configuration", || lab.ask(&["-o", "json", "status"]).json()["router"]["asn"] == ASN);
         lab
@@ -76,12 +86,22 @@ impl Lab {
     /// Replaces the neighbours, adds lines to the file, and has it read again.
     pub(crate) fn reload(&self, neighbors_and_more: &str) {
         let before = self.lines("read again");
-        write(&self.folder, neighbors_and_more);
+        write(&self.folder, self.forwarding, neighbors_and_more);
         self.daemon.signal("-HUP");
         wait_until("the file is read again", || self.lines("read again") > before);
     }
 
-    fn ask(&self, args: &[&str]) -> crate::support::Answer {
+    /// `ip ARGS` in the namespace of the process under test.
+    pub(crate) fn inside(&self, args: &str) {
+        ip(&format!("-n {} {args}", self.router));
+    }
+
+    /// Whether its kernel has a route to exactly this prefix.
+    pub(crate) fn has_route(&self, prefix: &str) -> bool {
+        has(&self.router.0, prefix)
+    }
+
+    pub(crate) fn ask(&self, args: &[&str]) -> crate::support::Answer {
         perouter(&self.router, &self.folder.path().join("state"), args)
     }
 
@@ -116,11 +136,11 @@ impl Lab {
     }
 }
 
-fn write(folder: &TempDir, neighbors: &str) -> PathBuf {
+fn write(folder: &TempDir, forwarding: bool, neighbors: &str) -> PathBuf {
     let file = folder.path().join("speak.yaml");
     let state = folder.path().join("state");
     let text = format!(
-        "asn: {ASN}\nrouterID: {ROUTER}\nlisten: [\"0.0.0.0:179\"]\nconnectRetrySeconds: 1\nkernelRoutes: false\nstateDir: {}\n\
+        "asn: {ASN}\nrouterID: {ROUTER}\nlisten: [\"0.0.0.0:179\"]\nconnectRetrySeconds: 1\nkernelRoutes: {forwarding}\nstateDir: {}\n\
          neighbors:\n{neighbors}",
         state.display()
     );

@@ -16,6 +16,7 @@ mod open;
 mod peer;
 mod range;
 mod refresh;
+mod refused;
 mod speaker;
 mod strangers;
 #[path = "../live/support.rs"]
