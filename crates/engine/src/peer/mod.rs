@@ -32,6 +32,8 @@ pub(crate) const SILENT: Duration = Duration::from_secs(5);
 const SEND_HOLD: Duration = Duration::from_secs(480);
 /// First wait after a failure; doubled up to the configured connect retry time.
 pub(crate) const FIRST_RETRY: Duration = Duration::from_secs(1);
+/// The same once the link to the peer has come back: what is broken then is mostly our own doing, and the peer is there.
+const EAGER_RETRY: Duration = Duration::from_millis(50);
 
 /// What we do about reaching the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -244,6 +246,8 @@ pub(crate) struct Peer {
     pub(crate) connections: Vec<Connection>,
     /// Failures since the last established session.
     pub(crate) failures: u32,
+    /// What the wait between attempts begins with.
+    pub(crate) first_retry: Duration,
     pub(crate) since: Instant,
     pub(crate) flaps: u32,
     pub(crate) asn: Option<u32>,
@@ -285,6 +289,7 @@ impl Peer {
             dialler,
             connections: Vec::new(),
             failures: 0,
+            first_retry: FIRST_RETRY,
             since: now,
             flaps: 0,
             asn: None,
@@ -379,10 +384,21 @@ impl Peer {
         }
     }
 
+    /// The way to it is there again: it is tried at once, and a session that it has given up meanwhile ends, which it says when
+    /// it is sent something.
+    pub(crate) fn way_returns(&mut self, now: Instant) {
+        self.failures = 0;
+        self.first_retry = EAGER_RETRY;
+        if matches!(self.dialler, Dialler::Waiting(_)) && self.held_down.is_none() {
+            self.dialler = Dialler::Waiting(now);
+        }
+        self.connections.iter_mut().for_each(|connection| connection.restart_keepalive(now));
+    }
+
     /// How long to wait before dialling again, by the number of failures: `portion` in 0.0..1.0 shortens it by up
     /// to a quarter (RFC 4271 section 10).
     pub(crate) fn retry_delay(&self, portion: f64) -> Duration {
-        let backoff = FIRST_RETRY * (1 << self.failures.min(10));
+        let backoff = self.first_retry * (1 << self.failures.min(10));
         backoff.min(self.intent.connect_retry).max(Duration::from_millis(100)).mul_f64(1.0 - portion / 4.0)
     }
 
