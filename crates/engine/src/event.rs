@@ -66,6 +66,11 @@ pub enum Event {
         /// What arrived.
         data: Bytes,
     },
+    /// Bytes of a connection that [`crate::Engine::expiring`] has named wait to be read: its peer is not silent, we are late.
+    Unread {
+        /// Which one.
+        conn: ConnId,
+    },
     /// The connection ended, or a dial failed. Not sent for connections that the engine closed.
     Closed {
         /// Which one.

@@ -148,6 +148,7 @@ impl Engine {
             Event::Accepted { conn, local, remote, link } => self.accepted(now, conn, local, remote, link.as_deref()),
             Event::Neighbor { link, index, address } => self.neighbor(now, &link, index, address),
             Event::Bytes { conn, data } => self.bytes_arrived(now, conn, &data),
+            Event::Unread { conn } => self.spare(now, conn),
             Event::Closed { conn, error } => self.connection_closed(now, conn, error),
             Event::Links(links) => self.links_changed(now, links),
             Event::Underlying(routes) => self.rib.set_underlying(routes),
@@ -197,6 +198,13 @@ impl Engine {
         let drain = self.drain_deadline().map(|at| (at, "drain"));
         let ours = [converging, retry, host, backlog, deferral, drain];
         sessions.chain(ours.into_iter().flatten()).min_by_key(|(at, _)| *at)
+    }
+
+    /// The connections whose peers [`Self::handle_timeout`] would take for silent. A driver that could not run for a while asks
+    /// before it calls that, and names those with something to read ([`Event::Unread`]).
+    pub fn expiring(&self, now: Instant) -> impl Iterator<Item = ConnId> {
+        let open = self.peers.values().flat_map(|peer| &peer.connections);
+        open.filter(move |open| open.hold_deadline().is_some_and(|at| at <= now)).map(|open| open.id)
     }
 
     /// The next request to the driver.

@@ -26,6 +26,8 @@ use crate::rib::table::PeerId;
 
 /// RFC 4271 4.4: KEEPALIVEs must not follow each other faster.
 const KEEPALIVE_MIN: Duration = Duration::from_secs(1);
+/// How long the hold timer waits for us to read what has arrived.
+const UNREAD: Duration = Duration::from_secs(1);
 
 impl Engine {
     /// Frames and takes whatever arrived.
@@ -61,6 +63,14 @@ impl Engine {
         let rest = buffer[taken..].to_vec();
         if let Some(connection) = self.peers.get_mut(&id).and_then(|peer| peer.connection(conn)) {
             connection.partial = rest;
+        }
+    }
+
+    /// Something of the peer's waits to be read: the hold timer waits for that, too.
+    pub(crate) fn spare(&mut self, now: Instant, conn: ConnId) {
+        let peer = self.connections.get(&conn).and_then(|id| self.peers.get_mut(id));
+        if let Some(connection) = peer.and_then(|peer| peer.connection(conn)) {
+            connection.spare(now + UNREAD);
         }
     }
 

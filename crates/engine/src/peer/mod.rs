@@ -216,6 +216,17 @@ impl Connection {
         }
     }
 
+    /// The hold timer does not end it before this moment.
+    pub(crate) fn spare(&mut self, until: Instant) {
+        let hold = match &mut self.state {
+            State::OpenSent { hold, .. } => Some(hold),
+            State::OpenConfirm(session) | State::Established(session) => session.hold.as_mut(),
+        };
+        if let Some(hold) = hold {
+            *hold = (*hold).max(until);
+        }
+    }
+
     pub(crate) fn restart_keepalive(&mut self, at: Instant) {
         let session = self.state.session_mut().filter(|session| session.keepalive.is_some());
         if let Some(session) = session {

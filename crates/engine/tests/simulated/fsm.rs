@@ -358,6 +358,7 @@ fn stands_for(event: &Event) -> &'static [u8] {
         Event::Bytes { .. } => &[19, 21, 22, 23, 24, 25, 26, 27, 28],
         Event::Shutdown { .. } => &[2],
         Event::Neighbor { .. }
+        | Event::Unread { .. }
         | Event::Links(_)
         | Event::Underlying(_)
         | Event::FibAck { .. }

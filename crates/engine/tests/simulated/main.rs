@@ -27,4 +27,5 @@ mod sim;
 mod standards;
 mod timers;
 mod topology;
+mod ways;
 mod whole;

@@ -9,13 +9,12 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use engine::ConnId;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -31,6 +30,52 @@ pub(crate) const FLUSH: Duration = Duration::from_secs(2);
 /// How long the peer may take to close its side after we closed ours. Closing with unread data in the socket
 /// would make the kernel send a reset, which can overtake our NOTIFICATION.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// A stream, of which its task and its owner know.
+#[derive(Debug)]
+pub(crate) struct Line {
+    stream: TcpStream,
+    /// Chunks that are out of the socket and not with the owner yet; one more while the socket is being read.
+    in_hand: AtomicUsize,
+}
+
+impl Line {
+    /// A line over a stream.
+    pub(crate) fn new(stream: TcpStream) -> Arc<Self> {
+        Arc::new(Self { stream, in_hand: AtomicUsize::new(0) })
+    }
+
+    /// Whether something has arrived that the owner has not been handed.
+    pub(crate) fn is_unread(&self) -> bool {
+        // In this order: a chunk is in hand before it has left the socket.
+        let waiting = rustix::io::ioctl_fionread(&self.stream).is_ok_and(|bytes| bytes > 0);
+        waiting || self.in_hand.load(Ordering::SeqCst) > 0
+    }
+}
+
+/// A chunk in hand.
+#[derive(Debug)]
+struct InHand(Arc<Line>);
+
+impl InHand {
+    fn of(line: &Arc<Line>) -> Self {
+        line.in_hand.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(line))
+    }
+}
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        self.0.in_hand.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// The reader hands over its next chunk when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    _permit: OwnedSemaphorePermit,
+    _in_hand: InHand,
+}
 
 /// What the owner wants.
 #[derive(Debug)]
@@ -70,8 +115,8 @@ pub(crate) enum Fact {
         conn: ConnId,
         /// What arrived.
         data: Bytes,
-        /// The reader hands over its next chunk when this is dropped.
-        turn: OwnedSemaphorePermit,
+        /// The reader's.
+        turn: Turn,
     },
     /// The connection is gone, or a dial failed. The last fact about it.
     Ended {
@@ -85,30 +130,29 @@ pub(crate) enum Fact {
 /// Serves one connection until it is over. `closing` resolves (or is dropped) when the owner began to close it.
 pub(crate) async fn run(
     conn: ConnId,
-    mut stream: TcpStream,
+    line: Arc<Line>,
     commands: mpsc::Receiver<Command>,
     closing: oneshot::Receiver<()>,
     facts: mpsc::Sender<Fact>,
     written: mpsc::Sender<ConnId>,
 ) {
-    let error = serve(conn, &mut stream, commands, closing, &facts, &written).await;
-    drop(stream);
+    let error = serve(conn, &line, commands, closing, &facts, &written).await;
+    drop(line);
     // An owner that is gone needs no facts.
     let _ = facts.send(Fact::Ended { conn, error }).await;
 }
 
 async fn serve(
     conn: ConnId,
-    stream: &mut TcpStream,
+    line: &Arc<Line>,
     commands: mpsc::Receiver<Command>,
     closing: oneshot::Receiver<()>,
     facts: &mpsc::Sender<Fact>,
     written: &mpsc::Sender<ConnId>,
 ) -> Option<String> {
-    let (mut read_half, mut write_half) = stream.split();
     {
-        let reading = read(conn, &mut read_half, facts);
-        let writing = write(conn, &mut write_half, commands, written);
+        let reading = read(conn, line, facts);
+        let writing = write(conn, &line.stream, commands, written);
         let too_slow = async {
             let _ = closing.await;
             tokio::time::sleep(FLUSH).await;
@@ -124,27 +168,33 @@ async fn serve(
             },
         }
     }
-    let _ = timeout(LINGER, discard(&mut read_half)).await;
+    let _ = timeout(LINGER, discard(&line.stream)).await;
     None
 }
 
-async fn read(conn: ConnId, stream: &mut ReadHalf<'_>, facts: &mpsc::Sender<Fact>) -> Option<String> {
+async fn read(conn: ConnId, line: &Arc<Line>, facts: &mpsc::Sender<Fact>) -> Option<String> {
     let turns = Arc::new(Semaphore::new(1));
     let mut buffer = BytesMut::new();
     loop {
         if buffer.capacity() < READ_LEAST && !buffer.try_reclaim(READ_BUFFER) {
             buffer = BytesMut::with_capacity(READ_BUFFER);
         }
-        match stream.read_buf(&mut buffer).await {
+        if let Err(error) = line.stream.readable().await {
+            return Some(words(&error));
+        }
+        let in_hand = InHand::of(line);
+        match line.stream.try_read_buf(&mut buffer) {
             Ok(0) => return None,
             Ok(_) => {
                 let data = buffer.split().freeze();
                 // Never closed: it lives here.
-                let Ok(turn) = Arc::clone(&turns).acquire_owned().await else { return None };
+                let Ok(permit) = Arc::clone(&turns).acquire_owned().await else { return None };
+                let turn = Turn { _permit: permit, _in_hand: in_hand };
                 if facts.send(Fact::Data { conn, data, turn }).await.is_err() {
                     return None;
                 }
             }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Some(words(&error)),
         }
     }
@@ -153,31 +203,48 @@ async fn read(conn: ConnId, stream: &mut ReadHalf<'_>, facts: &mpsc::Sender<Fact
 /// Returns when everything is written and our side is closed, or the owner is gone.
 async fn write(
     conn: ConnId,
-    stream: &mut WriteHalf<'_>,
+    stream: &TcpStream,
     mut commands: mpsc::Receiver<Command>,
     written: &mpsc::Sender<ConnId>,
 ) -> io::Result<()> {
     while let Some(command) = commands.recv().await {
         match command {
             Command::Write(bytes) => {
-                stream.write_all(&bytes).await?;
+                write_all(stream, &bytes).await?;
                 let _ = written.send(conn).await;
             }
             Command::Finish(rest) => {
                 for bytes in rest {
-                    stream.write_all(&bytes).await?;
+                    write_all(stream, &bytes).await?;
                 }
-                return stream.shutdown().await;
+                return rustix::net::shutdown(stream, rustix::net::Shutdown::Write).map_err(io::Error::from);
             }
         }
     }
     Ok(())
 }
 
-async fn discard(stream: &mut ReadHalf<'_>) {
-    let mut buffer = BytesMut::with_capacity(READ_LEAST);
-    while let Ok(1..) = stream.read_buf(&mut buffer).await {
-        buffer.clear();
+async fn write_all(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        stream.writable().await?;
+        match stream.try_write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = &bytes[written..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+async fn discard(stream: &TcpStream) {
+    let mut buffer = vec![0; READ_LEAST];
+    while stream.readable().await.is_ok() {
+        match stream.try_read(&mut buffer) {
+            Ok(1..) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Ok(0) | Err(_) => return,
+        }
     }
 }
 

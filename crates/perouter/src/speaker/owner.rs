@@ -11,7 +11,8 @@ use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,7 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::connection::{self, COMMANDS, Command, Fact, IN_FLIGHT};
+use super::connection::{self, COMMANDS, Command, Fact, IN_FLIGHT, Line};
 use super::listener::{Complaint, Listeners};
 use super::liveness::Watch;
 use super::neighbors::Neighbors;
@@ -55,6 +56,8 @@ enum Connection {
 }
 
 struct Open {
+    /// Gone when its task is over.
+    line: Weak<Line>,
     commands: mpsc::Sender<Command>,
     closing: oneshot::Sender<()>,
     in_flight: usize,
@@ -255,7 +258,19 @@ impl Owner {
     fn tick(&mut self) {
         let now = now();
         if self.engine.poll_timeout().is_some_and(|(at, _)| at <= now) {
+            self.spare_the_unread(now);
             self.engine.handle_timeout(now);
+        }
+    }
+
+    /// What arrived while this process could not run is as good as read: a peer is silent only when nothing has arrived.
+    fn spare_the_unread(&mut self, now: std::time::Instant) {
+        let unread = |conn: &ConnId| match self.connections.get(conn) {
+            Some(Connection::Open(open)) => open.line.upgrade().is_some_and(|line| line.is_unread()),
+            Some(Connection::Dialling(_) | Connection::Closing) | None => false,
+        };
+        for conn in self.engine.expiring(now).filter(unread).collect::<Vec<_>>() {
+            self.engine.handle(now, Event::Unread { conn });
         }
     }
 
@@ -405,15 +420,10 @@ impl Owner {
     fn open(&mut self, conn: ConnId, stream: TcpStream) {
         let (commands, queue) = mpsc::channel(COMMANDS);
         let (closing, closed) = oneshot::channel();
-        tokio::spawn(connection::run(
-            conn,
-            stream,
-            queue,
-            closed,
-            self.fact_sender.clone(),
-            self.written_sender.clone(),
-        ));
-        self.connections.insert(conn, Connection::Open(Open { commands, closing, in_flight: 0 }));
+        let line = Line::new(stream);
+        let known = Arc::downgrade(&line);
+        tokio::spawn(connection::run(conn, line, queue, closed, self.fact_sender.clone(), self.written_sender.clone()));
+        self.connections.insert(conn, Connection::Open(Open { line: known, commands, closing, in_flight: 0 }));
     }
 
     /// Everything that the engine wants to get out, as far as there is room for it.

@@ -82,6 +82,40 @@ fn without_a_hold_time_there_are_no_keepalives() {
     quiet.announcement("10.10.1.0/24");
 }
 
+/// A process that could not run for longer than the hold time reads what has arrived before it calls its peers silent.
+#[test]
+fn a_process_that_was_stopped_finds_the_keepalives_that_came_meanwhile() {
+    let _alone = alone();
+    let (lab, running) = (Lab::new(&everybody("")), Lab::new(&everybody("")));
+    let mut clock = Peer::established(&running, 1, &short(1));
+    let mut peers: Vec<Peer> = (1..=30).map(|number| Peer::established(&lab, number, &short(number))).collect();
+    // Another process's KEEPALIVEs are at least 0.75 s apart: eight take longer than the hold time of 3 s.
+    for beats in [3, 8, 8] {
+        lab.daemon.signal("-STOP");
+        for _ in 0..beats {
+            while !matches!(clock.next(), Seen::Message(KEEPALIVE, _)) {}
+            clock.send(&bytes::keepalive());
+            peers.iter_mut().for_each(|peer| peer.send(&bytes::keepalive()));
+        }
+        lab.daemon.signal("-CONT");
+        // The second one is of after the stop.
+        for _ in 0..2 {
+            for peer in &mut peers {
+                while let Seen::Message(kind, body) = peer.next() {
+                    assert_ne!(kind, bytes::NOTIFICATION, "{body:?}");
+                    if kind == KEEPALIVE {
+                        break;
+                    }
+                }
+                peer.send(&bytes::keepalive());
+            }
+            clock.send(&bytes::keepalive());
+        }
+    }
+    assert_eq!(lab.established(), peers.len());
+    assert!(lab.peers().iter().all(|peer| peer["flaps"] == 0));
+}
+
 /// RFC 4271 section 8.2.2, Idle: whoever cannot be reached is dialled again and again, with pauses that do not grow beyond
 /// the configured retry time (1 s in this lab).
 #[test]

@@ -1,5 +1,6 @@
 use std::time::Instant;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -24,7 +25,8 @@ async fn pair(fact_places: usize) -> (Running, TcpStream) {
     let (closing, closed) = oneshot::channel();
     let (fact_sender, facts) = mpsc::channel(fact_places);
     let (written_sender, written) = mpsc::channel(16);
-    let task = tokio::spawn(run(CONN, ours.expect("connects"), command_queue, closed, fact_sender, written_sender));
+    let task =
+        tokio::spawn(run(CONN, Line::new(ours.expect("connects")), command_queue, closed, fact_sender, written_sender));
     (Running { commands, closing: Some(closing), facts, written, task }, theirs.expect("accepts").0)
 }
 
