@@ -1,5 +1,6 @@
 //! What the engine asks for.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
@@ -27,6 +28,9 @@ pub enum Action {
     Admit(Vec<Admission>),
     /// Keep exactly these BFD sessions. Sent whenever the set changes; replaces the previous one.
     Bfd(Vec<BfdPeer>),
+    /// Whom a later process is to wait for if this one ends now ([`crate::Event::Restarted`]): who has a session, or is expected
+    /// back. Sent whenever the set changes; replaces the previous one. Not while we stop.
+    Sessions(BTreeSet<IpAddr>),
     /// The FIB was switched off: remove every route of ours from the kernel.
     ClearFib,
     /// Something that an operator wants to read.

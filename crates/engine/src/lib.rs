@@ -33,7 +33,7 @@ pub mod snapshot;
 mod telling;
 mod views;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
@@ -98,6 +98,9 @@ pub struct Engine {
     /// The BFD sessions that the driver was told of, and whether others may be wanted by now.
     bfd: Vec<BfdPeer>,
     bfd_changed: bool,
+    /// Whom a later process is to wait for, as the driver was told. `None`: nothing more is to be told.
+    sessions: Option<BTreeSet<IpAddr>>,
+    sessions_changed: bool,
     /// Connections refused since the start: told ever more rarely.
     refusals: u64,
     telling: Telling,
@@ -130,6 +133,8 @@ impl Engine {
             admitted: Vec::new(),
             bfd: Vec::new(),
             bfd_changed: false,
+            sessions: Some(BTreeSet::new()),
+            sessions_changed: false,
             refusals: 0,
             telling: Telling::default(),
         }
@@ -142,6 +147,7 @@ impl Engine {
             Event::Restarted { peers } => {
                 self.preserved = true;
                 self.awaited = peers;
+                self.sessions_changed = true;
             }
             Event::Intent(intent) => self.set_intent(now, *intent),
             Event::Connected { conn, local } => self.connected(now, conn, local),
@@ -164,6 +170,7 @@ impl Engine {
             Event::Shutdown { graceful } => self.shutdown(now, graceful),
         }
         self.want_bfd();
+        self.tell_sessions();
         self.announce_output();
     }
 
@@ -184,6 +191,7 @@ impl Engine {
             self.rib.host_retry();
         }
         self.want_bfd();
+        self.tell_sessions();
         self.announce_output();
     }
 
@@ -241,6 +249,7 @@ impl Engine {
     fn sweep(&mut self) {
         self.converging = None;
         self.awaited = None;
+        self.sessions_changed = true;
         self.converged = true;
         self.rib.fib.request_sweep();
         self.rib.host_sweep();

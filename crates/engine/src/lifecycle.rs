@@ -244,6 +244,7 @@ impl Engine {
         let address = peer.address.ip;
         let reason = peer.last_error.clone().unwrap_or_default();
         if let Some((agreed, keep)) = ended {
+            self.sessions_changed = true;
             peer.flaps += 1;
             peer.since = now;
             peer.warned = [false; 2];
@@ -367,6 +368,7 @@ impl Engine {
 
     /// `graceful`: peers that were told of our graceful restart are left without a word, so that they keep our routes.
     pub(crate) fn shutdown(&mut self, now: Instant, graceful: bool) {
+        self.sessions = None;
         let notification = Notification::cease(code::cease::ADMINISTRATIVE_SHUTDOWN);
         for id in self.ids() {
             let restarts = self.peers.get(&id).is_some_and(|peer| peer.intent.graceful_restart.is_some());

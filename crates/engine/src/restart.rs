@@ -6,13 +6,14 @@
 //! *We restart*: the kernel forwards as before. Peers are told so, and neither they nor the kernel hear of a route before
 //! every peer has said what it has, or [`DEFERRAL`] has passed (RFC 4724 section 4.1): half a table would move traffic.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use wire::{FamilySet, Notification};
 
 use crate::Engine;
-use crate::action::Level;
+use crate::action::{Action, Level};
 use crate::peer::negotiate::{Agreed, OwnRestart};
 use crate::peer::{Origin, Peer};
 use crate::policy::PeerFacts;
@@ -142,6 +143,21 @@ impl Engine {
         self.rib.synchronised(peer.id) || (heard_out && !owes)
     }
 
+    /// Tells the driver whom a later process is to wait for, when that has changed.
+    pub(crate) fn tell_sessions(&mut self) {
+        if !std::mem::take(&mut self.sessions_changed) {
+            return;
+        }
+        let Some(told) = &mut self.sessions else { return };
+        let expected = |peer: &&Peer| peer.established().is_some() || peer.stale_until.is_some();
+        let known = self.peers.values().filter(expected).map(|peer| peer.address.ip);
+        let sessions: BTreeSet<IpAddr> = known.chain(self.awaited.iter().flatten().copied()).collect();
+        if *told != sessions {
+            told.clone_from(&sessions);
+            self.actions.push_back(Action::Sessions(sessions));
+        }
+    }
+
     /// The session of a peer ended. Keeps its paths where that was agreed; returns what to say of it.
     pub(crate) fn peer_lost(&mut self, now: Instant, id: PeerId, agreed: &Agreed, keep: FamilySet) -> String {
         let again = self.peers.get(&id).is_some_and(|peer| peer.stale_until.is_some());
@@ -195,6 +211,7 @@ impl Engine {
     pub(crate) fn stale_expired(&mut self, now: Instant, id: PeerId) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.stale_until = None;
+        self.sessions_changed = true;
         let (name, address) = (peer.intent.name.clone(), peer.address.ip);
         if peer.established().is_some() {
             wire::Family::ALL.into_iter().for_each(|family| self.rib.sweep_stale(id, family));
@@ -212,6 +229,7 @@ impl Engine {
     /// What is kept of a peer goes: it is not to come back.
     pub(crate) fn drop_stale(&mut self, id: PeerId) {
         let kept = self.peers.get_mut(&id).and_then(|peer| peer.stale_until.take());
+        self.sessions_changed |= kept.is_some();
         if kept.is_some() && self.peers.get(&id).is_some_and(|peer| peer.established().is_none()) {
             self.rib.peer_down(id);
         }

@@ -337,6 +337,7 @@ impl Engine {
             return;
         };
         let address = facts.address;
+        self.sessions_changed = true;
         self.peer_returns(now, id, &facts);
         self.rib.peer_up(id, facts, families);
         self.check_convergence(now);

@@ -129,7 +129,7 @@ impl Worker {
     fn apply(&mut self, batch: FibBatch) -> Vec<Event> {
         let id = batch.id;
         let work = convert(&batch);
-        if let Some(forwarding) = self.forwarding.as_mut().filter(|_| !work.set_groups.is_empty()) {
+        if let Some(forwarding) = self.forwarding.as_ref().filter(|_| !work.set_groups.is_empty()) {
             forwarding.installed();
         }
         let result = self.open().and_then(|fib| fib.apply(&work));

@@ -104,7 +104,12 @@ impl Router {
                     assert_eq!(conn, self.sender, "{:?}", self.notes);
                     last_words = Some(self.engine.poll_transmit(conn).map(Vec::from).unwrap_or_default());
                 }
-                Action::Dial { .. } | Action::Transmit(_) | Action::Admit(_) | Action::Bfd(_) | Action::ClearFib => {}
+                Action::Dial { .. }
+                | Action::Transmit(_)
+                | Action::Admit(_)
+                | Action::Bfd(_)
+                | Action::Sessions(_)
+                | Action::ClearFib => {}
             }
         }
         if last_words.is_some() {

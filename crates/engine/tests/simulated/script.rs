@@ -1,5 +1,6 @@
 //! One engine and one scripted peer: every event is chosen, every byte read.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
@@ -32,6 +33,8 @@ pub(crate) struct Script {
     pub(crate) said: Vec<Said>,
     pub(crate) closed: Vec<ConnId>,
     pub(crate) dials: Vec<(ConnId, Instant)>,
+    /// Whom a later process would wait for, as it was told last.
+    pub(crate) sessions: Option<BTreeSet<IpAddr>>,
     /// The peer takes nothing: its window is closed.
     pub(crate) deaf: bool,
     accepted: u32,
@@ -52,7 +55,7 @@ impl Script {
         engine.handle(now, Event::Links(vec![Link { index: 1, name: "eth0".into(), up: true, addresses }]));
         engine.handle(now, Event::Intent(Box::new(own.clone())));
         let (said, closed, dials) = (Vec::new(), Vec::new(), Vec::new());
-        let mut script = Self { engine, now, own, said, closed, dials, deaf: false, accepted: 0 };
+        let mut script = Self { engine, now, own, said, closed, dials, sessions: None, deaf: false, accepted: 0 };
         script.drain();
         script
     }
@@ -75,6 +78,7 @@ impl Script {
                     self.pull(conn);
                     self.closed.push(conn);
                 }
+                Action::Sessions(peers) => self.sessions = Some(peers),
                 Action::Admit(_) | Action::Bfd(_) | Action::ClearFib | Action::Note(_) => {}
             }
         }

@@ -302,7 +302,7 @@ impl Sim {
                     self.forget_ends();
                 }
             }
-            Action::Admit(_) | Action::Bfd(_) => {}
+            Action::Admit(_) | Action::Bfd(_) | Action::Sessions(_) => {}
             Action::ClearFib => self.nodes[node].fib = Fib::default(),
             Action::Note(note) => self.nodes[node].notes.push(note.text),
         }

@@ -138,7 +138,7 @@ impl World {
                 let ranges = self.intent.ranges.len();
                 assert!(admissions.len() <= self.intent.peers.len() + self.intent.unnumbered.len() + ranges);
             }
-            Action::Bfd(_) => {}
+            Action::Bfd(_) | Action::Sessions(_) => {}
             Action::ClearFib => self.kernel.clear(),
             Action::Note(note) => {
                 assert!(!note.text.is_empty() && !note.text.contains(char::is_control), "{:?}", note.text);

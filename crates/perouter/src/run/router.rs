@@ -154,9 +154,10 @@ impl Router {
         }
         self.keeper.set(self.options.place(desired.host.clone()));
         self.converge().await;
-        if let Some(Restart { forwarding, preserved }) = self.restart.take() {
+        if let Some(Restart { forwarding, preserved, peers }) = self.restart.take() {
             if preserved && self.keeper.found_in_place() {
-                self.speaker.tell(Event::Restarted { peers: None }).await;
+                let peers = peers.map(|peers| peers.into_iter().collect());
+                self.speaker.tell(Event::Restarted { peers }).await;
             }
             if let Err(error) = blocking(move || forwarding.begin()).await {
                 tracing::warn!(%error, "cannot note that the router forwards");

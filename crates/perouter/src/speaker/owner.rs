@@ -19,7 +19,7 @@ use bytes::Bytes;
 use engine::{Action, ConnId, Engine, Event, Level, Order};
 use kernel::netns::Namespace;
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
@@ -30,6 +30,7 @@ use super::neighbors::Neighbors;
 use super::{Request, Setup, Whom, dial};
 use crate::fib::FibThread;
 use crate::host_routes::HostThread;
+use crate::restart::Forwarding;
 use crate::status::Status;
 
 /// Facts from connections waiting for the owner. Readers wait beyond that, and TCP pushes back.
@@ -120,6 +121,14 @@ fn in_words(order: &Order) -> String {
     }
 }
 
+/// Notes who has a session, each time that has changed and the last change is noted. Ends with the owner.
+async fn note_sessions(mut sessions: watch::Receiver<BTreeSet<IpAddr>>, forwarding: Forwarding) {
+    while sessions.changed().await.is_ok() {
+        let (peers, forwarding) = (sessions.borrow_and_update().clone(), forwarding.clone());
+        let _ = tokio::task::spawn_blocking(move || forwarding.sessions(peers)).await;
+    }
+}
+
 fn now() -> std::time::Instant {
     Instant::now().into_std()
 }
@@ -131,6 +140,10 @@ impl Owner {
         let (written_sender, written) = mpsc::channel(WRITTEN);
         let (kernel_sender, kernel) = mpsc::channel(KERNEL_FACTS);
         let listeners = Listeners::start(namespace.clone(), listeners, &fact_sender)?;
+        let (sessions, noted) = watch::channel(BTreeSet::new());
+        if let Some(forwarding) = forwarding.clone() {
+            tokio::spawn(note_sessions(noted, forwarding));
+        }
         let fib = FibThread::start(namespace.clone(), forwarding, status.clone(), kernel_sender.clone())?;
         let neighbors = Neighbors::new(namespace.clone(), status.clone(), kernel_sender.clone());
         let liveness = Watch::new(namespace.clone(), status.clone());
@@ -476,6 +489,7 @@ impl Owner {
                     self.complain(complaints);
                 }
                 Action::Bfd(peers) => self.liveness.set(peers),
+                Action::Sessions(peers) => drop(self.sessions.send(peers)),
                 Action::ClearFib => self.fib.clear_soon(),
                 Action::Note(note) => self.status.note(note.level, note.peer, note.text),
             }

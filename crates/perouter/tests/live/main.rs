@@ -7,6 +7,7 @@ mod host_routes;
 mod operator;
 mod plan;
 mod ranges;
+mod restart;
 mod run;
 mod site;
 mod speak;
