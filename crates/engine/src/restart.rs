@@ -1,7 +1,8 @@
 //! Graceful restart (RFC 4724, RFC 8538), from either end.
 //!
 //! *A peer restarts*: what it had said is kept and used, until it has said it again or its time is over. We do so for every
-//! peer that offers it.
+//! peer that offers it. Where it offers that too (RFC 9494), what it has said is the last choice from then on, for hours or days.
+//! Of our own routes nobody is asked to keep any for so long.
 //!
 //! *We restart*: the kernel forwards as before. Peers are told so, and neither they nor the kernel hear of a route before
 //! every peer has said what it has, or [`DEFERRAL`] has passed (RFC 4724 section 4.1): half a table would move traffic.
@@ -10,7 +11,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use wire::{FamilySet, Notification};
+use wire::{Family, FamilySet, Notification};
 
 use crate::Engine;
 use crate::action::{Action, Level};
@@ -36,13 +37,20 @@ pub(crate) struct Deferral {
     look: Instant,
 }
 
+/// Longest time for which paths are the last choice, whatever the peer asks for (RFC 9494 section 4.2): they cost our memory.
+const LAST_CHOICE: Duration = Duration::from_secs(7 * 24 * 3600);
+
 /// The families of a lost session whose paths are kept. `said`: the NOTIFICATION that ended it, either way.
 pub(crate) fn keeps(agreed: &Agreed, said: Option<&Notification>) -> FamilySet {
-    let Some(restart) = agreed.restart.filter(|restart| !restart.time.is_zero()) else { return FamilySet::NONE };
+    let Some(restart) = agreed.restart else { return FamilySet::NONE };
+    // RFC 9494 section 4.2: without a time to restart in, what is kept is the last choice at once.
+    let long_lived = agreed.long_lived.unwrap_or_default().families();
+    let families = restart.families.iter().filter(|family| !restart.time.is_zero() || long_lived.contains(*family));
+    let families: FamilySet = families.collect();
     match said {
-        None => restart.families,
+        None => families,
         // RFC 8538 section 4.
-        Some(said) if agreed.notification && !said.is_hard_reset() => restart.families,
+        Some(said) if agreed.notification && !said.is_hard_reset() => families,
         Some(_) => FamilySet::NONE,
     }
 }
@@ -172,6 +180,8 @@ impl Engine {
         let longest = peer.intent.graceful_restart.map_or(STALE, |restart| restart.stale_time);
         let time = agreed.restart.map_or(Duration::ZERO, |restart| restart.time).min(longest);
         peer.stale_until = Some(now + time);
+        peer.long_lived = agreed.long_lived.unwrap_or_default();
+        peer.last_choice = [None; 2];
         format!("; its routes are kept for {} s, for it to restart", time.as_secs())
     }
 
@@ -180,7 +190,12 @@ impl Engine {
         let Some(peer) = self.peers.get(&id).filter(|peer| peer.stale_until.is_some()) else { return };
         let Some((_, session)) = peer.established() else { return };
         let stale_time = peer.intent.graceful_restart.map_or(STALE, |restart| restart.stale_time);
-        let preserved = session.agreed.restart.map_or(FamilySet::NONE, |restart| restart.preserved);
+        // RFC 9494 section 4.2: what is kept for long has a bit of its own.
+        let preserved = if peer.last_choice == [None; 2] {
+            session.agreed.restart.map_or(FamilySet::NONE, |restart| restart.preserved)
+        } else {
+            session.agreed.long_lived.unwrap_or_default().preserved
+        };
         // With path identifiers a path is another one than without.
         let before = self.rib.peer(id).map_or(FamilySet::NONE, |known| known.facts.add_path_receive);
         let same = |family: &wire::Family| before.contains(*family) == facts.add_path_receive.contains(*family);
@@ -191,6 +206,7 @@ impl Engine {
         let left = !self.rib.kept(id).is_empty();
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.stale_until = left.then(|| now + stale_time);
+            peer.last_choice = [None; 2];
         }
     }
 
@@ -218,12 +234,44 @@ impl Engine {
             let text = format!("{name} has not said all its routes again in time: the others are gone");
             return self.tell(now, address, Level::Warn, text);
         }
+        if self.keep_for_long(now, id) {
+            return;
+        }
+        let Some(peer) = self.peers.get(&id) else { return };
         let over = peer.connections.is_empty() && matches!(peer.origin, Origin::Range(..));
         self.rib.peer_down(id);
         self.tell(now, address, Level::Warn, format!("{name} did not come back in time: its routes are gone"));
         if over {
             self.forget(id);
         }
+    }
+
+    /// The peer did not come back in time. Whether some of its paths are kept nevertheless (RFC 9494 section 4.2).
+    fn keep_for_long(&mut self, now: Instant, id: PeerId) -> bool {
+        let kept = self.rib.kept(id);
+        let Some(peer) = self.peers.get_mut(&id) else { return false };
+        let begins = peer.last_choice == [None; 2];
+        if begins {
+            for family in peer.long_lived.families().iter().filter(|family| kept.contains(*family)) {
+                peer.last_choice[family.index()] = Some(now + peer.long_lived.times[family.index()].min(LAST_CHOICE));
+            }
+        }
+        let times = peer.last_choice;
+        let lasts = |family: &Family| times[family.index()].is_some_and(|until| until > now);
+        let families: FamilySet = Family::ALL.into_iter().filter(lasts).collect();
+        let Some(until) = families.iter().filter_map(|family| times[family.index()]).min() else { return false };
+        peer.stale_until = Some(until);
+        let (name, address) = (peer.intent.name.clone(), peer.address.ip);
+        if begins {
+            self.rib.last_choice(id, families);
+            let seconds = until.saturating_duration_since(now).as_secs();
+            let text = format!("{name} did not come back in time: its routes are the last choice for {seconds} s more");
+            self.tell(now, address, Level::Warn, text);
+        } else {
+            let gone = Family::ALL.into_iter().filter(|family| !families.contains(*family));
+            gone.for_each(|family| self.rib.drop_family(id, family));
+        }
+        true
     }
 
     /// What is kept of a peer goes: it is not to come back.

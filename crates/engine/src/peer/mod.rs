@@ -21,7 +21,7 @@ use crate::rib::table::PeerId;
 use crate::snapshot::PeerState;
 use collision::Direction;
 use fsm::Phase;
-use negotiate::{Agreed, OwnRestart};
+use negotiate::{Agreed, LongLived, OwnRestart};
 
 /// RFC 4271 8.2.2: how long to wait for an OPEN.
 pub(crate) const OPEN_HOLD: Duration = Duration::from_secs(240);
@@ -283,6 +283,10 @@ pub(crate) struct Peer {
     pub(crate) turned_away: u64,
     /// Paths of an earlier session are kept until this moment: for it to come back, and then to say them again.
     pub(crate) stale_until: Option<Instant>,
+    /// For how much longer such paths are then kept as the last choice (RFC 9494).
+    pub(crate) long_lived: LongLived,
+    /// By family, until when; once that has begun.
+    pub(crate) last_choice: [Option<Instant>; 2],
     /// An unnumbered neighbour that was heard at another address while its session is up.
     pub(crate) moving: Option<PeerAddress>,
     /// Per family: it was said that it announces too much.
@@ -317,6 +321,8 @@ impl Peer {
             bfd: None,
             turned_away: 0,
             stale_until: None,
+            long_lived: LongLived::default(),
+            last_choice: [None; 2],
             moving: None,
             warned: [false; 2],
         }

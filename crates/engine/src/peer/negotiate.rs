@@ -31,6 +31,8 @@ pub(crate) struct Agreed {
     pub(crate) restart: Option<PeerRestart>,
     /// Graceful restart covers NOTIFICATIONs too (RFC 8538).
     pub(crate) notification: bool,
+    /// Its routes can be kept for longer than it takes to restart; `None`: it knows nothing of such routes (RFC 9494).
+    pub(crate) long_lived: Option<LongLived>,
     /// IPv4 routes with IPv6 next hops.
     pub(crate) extended_next_hop: bool,
 }
@@ -46,6 +48,22 @@ pub(crate) struct PeerRestart {
     pub(crate) families: FamilySet,
     /// Of these, those whose forwarding state survived.
     pub(crate) preserved: FamilySet,
+}
+
+/// For how long a peer's stale routes are kept when it does not come back in time (RFC 9494 section 3.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LongLived {
+    /// By family; zero: not at all.
+    pub(crate) times: [Duration; 2],
+    /// Negotiated families whose forwarding state survived.
+    pub(crate) preserved: FamilySet,
+}
+
+impl LongLived {
+    /// The families in which something is kept.
+    pub(crate) fn families(&self) -> FamilySet {
+        Family::ALL.into_iter().filter(|family| !self.times[family.index()].is_zero()).collect()
+    }
 }
 
 /// What we say of our own restarts (RFC 4724 section 3).
@@ -72,6 +90,7 @@ impl Agreed {
             (self.extended_message, "extended message"),
             (self.extended_next_hop, "extended next hop"),
             (self.restart.is_some(), "graceful restart"),
+            (self.long_lived.is_some(), "long-lived graceful restart"),
             (!self.add_path_receive.is_empty(), "additional paths received"),
             (!self.add_path_send.is_empty(), "additional paths sent"),
         ];
@@ -105,6 +124,8 @@ pub(crate) fn offer(intent: &Intent, peer: &PeerIntent, own: OwnRestart) -> Open
         time: restart.map_or(0, |restart| restart.restart_time.as_secs().min(4095) as u16),
         families: if restart.is_some() { families.collect() } else { Vec::new() },
     }));
+    // Likewise: such routes of others are understood, and none of ours are to be kept so long (RFC 9494 section 3.1).
+    capabilities.push(Capability::LongLivedGracefulRestart(Vec::new()));
     let hold_time = peer.hold_time.as_secs().min(u64::from(u16::MAX)) as u16;
     // RFC 9234 4.1: on eBGP sessions only.
     let internal = matches!(peer.remote_as, RemoteAs::Internal) || peer.remote_as == RemoteAs::Number(intent.asn);
@@ -176,6 +197,20 @@ pub(crate) fn negotiate(intent: &Intent, peer: &PeerIntent, open: &Open) -> Resu
         families: of(restart, |_| true),
         preserved: of(restart, |preserved| preserved),
     });
+    // RFC 9494 section 3.1: without the capability for graceful restart it means nothing.
+    let long_lived = open.capabilities.iter().filter(|_| theirs.is_some()).find_map(|capability| {
+        if let Capability::LongLivedGracefulRestart(list) = capability { Some(list) } else { None }
+    });
+    let long_lived = long_lived.map(|list| {
+        let known = |entry: &wire::LongLived| Some((Family::from_code(entry.family)?, *entry));
+        let agreed = |(family, _): &(Family, wire::LongLived)| families.contains(*family);
+        let mut said = LongLived::default();
+        for (family, entry) in list.iter().filter_map(known).filter(agreed) {
+            said.times[family.index()] = Duration::from_secs(u64::from(entry.stale_time));
+        }
+        let survived = list.iter().filter_map(known).filter(agreed).filter(|(_, entry)| entry.preserved);
+        LongLived { preserved: survived.map(|(family, _)| family).collect(), ..said }
+    });
     // RFC 7911 section 4: one side receives what the other sends.
     let add_path = |ours: fn(wire::AddPath) -> bool, theirs: fn(wire::AddPath) -> bool| -> FamilySet {
         let listed = open
@@ -206,6 +241,7 @@ pub(crate) fn negotiate(intent: &Intent, peer: &PeerIntent, open: &Open) -> Resu
         add_path_send,
         restart,
         notification: theirs.is_some_and(|restart| restart.notification),
+        long_lived,
         extended_next_hop,
     })
 }

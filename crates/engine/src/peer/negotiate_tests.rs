@@ -101,3 +101,37 @@ fn what_both_offer_is_agreed() {
     let agreed = negotiate(&intent(), &peer, &open(64512, theirs)).expect("a session");
     assert!(!agreed.extended_next_hop, "only what we offer too");
 }
+
+/// RFC 9494 section 3.1.
+#[test]
+fn long_lived_graceful_restart_is_agreed_by_family_and_with_graceful_restart_only() {
+    let restart = |families| {
+        let families: Vec<(wire::AfiSafi, bool)> = families;
+        Capability::GracefulRestart(wire::GracefulRestart { restarting: false, notification: false, time: 9, families })
+    };
+    let entry =
+        |family: Family, preserved, stale_time| wire::LongLived { family: family.code(), preserved, stale_time };
+    let long = Capability::LongLivedGracefulRestart(vec![
+        entry(Family::Ipv4Unicast, true, 3600),
+        entry(Family::Ipv6Unicast, false, 0),
+    ]);
+    let v4 = Capability::MultiProtocol(Family::Ipv4Unicast.code());
+    let agreed = |capabilities: &[&Capability]| {
+        let capabilities = capabilities.iter().copied().cloned().collect();
+        negotiate(&intent(), &peer(RemoteAs::Number(64512)), &open(64512, capabilities)).expect("acceptable").long_lived
+    };
+    let both = restart(vec![(Family::Ipv4Unicast.code(), true)]);
+    let said = agreed(&[&v4, &both, &long]).expect("agreed");
+    assert_eq!(said.times, [Duration::from_secs(3600), Duration::ZERO]);
+    assert!(said.preserved.contains(Family::Ipv4Unicast) && !said.preserved.contains(Family::Ipv6Unicast));
+    assert_eq!(said.families().iter().collect::<Vec<_>>(), [Family::Ipv4Unicast]);
+    // A family that is not spoken has nothing to keep.
+    let v6 = Capability::MultiProtocol(Family::Ipv6Unicast.code());
+    assert!(agreed(&[&v6, &both, &long]).expect("agreed").families().is_empty());
+    assert_eq!(agreed(&[&v4, &long]), None, "it goes with graceful restart");
+    assert_eq!(agreed(&[&v4, &both]), None);
+
+    // Ours says that we understand, and keep nothing of our own.
+    let offered = offer(&intent(), &peer(RemoteAs::Number(64512)), OwnRestart::default()).capabilities;
+    assert!(offered.contains(&Capability::LongLivedGracefulRestart(Vec::new())), "{offered:?}");
+}

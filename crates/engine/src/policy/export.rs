@@ -55,8 +55,11 @@ pub(crate) fn may_pass(own: &Own, from: Origination, family: Family, to: &PeerFa
     }
 }
 
-/// Whether communities (RFC 1997) or ONLY_TO_CUSTOMER (RFC 9234 section 5) keep a path from this peer.
+/// Whether communities (RFC 1997, RFC 9494 section 4.3) or ONLY_TO_CUSTOMER (RFC 9234 section 5) keep a path from this peer.
 pub(crate) fn in_scope(scope: Scope, to: &PeerFacts) -> bool {
+    if scope.last_choice && !to.long_lived {
+        return false;
+    }
     if scope.only_to_customer && to.bgp_role.is_some_and(|ours| !sells(ours)) {
         return false;
     }

@@ -42,6 +42,7 @@ fn peer(role: Role, external: bool) -> PeerFacts {
         shared: Vec::new(),
         add_path_receive: FamilySet::default(),
         add_path_send: FamilySet::default(),
+        long_lived: false,
         reject_as_sets: false,
     }
 }

@@ -50,6 +50,8 @@ pub(crate) struct PeerFacts {
     pub(crate) as_override: bool,
     /// What we are to it (RFC 9234); external peers only.
     pub(crate) bgp_role: Option<wire::Role>,
+    /// It knows what to make of routes that are kept for long (RFC 9494).
+    pub(crate) long_lived: bool,
     /// AS_SETs are taken for withdrawals (RFC 9774).
     pub(crate) reject_as_sets: bool,
 }

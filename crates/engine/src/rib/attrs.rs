@@ -18,11 +18,15 @@ use super::table::PathId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct AttrId(pub(crate) u32);
 
-/// Well-known communities that decide whether a route may leave (RFC 1997, 8326).
+/// Well-known communities that decide whether a route may leave (RFC 1997, 8326, 9494).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Scope {
     pub(crate) no_export: bool,
     pub(crate) no_advertise: bool,
+    /// LLGR_STALE is there: the last choice, and only for peers that know so (RFC 9494 section 4.3).
+    pub(crate) last_choice: bool,
+    /// NO_LLGR is there: not to be kept for long (RFC 9494 section 3.3).
+    pub(crate) not_for_long: bool,
     /// ONLY_TO_CUSTOMER is there (RFC 9234 section 5): not to providers, peers and route servers.
     pub(crate) only_to_customer: bool,
 }
@@ -130,6 +134,8 @@ fn scope(value: &[u8]) -> Scope {
             // Without confederations the sub-confederation is the AS.
             Community::NO_EXPORT | Community::NO_EXPORT_SUBCONFED => scope.no_export = true,
             Community::NO_ADVERTISE => scope.no_advertise = true,
+            Community::LLGR_STALE => scope.last_choice = true,
+            Community::NO_LLGR => scope.not_for_long = true,
             _ => {}
         }
     }

@@ -246,6 +246,7 @@ pub(super) fn candidates<'a>(
         let identifier = facts.map_or(0, |facts| u32::from(facts.router_id));
         Candidate {
             local: path.peer == PeerId::LOCAL,
+            last_choice: set.scope.last_choice,
             local_pref: set.local_pref,
             as_path: set.value(attr_code::AS_PATH).unwrap_or_default(),
             as_path_length: set.as_path_length,

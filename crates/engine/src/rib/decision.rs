@@ -17,6 +17,8 @@ use crate::intent::Multipath;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Candidate<'a> {
     pub(crate) local: bool,
+    /// Marked LLGR_STALE (RFC 9494).
+    pub(crate) last_choice: bool,
     pub(crate) local_pref: u32,
     pub(crate) as_path: &'a [u8],
     pub(crate) as_path_length: u32,
@@ -49,6 +51,7 @@ pub(crate) struct Rules {
 pub(crate) enum Reason {
     OnlyPath,
     Local,
+    LastChoice,
     LocalPref,
     AsPathLength,
     Origin,
@@ -68,6 +71,7 @@ impl Reason {
         match self {
             Self::OnlyPath => "",
             Self::Local => "another path is originated here",
+            Self::LastChoice => "stale for long (LLGR_STALE)",
             Self::LocalPref => "lower local preference",
             Self::AsPathLength => "longer AS path",
             Self::Origin => "worse origin",
@@ -87,6 +91,7 @@ impl Reason {
         match self {
             Self::OnlyPath => "only usable path",
             Self::Local => "originated here",
+            Self::LastChoice => "the others are stale for long (LLGR_STALE)",
             Self::LocalPref => "higher local preference",
             Self::AsPathLength => "shorter AS path",
             Self::Origin => "better origin",
@@ -188,6 +193,8 @@ pub(crate) fn decide(candidates: &[Candidate<'_>], rules: Rules) -> Decision {
     };
     let mut stages = Stages { candidates, live: (0..count as u16).collect(), decision };
     stages.keep_min(Reason::Local, |path| !path.local);
+    // RFC 9494 section 4.3: less preferred than any other.
+    stages.keep_min(Reason::LastChoice, |path| path.last_choice);
     stages.keep_min(Reason::LocalPref, |path| u32::MAX - path.local_pref);
     stages.keep_min(Reason::AsPathLength, |path| path.as_path_length);
     stages.keep_min(Reason::Origin, |path| path.origin as u8);

@@ -7,6 +7,7 @@ use crate::intent::Multipath;
 fn path() -> Candidate<'static> {
     Candidate {
         local: false,
+        last_choice: false,
         local_pref: 100,
         as_path: &[],
         as_path_length: 2,
@@ -36,8 +37,9 @@ fn sharing(max_paths: u16, relax: bool) -> Rules {
 #[test]
 fn each_stage_decides_before_those_after_it() {
     let worse = Candidate { router_id: 99, cluster_list_length: 9, peer: "10.0.0.99".parse().ok(), ..path() };
-    let table: [(Reason, Candidate<'_>, Candidate<'_>); 11] = [
+    let table: [(Reason, Candidate<'_>, Candidate<'_>); 12] = [
         (Reason::Local, path(), Candidate { local: true, local_pref: 1, ..worse }),
+        (Reason::LastChoice, Candidate { last_choice: true, local_pref: 300, ..path() }, worse),
         (Reason::LocalPref, path(), Candidate { local_pref: 200, as_path_length: 9, ..worse }),
         (Reason::AsPathLength, path(), Candidate { as_path_length: 1, origin: Origin::Incomplete, ..worse }),
         (Reason::Origin, Candidate { origin: Origin::Egp, ..path() }, Candidate { med: 9, ..worse }),

@@ -12,6 +12,7 @@ mod invariants;
 mod kernel;
 mod link_local;
 mod liveness;
+mod long_lived;
 mod model;
 mod network;
 mod next_hops;

@@ -211,6 +211,7 @@ fn what_we_do_not_serve_is_not_offered() {
             time: 0,
             families: Vec::new(),
         }),
+        Capability::LongLivedGracefulRestart(Vec::new()),
     ];
     assert_eq!(offered, expected);
 }
