@@ -6,10 +6,11 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
 
 use engine::Level;
 use tokio::sync::watch;
+
+use crate::moment::Moment;
 
 /// Events kept.
 pub(crate) const KEPT: usize = 1000;
@@ -42,8 +43,8 @@ impl From<&str> for About {
 pub(crate) struct EventRecord {
     /// Its number, from 1, without gaps.
     pub(crate) number: u64,
-    /// When, by the wall clock: for people only.
-    pub(crate) at: SystemTime,
+    /// When.
+    pub(crate) at: Moment,
     /// How grave it is.
     pub(crate) level: Level,
     /// What it is about.
@@ -79,7 +80,7 @@ impl Default for Journal {
 
 impl Journal {
     /// Adds one.
-    pub(crate) fn add(&self, at: SystemTime, level: Level, about: About, text: String) {
+    pub(crate) fn add(&self, at: Moment, level: Level, about: About, text: String) {
         let mut ring = self.lock();
         let number = *self.newest.borrow() + 1;
         if ring.len() >= KEPT {
@@ -137,7 +138,7 @@ mod tests {
         let journal = Journal::default();
         for number in 1..=events {
             let level = if number % 10 == 0 { Level::Warn } else { Level::Info };
-            journal.add(SystemTime::now(), level, About::Router, format!("event {number}"));
+            journal.add(Moment::now(), level, About::Router, format!("event {number}"));
         }
         journal
     }
@@ -193,7 +194,7 @@ mod tests {
         let waiting = tokio::spawn(async move { waiting.beyond(3).await });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
-        journal.add(SystemTime::now(), Level::Info, About::Router, "more".into());
+        journal.add(Moment::now(), Level::Info, About::Router, "more".into());
         waiting.await.unwrap();
     }
 }

@@ -18,6 +18,7 @@ mod journal;
 mod lab;
 mod lifeline;
 mod logging;
+mod moment;
 mod plan;
 mod restart;
 mod run;

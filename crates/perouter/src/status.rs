@@ -8,11 +8,11 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
 
 use engine::Level;
 
 use crate::journal::{About, Journal};
+use crate::moment::Moment;
 
 /// Which of the two daemons this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub(crate) struct StatusData {
     /// Version of the binary.
     pub(crate) version: &'static str,
     /// When the process started.
-    pub(crate) started: SystemTime,
+    pub(crate) started: Moment,
     /// The node, once its file was read. Never set by `speak`.
     pub(crate) node: Option<config::node::Node>,
     /// Why the start waits. `None` once it has begun.
@@ -69,7 +69,7 @@ impl Status {
         let data = StatusData {
             mode,
             version: env!("CARGO_PKG_VERSION"),
-            started: SystemTime::now(),
+            started: Moment::now(),
             node: None,
             waiting: None,
             no_config: None,
@@ -107,7 +107,7 @@ impl Status {
             Level::Info => tracing::info!(peer, object, "{text}"),
             Level::Warn => tracing::warn!(peer, object, "{text}"),
         }
-        self.journal.add(SystemTime::now(), level, about, text);
+        self.journal.add(Moment::now(), level, about, text);
     }
 
     /// What happened.

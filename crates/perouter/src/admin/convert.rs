@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use config::verdict;
 use engine::bfd::{Reason, Side, State};
@@ -14,40 +14,21 @@ use super::time::rfc3339;
 use super::{health, model};
 use crate::bfd::View;
 use crate::journal::{About, EventRecord, Page};
+use crate::moment::Moment;
 use crate::status::{Mode, StatusData};
 
-/// The moment of an answer on both clocks.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Now {
-    /// For sessions.
-    pub(super) instant: Instant,
-    /// For events.
-    pub(super) wall: SystemTime,
+fn seconds_from(now: Moment, then: Instant) -> u64 {
+    now.since(then).as_secs()
 }
 
-impl Now {
-    /// This moment.
-    pub(super) fn read() -> Self {
-        Self { instant: Instant::now(), wall: SystemTime::now() }
-    }
-
-    fn seconds_from(&self, then: Instant) -> u64 {
-        self.instant.saturating_duration_since(then).as_secs()
-    }
-
-    /// Rounded up: what is left is not over.
-    fn seconds_until(&self, then: Instant) -> u64 {
-        then.saturating_duration_since(self.instant).as_millis().div_ceil(1000) as u64
-    }
-
-    fn seconds_since(&self, then: SystemTime) -> u64 {
-        self.wall.duration_since(then).map_or(0, |age| age.as_secs())
-    }
+/// Rounded up: what is left is not over.
+fn seconds_until(now: Moment, then: Instant) -> u64 {
+    then.saturating_duration_since(now.instant).as_millis().div_ceil(1000) as u64
 }
 
 /// The whole status. `snapshot` is `None` when the speaker has stopped.
 pub(super) fn status(
-    now: Now,
+    now: Moment,
     data: &StatusData,
     warnings: &[EventRecord],
     snapshot: Option<&Snapshot>,
@@ -62,8 +43,8 @@ pub(super) fn status(
             Mode::Speak => model::Mode::Speak,
         },
         pid: std::process::id(),
-        started: rfc3339(data.started),
-        uptime_seconds: now.seconds_since(data.started),
+        started: rfc3339(data.started.wall),
+        uptime_seconds: seconds_from(now, data.started.instant),
         healthy: false,
         problems: Vec::new(),
         warnings: Vec::new(),
@@ -120,12 +101,12 @@ fn paths(snapshot: &Snapshot, family: wire::Family) -> u64 {
 }
 
 /// How far draining is.
-pub(super) fn drain(now: Now, drain: &DrainSnapshot) -> model::Drain {
+pub(super) fn drain(now: Moment, drain: &DrainSnapshot) -> model::Drain {
     let state = if drain.until.is_some() { model::DrainState::Draining } else { model::DrainState::Drained };
     model::Drain {
         state,
-        since_seconds: now.seconds_from(drain.since),
-        left_seconds: drain.until.map(|until| now.seconds_until(until)),
+        since_seconds: seconds_from(now, drain.since),
+        left_seconds: drain.until.map(|until| seconds_until(now, until)),
         message: drain.message.clone(),
     }
 }
@@ -188,16 +169,16 @@ fn link(link: &LinkInfo) -> model::Link {
 }
 
 /// A page of events of a daemon that was started then.
-pub(super) fn events(now: Now, started: SystemTime, page: &Page) -> model::EventPage {
+pub(super) fn events(now: Moment, started: Moment, page: &Page) -> model::EventPage {
     model::EventPage {
         events: page.events.iter().map(|record| event(now, record)).collect(),
         last: page.last,
         missed: page.missed,
-        started: rfc3339(started),
+        started: rfc3339(started.wall),
     }
 }
 
-fn event(now: Now, record: &EventRecord) -> model::Event {
+fn event(now: Moment, record: &EventRecord) -> model::Event {
     let (peer, object) = match &record.about {
         About::Router => (None, None),
         About::Peer(peer) => (Some(*peer), None),
@@ -205,8 +186,8 @@ fn event(now: Now, record: &EventRecord) -> model::Event {
     };
     model::Event {
         number: record.number,
-        at: rfc3339(record.at),
-        age_seconds: now.seconds_since(record.at),
+        at: rfc3339(record.at.wall),
+        age_seconds: seconds_from(now, record.at.instant),
         level: match record.level {
             Level::Info => model::Level::Info,
             Level::Warn => model::Level::Warn,
@@ -218,11 +199,11 @@ fn event(now: Now, record: &EventRecord) -> model::Event {
 }
 
 /// All peers.
-pub(super) fn peers(now: Now, snapshot: &Snapshot, bfd: &[View]) -> Vec<model::Peer> {
+pub(super) fn peers(now: Moment, snapshot: &Snapshot, bfd: &[View]) -> Vec<model::Peer> {
     snapshot.peers.iter().map(|one| peer(now, one, bfd)).collect()
 }
 
-fn peer(now: Now, peer: &PeerSnapshot, bfd: &[View]) -> model::Peer {
+fn peer(now: Moment, peer: &PeerSnapshot, bfd: &[View]) -> model::Peer {
     // Without a link of its own a link-local peer is on that of its address.
     let its =
         |view: &&View| view.wanted.peer == peer.address && (peer.link.is_none() || view.wanted.scope_link == peer.link);
@@ -245,7 +226,7 @@ fn peer(now: Now, peer: &PeerSnapshot, bfd: &[View]) -> model::Peer {
             PeerState::OpenConfirm => model::PeerState::OpenConfirm,
             PeerState::Established => model::PeerState::Established,
         },
-        since_seconds: now.seconds_from(peer.since),
+        since_seconds: seconds_from(now, peer.since),
         flaps: peer.flaps,
         local: peer.endpoints.map(|(local, _)| local),
         remote: peer.endpoints.map(|(_, remote)| remote),
@@ -266,7 +247,7 @@ fn peer(now: Now, peer: &PeerSnapshot, bfd: &[View]) -> model::Peer {
             families: agreed.families.iter().map(|of| family(*of)).collect(),
             covers_notifications: agreed.notification,
         }),
-        routes_kept_seconds: peer.kept_until.map(|until| now.seconds_until(until)),
+        routes_kept_seconds: peer.kept_until.map(|until| seconds_until(now, until)),
         bfd: bfd.iter().find(its).map(|view| session(now, view)),
         last_error: peer.last_error.clone(),
         shut_down: peer.shut_down,
@@ -274,10 +255,10 @@ fn peer(now: Now, peer: &PeerSnapshot, bfd: &[View]) -> model::Peer {
 }
 
 /// A BFD session.
-fn session(now: Now, View { wanted, session, trouble }: &View) -> model::Bfd {
+fn session(now: Moment, View { wanted, session, trouble }: &View) -> model::Bfd {
     let ms = |time: Duration| time.as_millis() as u64;
     model::Bfd {
-        since_seconds: now.seconds_from(session.since),
+        since_seconds: seconds_from(now, session.since),
         reason: session.reason.to_string(),
         times_lost: session.downs,
         multihop: wanted.multihop(),

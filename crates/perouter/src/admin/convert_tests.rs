@@ -39,7 +39,7 @@ fn a_router_where_everything_is_up_is_healthy() {
     data.verdicts = vec![applied()];
     data.no_config = Some("no files".into());
     data.node = Some(Node { name: "n1".into(), labels: BTreeMap::new(), index: 3, log_level: None });
-    let status = status(Now::read(), &data, &[], Some(&snapshot), &[]);
+    let status = status(Moment::now(), &data, &[], Some(&snapshot), &[]);
     assert!(status.healthy, "{:?}", status.problems);
     assert_eq!(status.node, Some(model::Node { name: "n1".into(), index: 3 }));
 }
@@ -55,7 +55,7 @@ fn case_132_every_kind_of_problem_is_told_gravest_first() {
     let mut data = data();
     data.verdicts = vec![applied(), rejected(3)];
     data.host_errors = vec![HostError::said("eth1", "no such link")];
-    let status = status(Now::read(), &data, &[], Some(&snapshot), &[]);
+    let status = status(Moment::now(), &data, &[], Some(&snapshot), &[]);
     assert!(!status.healthy);
     assert_eq!(
         status.problems,
@@ -82,20 +82,22 @@ fn a_verdict_keeps_its_place_and_its_words() {
 #[test]
 fn times_are_told_relative_to_the_answer() {
     let mut data = data();
-    let now = Now::read();
-    data.started = now.wall - Duration::from_secs(3_700);
+    let now = Moment::now();
+    data.started = now;
     let warning = EventRecord {
         number: 7,
-        at: now.wall - Duration::from_secs(5),
+        at: Moment { instant: now.instant + Duration::from_secs(56), ..now },
         level: Level::Warn,
         about: "eth1".into(),
         text: "x".into(),
     };
     let mut one = peer_snapshot("a", "10.0.0.1", PeerState::Established);
     one.since = now.instant;
-    let later = Now { instant: now.instant + Duration::from_secs(61), wall: now.wall };
+    // The wall clock was set back meanwhile.
+    let wall = now.wall - Duration::from_secs(3600);
+    let later = Moment { instant: now.instant + Duration::from_secs(61), wall };
     let status = status(later, &data, &[warning], Some(&snapshot(vec![one])), &[]);
-    assert_eq!(status.uptime_seconds, 3_700);
+    assert_eq!(status.uptime_seconds, 61);
     let event = &status.events[0];
     assert_eq!((event.number, event.age_seconds, event.peer, event.object.as_deref()), (7, 5, None, Some("eth1")));
     assert_eq!(status.peers[0].since_seconds, 61);
@@ -103,7 +105,7 @@ fn times_are_told_relative_to_the_answer() {
 
 #[test]
 fn message_counters_go_to_their_names() {
-    let peer = peer(Now::read(), &peer_snapshot("a", "10.0.0.1", PeerState::Established), &[]);
+    let peer = peer(Moment::now(), &peer_snapshot("a", "10.0.0.1", PeerState::Established), &[]);
     let expected = model::Messages { open: 10, update: 20, notification: 30, keepalive: 40, route_refresh: 50 };
     assert_eq!(peer.messages_sent, expected);
     assert_eq!(peer.messages_received.open, 1);
@@ -135,7 +137,7 @@ fn a_route_keeps_the_fate_of_its_paths() {
 #[test]
 fn json_names_are_stable() {
     let snapshot = snapshot(vec![peer_snapshot("fabric", "192.168.11.2", PeerState::OpenSent)]);
-    let json = serde_json::to_value(status(Now::read(), &data(), &[], Some(&snapshot), &[])).unwrap();
+    let json = serde_json::to_value(status(Moment::now(), &data(), &[], Some(&snapshot), &[])).unwrap();
     assert_eq!(json["mode"], "run");
     assert_eq!(json["peers"][0]["state"], "open_sent");
     assert_eq!(json["peers"][0]["shut_down"], false);
@@ -158,7 +160,7 @@ fn a_peer_that_an_operator_shut_down_is_a_problem_with_its_remedy() {
     let mut down = peer_snapshot("fabric", "192.168.11.2", PeerState::Idle);
     down.shut_down = true;
     down.last_error = Some("shut down by an operator: disk change".into());
-    let problems = status(Now::read(), &data(), &[], Some(&snapshot(vec![down.clone()])), &[]).problems;
+    let problems = status(Moment::now(), &data(), &[], Some(&snapshot(vec![down.clone()])), &[]).problems;
     assert_eq!(
         problems,
         [
@@ -167,7 +169,7 @@ fn a_peer_that_an_operator_shut_down_is_a_problem_with_its_remedy() {
     );
     // What a shell would take apart is told by its address.
     down.name = "host@0.0.0.0/0 192.168.11.2".into();
-    let problems = status(Now::read(), &data(), &[], Some(&snapshot(vec![down])), &[]).problems;
+    let problems = status(Moment::now(), &data(), &[], Some(&snapshot(vec![down])), &[]).problems;
     assert!(problems[0].ends_with("`perouter clear 192.168.11.2` brings it back"), "{problems:?}");
 }
 
@@ -175,7 +177,7 @@ fn a_peer_that_an_operator_shut_down_is_a_problem_with_its_remedy() {
 fn a_session_that_is_left_out_is_a_problem() {
     let mut data = data();
     data.left_out = vec!["Underlay u: spec.neighbors[0].passwordFile: cannot read it".into()];
-    let status = status(Now::read(), &data, &[], Some(&snapshot(Vec::new())), &[]);
+    let status = status(Moment::now(), &data, &[], Some(&snapshot(Vec::new())), &[]);
     assert_eq!(status.problems, data.left_out);
 }
 
@@ -188,11 +190,11 @@ fn a_host_that_speaks_from_another_address_is_not_missed() {
     let mut other = peer_snapshot("host@0.0.0.0/0", "198.51.100.1", PeerState::Established);
     other.role = engine::intent::Role::Host;
     other.link = Some("pt-ns".into());
-    let both = status(Now::read(), &data(), &[], Some(&snapshot(vec![expected.clone(), other.clone()])), &[]);
+    let both = status(Moment::now(), &data(), &[], Some(&snapshot(vec![expected.clone(), other.clone()])), &[]);
     assert!(both.healthy, "{:?}", both.problems);
-    let alone = status(Now::read(), &data(), &[], Some(&snapshot(vec![expected.clone()])), &[]);
+    let alone = status(Moment::now(), &data(), &[], Some(&snapshot(vec![expected.clone()])), &[]);
     assert!(!alone.healthy);
     // Unless somebody wanted it down.
     expected.shut_down = true;
-    assert!(!status(Now::read(), &data(), &[], Some(&snapshot(vec![expected, other])), &[]).healthy);
+    assert!(!status(Moment::now(), &data(), &[], Some(&snapshot(vec![expected, other])), &[]).healthy);
 }

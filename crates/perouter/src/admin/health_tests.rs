@@ -3,10 +3,11 @@ use std::time::{Duration, Instant};
 use engine::bfd::{Diagnostic, Hops, Reason, Settings, Side, Snapshot, State};
 use engine::snapshot::{DrainSnapshot, PeerState};
 
-use super::super::convert::{Now, status};
+use super::super::convert::status;
 use super::super::tests::{peer as peer_snapshot, snapshot};
 use super::*;
 use crate::bfd::{View, Wanted};
+use crate::moment::Moment;
 use crate::status::{Mode, Status};
 
 fn side(state: State, discriminator: u32) -> Side {
@@ -50,7 +51,7 @@ fn view(state: State, reason: Reason, downs: u64, seconds: u64) -> View {
 
 fn with(state: PeerState, views: &[View]) -> model::Status {
     let snapshot = snapshot(vec![peer_snapshot("fabric", "192.168.11.2", state)]);
-    status(Now::read(), &Status::new(Mode::Run).read(), &[], Some(&snapshot), views)
+    status(Moment::now(), &Status::new(Mode::Run).read(), &[], Some(&snapshot), views)
 }
 
 #[test]
@@ -104,7 +105,7 @@ fn both_sides_of_a_bfd_session_are_told() {
     for (link, its) in [("eth1", false), ("eth2", true)] {
         view.wanted.scope_link = Some(link.into());
         let data = Status::new(Mode::Run).read();
-        let told = status(Now::read(), &data, &[], Some(&snapshot(vec![peer.clone()])), std::slice::from_ref(&view));
+        let told = status(Moment::now(), &data, &[], Some(&snapshot(vec![peer.clone()])), std::slice::from_ref(&view));
         assert_eq!(told.peers[0].bfd.is_some(), its, "{link}");
     }
 }
@@ -115,7 +116,7 @@ fn a_peer_that_restarts_is_a_warning_as_long_as_its_routes_are_kept() {
         [(PeerState::Active, "for it to restart"), (PeerState::Established, "for it to say them again")]
     {
         let mut peer = peer_snapshot("fabric", "192.168.11.2", state);
-        let now = Now::read();
+        let now = Moment::now();
         peer.kept_until = Some(now.instant + Duration::from_millis(92_500));
         let told = status(now, &Status::new(Mode::Run).read(), &[], Some(&snapshot(vec![peer])), &[]);
         assert!(told.healthy, "{:?}", told.problems);
@@ -125,7 +126,7 @@ fn a_peer_that_restarts_is_a_warning_as_long_as_its_routes_are_kept() {
 
 #[test]
 fn a_drained_router_is_one_problem_with_its_remedy() {
-    let now = Now::read();
+    let now = Moment::now();
     let mut snapshot = snapshot(vec![peer_snapshot("fabric", "192.168.11.2", PeerState::Idle)]);
     let data = Status::new(Mode::Run).read();
     snapshot.drain = Some(DrainSnapshot { since: now.instant, until: None, message: None });

@@ -14,10 +14,11 @@ use bytes::Bytes;
 use serde::Deserialize;
 use tokio::sync::watch;
 
-use super::convert::{self, Names, Now};
+use super::convert::{self, Names};
 use super::query::{self, Params, Refused};
 use super::{Source, model, orders};
 use crate::journal::KEPT;
+use crate::moment::Moment;
 use crate::plan::{Instead, Planner};
 use crate::status::Status;
 
@@ -90,7 +91,7 @@ fn router<S: Source>(app: App<S>) -> Router {
 async fn get_status<S: Source>(State(app): State<App<S>>) -> Json<model::Status> {
     let (snapshot, bfd) = (app.source.snapshot().await, app.source.bfd().await);
     let warnings = app.status.journal().warnings(WARNINGS);
-    Json(convert::status(Now::read(), &app.status.read(), &warnings, snapshot.as_ref(), &bfd))
+    Json(convert::status(Moment::now(), &app.status.read(), &warnings, snapshot.as_ref(), &bfd))
 }
 
 /// Which events, and for how long to wait for one.
@@ -123,17 +124,17 @@ async fn get_events<S: Source>(
         }
         answer = page();
     }
-    Ok(Json(convert::events(Now::read(), app.status.read().started, &answer)))
+    Ok(Json(convert::events(Moment::now(), app.status.read().started, &answer)))
 }
 
 async fn get_peers<S: Source>(State(app): State<App<S>>) -> Result<Json<Vec<model::Peer>>, Refuse> {
     let snapshot = app.source.snapshot().await.ok_or_else(Refuse::stopped)?;
-    Ok(Json(convert::peers(Now::read(), &snapshot, &app.source.bfd().await)))
+    Ok(Json(convert::peers(Moment::now(), &snapshot, &app.source.bfd().await)))
 }
 
 async fn get_drain<S: Source>(State(app): State<App<S>>) -> Result<Json<Option<model::Drain>>, Refuse> {
     let snapshot = app.source.snapshot().await.ok_or_else(Refuse::stopped)?;
-    Ok(Json(snapshot.drain.map(|drain| convert::drain(Now::read(), &drain))))
+    Ok(Json(snapshot.drain.map(|drain| convert::drain(Moment::now(), &drain))))
 }
 
 async fn post_drain<S: Source>(
