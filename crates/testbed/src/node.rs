@@ -70,9 +70,21 @@ impl Node {
 
     /// Starts the router and returns its pid; does not wait for anything.
     pub fn start_router(&self) -> Result<u32> {
+        self.start_router_by(&[&self.lab.perouter().to_string_lossy()])
+    }
+
+    /// The same by other words: a program and arguments that come before the router's, such as `env NAME=VALUE perouter`. The
+    /// program must become the router.
+    pub fn start_router_by(&self, words: &[&str]) -> Result<u32> {
+        let [program, before @ ..] = words else { return Err(LabError::new("no program to start the router by")) };
         let args = self.with_files(&["run"], &self.config_dir());
-        let args: Vec<_> = args.iter().map(String::as_str).collect();
-        self.lab.spawn(&self.ns, self.lab.perouter(), &args, &self.dir().join("perouter.log"))
+        let args: Vec<_> = before.iter().copied().chain(args.iter().map(String::as_str)).collect();
+        self.lab.spawn(&self.ns, Path::new(program), &args, &self.dir().join("perouter.log"))
+    }
+
+    /// Has the router know another index, as an editor of the node's own file does.
+    pub fn write_index(&self, index: u8) -> Result<()> {
+        self.write_config("../node-config.yaml", &node_yaml(index))
     }
 
     /// Runs a command that takes the router's files, such as `plan` or a second `run`, to its end.
