@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use ipnet::IpNet;
 use serde_json::Value;
 use testbed::passthrough::LEAF_ASN;
 use testbed::{Daemon, Family, Peer};
 
-use crate::fabric::{PATIENCE, kernel_route, peers, reaches};
+use crate::fabric::{PATIENCE, kernel_route, knows, learns, peers, reaches};
 use crate::harness::{Plan, SOME, Site};
 use crate::yaml::{Yaml, word};
 
@@ -162,4 +163,43 @@ fn another_object_comes_and_goes() {
     assert!(kernel_route(&site.node().router_ns, Site::addresses(0)[0].leaf_network).unwrap().is_some());
     watch.nothing_lost("configuration: another file comes and goes", "every session goes on and hears nothing");
     site.works();
+}
+
+/// A route that the host may no longer announce, and may again: it alone is withdrawn and told, and nobody is asked to repeat
+/// anything.
+#[test]
+fn only_the_difference_is_told() {
+    let more: [IpNet; 2] = ["10.99.0.0/24".parse().unwrap(), "2001:db8:99::/64".parse().unwrap()];
+    let plan = Plan::new(&[Daemon::Bird], Daemon::Frr).host(move |config| config.networks.extend(more));
+    let mut site = plan.start();
+    more.iter().for_each(|prefix| knows(&site.net.lab, &site.leaves[0], *prefix));
+    let watch = site.watch();
+    let (before, counts) = (sessions(&site), told(&site));
+    let less = "allowedPrefixes: [{prefix: 10.244.0.0/16, le: 32}, {prefix: \"2001:db8:244::/48\", le: 128}]";
+    site.configure(|yaml| yaml.session.push(less.into()));
+    more.iter().for_each(|prefix| learns(&site.net.lab, &site.leaves[0], *prefix, None));
+    let less = told(&site);
+    assert_eq!(less, counts.map(|(updates, withdraws)| (updates, withdraws + 1)), "one route of each family goes");
+    site.configure(|yaml| yaml.session.clear());
+    more.iter().for_each(|prefix| knows(&site.net.lab, &site.leaves[0], *prefix));
+    assert_eq!(told(&site), less.map(|(updates, withdraws)| (updates + 1, withdraws)), "and comes back");
+    watch.passes(SOME);
+    for (address, then) in &before {
+        let now = &sessions(&site)[address];
+        assert!(now.flaps == then.flaps && now.up >= then.up, "{address}: {then:?} {now:?}");
+    }
+    watch
+        .nothing_lost("configuration: one route may not be announced, and may again", "it alone is withdrawn and told");
+}
+
+/// Routes announced and withdrawn that the leaf, a BIRD, has counted in each session.
+fn told(site: &Site) -> [(u64, u64); 2] {
+    [0, 1].map(|session| {
+        let said = site.leaves[0].ask(&["show", "protocols", "all", &format!("n{session}")]).unwrap();
+        let received = |kind: &str| {
+            let line = said.lines().find_map(|line| line.trim().strip_prefix(kind)).unwrap_or_else(|| panic!("{said}"));
+            line.split_whitespace().next().unwrap().parse().unwrap()
+        };
+        (received("Import updates:"), received("Import withdraws:"))
+    })
 }

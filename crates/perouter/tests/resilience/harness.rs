@@ -43,6 +43,7 @@ pub(crate) fn shared_server(family: Family) -> IpAddr {
 }
 
 type Change = Box<dyn Fn(&mut PeerConfig)>;
+type ChangeOfAll = Box<dyn Fn(Daemon, &mut PeerConfig)>;
 
 /// What a site is made of.
 pub(crate) struct Plan {
@@ -51,6 +52,7 @@ pub(crate) struct Plan {
     pub(crate) yaml: Yaml,
     leaf_change: Change,
     host_change: Change,
+    change: ChangeOfAll,
 }
 
 impl Plan {
@@ -63,6 +65,7 @@ impl Plan {
             yaml: Yaml::with_leaves(count, &Family::ALL),
             leaf_change: Box::new(|_| ()),
             host_change: Box::new(|_| ()),
+            change: Box::new(|_, _| ()),
         }
     }
 
@@ -84,6 +87,12 @@ impl Plan {
         self
     }
 
+    /// The same with leaves and host changed afterwards.
+    pub(crate) fn everybody(mut self, change: impl Fn(Daemon, &mut PeerConfig) + 'static) -> Self {
+        self.change = Box::new(change);
+        self
+    }
+
     /// Builds and starts it all; returns when every session is up, every route is there and packets pass.
     pub(crate) fn start(self) -> Site {
         let layout = Layout { leaves: u8::try_from(self.leaves.len()).unwrap(), ..Layout::default() };
@@ -93,6 +102,7 @@ impl Plan {
             let mut config = net.leaf_config(l);
             config.networks.extend(Family::ALL.map(shared));
             (self.leaf_change)(&mut config);
+            (self.change)(*daemon, &mut config);
             let ns = &net.leaves[usize::from(l)];
             for family in Family::ALL {
                 net.lab.loopback_address(ns, IpNet::from(shared_server(family))).unwrap();
@@ -101,6 +111,7 @@ impl Plan {
         }
         let mut config = net.host_config(0);
         (self.host_change)(&mut config);
+        (self.change)(self.host, &mut config);
         let host = Peer::start(&net.lab, self.host, &net.node().ns, config).unwrap_or_else(|e| panic!("{e}"));
         net.node().write_config("openpe_lab.yaml", &self.yaml.to_string()).unwrap();
         let router = net.node().start_router().unwrap();
@@ -177,14 +188,15 @@ impl Site {
     /// The same for some of the leaves.
     pub(crate) fn watch_leaves(&self, leaves: &[usize]) -> Watch {
         let mut watch = Watch::new(self);
-        let node = self.node().ns.as_str();
-        for &l in leaves {
-            let leaf = self.net.leaves[l].as_str();
-            for a in Self::addresses(l) {
-                watch.to_host.push(Stream::start((leaf, a.leaf_server), &[node], a.host_server));
-                watch.to_fabric.push(Stream::start((node, a.host_server), &[leaf], a.leaf_server));
-            }
-        }
+        leaves.iter().for_each(|&leaf| Family::ALL.iter().for_each(|&family| watch.add(self, leaf, family)));
+        watch.passes(SOME);
+        watch
+    }
+
+    /// The same for one family.
+    pub(crate) fn watch_family(&self, family: Family) -> Watch {
+        let mut watch = Watch::new(self);
+        watch.add(self, 0, family);
         watch.passes(SOME);
         watch
     }
@@ -202,15 +214,16 @@ impl Site {
         watch
     }
 
-    /// Has the kernels' own word on every route written down, for a row that fails.
-    fn record(&self) {
+    /// Has the kernels' own word on every route written down, for a row that fails. Returns the pids of those who write.
+    fn record(&self) -> Vec<u32> {
         let lab = &self.net.lab;
         let program = find_program("ip").unwrap();
         let names = self.leaf_namespaces().into_iter().chain([self.node().ns.as_str(), &self.node().router_ns]);
-        for ns in names {
+        let record = |ns: &str| {
             let log = lab.dir().join(format!("{ns}.log"));
-            lab.spawn(ns, &program, &["-ts", "monitor", "route"], &log).unwrap();
-        }
+            lab.spawn(ns, &program, &["-ts", "monitor", "route"], &log).unwrap()
+        };
+        names.map(record).collect()
     }
 
     /// What the router has put into the kernel: each prefix once, with its gateways.
@@ -263,12 +276,20 @@ pub(crate) struct Watch {
     peers: String,
     to_host: Vec<Stream>,
     to_fabric: Vec<Stream>,
+    recording: Vec<u32>,
 }
 
 impl Watch {
     fn new(site: &Site) -> Self {
-        site.record();
-        Self { lab: site.net.lab.clone(), peers: site.peers(), to_host: Vec::new(), to_fabric: Vec::new() }
+        let (lab, peers, recording) = (site.net.lab.clone(), site.peers(), site.record());
+        Self { lab, peers, to_host: Vec::new(), to_fabric: Vec::new(), recording }
+    }
+
+    fn add(&mut self, site: &Site, leaf: usize, family: Family) {
+        let a = addresses_of(family, u8::try_from(leaf).unwrap(), 0);
+        let (leaf, node) = (site.net.leaves[leaf].as_str(), site.node().ns.as_str());
+        self.to_host.push(Stream::start((leaf, a.leaf_server), &[node], a.host_server));
+        self.to_fabric.push(Stream::start((node, a.host_server), &[leaf], a.leaf_server));
     }
 
     fn streams(&self) -> impl Iterator<Item = &Stream> {
@@ -300,6 +321,9 @@ impl Watch {
     pub(crate) fn row(self, event: &str, held: &str) -> Row {
         let worst = |streams: Vec<Stream>| streams.into_iter().map(Stream::finish).reduce(Loss::worse).unwrap();
         let (to_host, to_fabric) = (worst(self.to_host), worst(self.to_fabric));
+        for pid in self.recording {
+            self.lab.end(pid, Signal::TERM, PATIENCE).unwrap();
+        }
         Row { event: event.to_owned(), peers: self.peers, to_host, to_fabric, held: held.to_owned() }
     }
 

@@ -5,8 +5,10 @@
 //! anything took. `make resilience` runs them one after the other and prints the table.
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // a failing unwrap is a failing test; the rows are printed
 
+mod addresses;
 mod baseline;
 mod configuration;
+mod drain;
 // Questions to a lab and the router's file are asked and written as in the labs; rows need only some of them.
 #[allow(dead_code)]
 #[path = "../labs/fabric.rs"]
@@ -15,6 +17,8 @@ mod failover;
 mod harness;
 mod host;
 mod journal;
+mod liveness;
+mod load;
 mod many;
 mod refresh;
 mod restart;

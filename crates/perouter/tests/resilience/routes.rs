@@ -60,7 +60,7 @@ fn routes_are_changed_by_hand() {
 
     // More notifications than the router's socket holds while it does not read them, and one that matters among them.
     let mut script = "route delete 192.170.20.0/24 metric 20\n".to_owned();
-    script.extend((0..20_000u32).map(|n| format!("route add 10.{}.{}.0/24 dev eth1 table 77\n", n >> 8, n & 255)));
+    script.extend((0..60_000u32).map(|n| format!("route add 10.{}.{}.0/24 dev eth1 table 77\n", n >> 8, n & 255)));
     let file = site.net.lab.dir().join("routes.batch");
     fs::write(&file, script).unwrap();
     let watch = site.watch();
@@ -68,15 +68,28 @@ fn routes_are_changed_by_hand() {
     let batch = run(None, "ip", &["-n", ns, "-batch", &file.to_string_lossy()]);
     site.net.lab.signal(site.router, Signal::CONT).unwrap();
     assert!(batch.unwrap().ok());
+    assert!(notifications_lost(&site) > 0, "the kernel had more to say than the router's socket holds");
     ours_is_back(&site, v4.leaf_network);
     watch.passes(SOME);
-    watch.row("a route deleted among 20,000 notifications that nobody reads (ENOBUFS)", "ours back").report();
+    watch.row("a route deleted among 60,000 notifications that nobody reads (ENOBUFS)", "ours back").report();
 
     let others = ip::routes(ns, Family::Ipv4).unwrap();
     for (prefix, metric) in [("198.18.0.0/24", 0), ("203.0.113.0/24", 500)] {
         let prefix: IpNet = prefix.parse().unwrap();
         assert!(others.iter().any(|route| route.prefix == prefix && route.metric == metric), "{prefix}: {others:?}");
     }
+}
+
+/// What the kernel could not tell the router's sockets in its namespace.
+fn notifications_lost(site: &Site) -> u64 {
+    let descriptors = fs::read_dir(format!("/proc/{}/fd", site.router)).unwrap();
+    let targets = descriptors.filter_map(|fd| fs::read_link(fd.unwrap().path()).ok());
+    let sockets: Vec<_> = targets.map(|target| target.to_string_lossy().into_owned()).collect();
+    let table = run(Some(&site.node().router_ns), "cat", &["/proc/net/netlink"]).unwrap().stdout;
+    let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    let [drops, inode] = ["Drops", "Inode"].map(|name| rows[0].iter().position(|column| *column == name).unwrap());
+    let ours = rows[1..].iter().filter(|row| sockets.contains(&format!("socket:[{}]", row[inode])));
+    ours.map(|row| row[drops].parse::<u64>().unwrap()).sum()
 }
 
 /// A veth that stands in for the NIC goes with the namespace; a real NIC comes back to the node by itself.

@@ -5,18 +5,25 @@ use testbed::{Daemon, ip};
 
 use crate::fabric::{PATIENCE, flaps, healthy};
 use crate::harness::{Plan, SOME, Site};
-use crate::journal::Since;
+use crate::journal::{Moment, Since, Told};
 
 /// Does something, waits until the router has told `words` and packets pass again, and makes a row of it.
 fn repaired(site: &Site, event: &str, words: &str, disturb: impl FnOnce()) {
+    amended(site, event, words, disturb, |_| ());
+}
+
+/// The same where somebody else must make an end of it, once the router has told `words`.
+fn amended(site: &Site, event: &str, words: &str, disturb: impl FnOnce(), amend: impl FnOnce(&Told)) {
     let since = Since::now(site.node());
     let watch = site.watch();
+    let moment = Moment::now();
     disturb();
-    since.says(words);
+    let told = since.says(words);
+    amend(&told);
     watch.passes(SOME);
     healthy(site.node());
     since.said_once(words);
-    watch.row(event, "repaired, told once").report();
+    watch.row(event, &format!("told after {} ms, once; all is back", told.after(moment))).report();
 }
 
 fn on_host(site: &Site, args: &str) {
@@ -85,39 +92,44 @@ fn the_nic_is_set_down_moved_and_renamed() {
     repaired(&site, "NIC moved to the host", taken, || inside(&site, &format!("link set eth1 netns {node}")));
 
     let elsewhere = site.net.lab.namespace("elsewhere").unwrap();
-    let since = Since::now(site.node());
-    repaired(&site, "NIC moved elsewhere, and back", "eth1: no longer in error", || {
-        inside(&site, &format!("link set eth1 netns {elsewhere}"));
-        let told = since.says("NIC \"eth1\" has left the router's namespace");
-        assert!(told.contains(&format!("`ip link set eth1 netns {router}`")), "{told}");
-        ip::change(&elsewhere, &["link", "set", "eth1", "netns", router]).unwrap();
-    });
-    since.said_once("NIC \"eth1\" has left");
-
-    let since = Since::now(site.node());
-    repaired(&site, "NIC renamed, and back", "eth1: no longer in error", || {
-        inside(&site, "link set eth1 name away0");
-        let told = since.says("NIC \"eth1\" was renamed to \"away0\"");
-        assert!(told.contains(&format!("`ip -n {router} link set dev away0 name eth1`")), "{told}");
-        inside(&site, "link set away0 name eth1");
-    });
-    since.said_once("was renamed");
+    amended(
+        &site,
+        "NIC moved elsewhere, and back",
+        "NIC \"eth1\" has left the router's namespace",
+        || inside(&site, &format!("link set eth1 netns {elsewhere}")),
+        |told| {
+            assert!(told.text.contains(&format!("`ip link set eth1 netns {router}`")), "{told:?}");
+            ip::change(&elsewhere, &["link", "set", "eth1", "netns", router]).unwrap();
+        },
+    );
+    amended(
+        &site,
+        "NIC renamed, and back",
+        "NIC \"eth1\" was renamed to \"away0\"",
+        || inside(&site, "link set eth1 name away0"),
+        |told| {
+            assert!(told.text.contains(&format!("`ip -n {router} link set dev away0 name eth1`")), "{told:?}");
+            inside(&site, "link set away0 name eth1");
+        },
+    );
 
     let leaf = site.net.leaf_ns().to_owned();
     let port = ip::links(&leaf).unwrap().into_iter().find(|link| !link.addresses.is_empty() && link.name != "lo");
     let port = port.unwrap().name;
-    let since = Since::now(site.node());
-    repaired(&site, "the NIC's other end down, and up", "NIC eth1 has its carrier again", || {
-        ip::change(&leaf, &["link", "set", &port, "down"]).unwrap();
-        since.says("NIC eth1 has lost its carrier");
-        ip::change(&leaf, &["link", "set", &port, "up"]).unwrap();
-        for a in Site::addresses(0) {
-            // Without them the leaf has no way to the router: a veth is not what keeps IPv6 addresses.
-            let own = format!("{}/{}", a.leaf, a.nic.prefix_len());
-            ip::change(&leaf, &["address", "replace", &own, "dev", &port, "nodad"]).unwrap();
-        }
-    });
-    since.said_once("has lost its carrier");
+    amended(
+        &site,
+        "the NIC's other end down, and up",
+        "NIC eth1 has lost its carrier",
+        || ip::change(&leaf, &["link", "set", &port, "down"]).unwrap(),
+        |_| {
+            ip::change(&leaf, &["link", "set", &port, "up"]).unwrap();
+            for a in Site::addresses(0) {
+                // Without them the leaf has no way to the router: a veth is not what keeps IPv6 addresses.
+                let own = format!("{}/{}", a.leaf, a.nic.prefix_len());
+                ip::change(&leaf, &["address", "replace", &own, "dev", &port, "nodad"]).unwrap();
+            }
+        },
+    );
 }
 
 #[test]
@@ -144,7 +156,7 @@ fn the_namespace_loses_its_name() {
     netns("add");
     lab.signal(site.router, Signal::CONT).unwrap();
     let told = since.says("to another network namespace");
-    assert!(told.contains(&format!("`ip netns delete {name}`")), "{told}");
+    assert!(told.text.contains(&format!("`ip netns delete {name}`")), "{told:?}");
     watch.passes(SOME);
     assert_eq!(ip::links(name).unwrap().len(), 1, "nothing is made there");
     netns("delete");
