@@ -1,6 +1,7 @@
 //! What holds in every calm: the kernel has what the tables say, and nothing is left of what was.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::fs;
 use std::net::IpAddr;
 
@@ -8,15 +9,16 @@ use ipnet::IpNet;
 use serde_json::Value;
 use testbed::{ip, run};
 
-use crate::fabric::PATIENCE;
+use crate::events::FOREIGN;
+use crate::fabric::{PATIENCE, kernel_route};
 use crate::harness::Site;
 
 /// Kibibytes that a router may need more than in the beginning: what allocators keep.
-const MEMORY: u64 = 32 << 10;
+const MEMORY: u64 = 8 << 10;
 
 /// What there is of a running router.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Router {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Router {
     descriptors: usize,
     threads: usize,
     /// Resident, in kibibytes.
@@ -33,9 +35,19 @@ impl Router {
     }
 }
 
+impl fmt::Display for Router {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { descriptors, threads, memory } = self;
+        write!(f, "{memory} KiB resident, {descriptors} descriptors, {threads} threads")
+    }
+}
+
 /// How it is when nothing happens.
 pub(crate) struct Calm {
-    router: Router,
+    /// The router in the beginning.
+    pub(crate) router: Router,
+    /// The most that one had in any calm.
+    pub(crate) most: Router,
     namespaces: BTreeSet<String>,
     links: Vec<BTreeSet<String>>,
 }
@@ -44,12 +56,13 @@ impl Calm {
     /// As it is now.
     pub(crate) fn of(site: &Site) -> Self {
         tables_agree(site);
-        Self { router: Router::of(site.router), namespaces: namespaces(site), links: links(site) }
+        let router = Router::of(site.router);
+        Self { router, most: router, namespaces: namespaces(site), links: links(site) }
     }
 
-    /// Waits until it is so again, and checks what must never be otherwise.
+    /// Waits until it is so again, and checks what must never be otherwise. Returns the router as it is.
     #[track_caller]
-    pub(crate) fn holds(&self, site: &Site) {
+    pub(crate) fn holds(&mut self, site: &Site) -> Router {
         tables_agree(site);
         let lab = &site.net.lab;
         lab.wait_until("links are as they were", PATIENCE, || {
@@ -57,16 +70,23 @@ impl Calm {
             if links == self.links { Ok(()) } else { Err(format!("{links:?}, not {:?}", self.links)) }
         });
         assert_eq!(namespaces(site), self.namespaces);
-        lab.wait_until("the router needs no more than in the beginning", PATIENCE, || {
+        let foreign = kernel_route(&site.node().router_ns, FOREIGN.parse().unwrap()).unwrap();
+        assert!(foreign.is_some(), "a stranger's route is untouched");
+        let now = lab.wait_until("the router needs no more than in the beginning", PATIENCE, || {
             let now = Router::of(site.router);
             let flat = now.descriptors <= self.router.descriptors
                 && now.threads <= self.router.threads
                 && now.memory <= self.router.memory + MEMORY;
-            if flat { Ok(()) } else { Err(format!("{now:?}, and {:?} in the beginning", self.router)) }
+            if flat { Ok(now) } else { Err(format!("{now:?}, and {:?} in the beginning", self.router)) }
         });
         let log = site.log();
         let panic = log.lines().find(|line| line.contains("panicked"));
         assert_eq!(panic, None, "{log}");
+        let most = &mut self.most;
+        most.memory = most.memory.max(now.memory);
+        most.descriptors = most.descriptors.max(now.descriptors);
+        most.threads = most.threads.max(now.threads);
+        now
     }
 }
 
