@@ -1,13 +1,15 @@
 //! What strangers do to the router's routes in the kernel, and the namespace that is lost altogether.
 
 use std::fs;
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 use rustix::process::Signal;
-use testbed::{Daemon, End, Family, ip, run};
+use testbed::{Daemon, End, Family, PeerConfig, ip, run};
 
-use crate::fabric::{PATIENCE, kernel_route};
-use crate::harness::{Plan, SOME, Site};
+use crate::fabric::{PATIENCE, healthy, kernel_route, reaches, status_says};
+use crate::harness::{Plan, SOME, Site, shared};
+use crate::journal::Since;
 
 /// What `ip` calls our protocol number.
 const OURS: &str = "168";
@@ -90,6 +92,34 @@ fn notifications_lost(site: &Site) -> u64 {
     let [drops, inode] = ["Drops", "Inode"].map(|name| rows[0].iter().position(|column| *column == name).unwrap());
     let ours = rows[1..].iter().filter(|row| sockets.contains(&format!("socket:[{}]", row[inode])));
     ours.map(|row| row[drops].parse::<u64>().unwrap()).sum()
+}
+
+/// The kernel takes a gateway for a broadcast address. The route that needs it waits, and no other.
+#[test]
+fn the_kernel_refuses_a_next_hop() {
+    let mut site = Plan::new(&[Daemon::Bird], Daemon::Frr).start();
+    let (refused, other): (IpAddr, IpNet) = ("192.168.11.77".parse().unwrap(), "10.77.0.0/24".parse().unwrap());
+    let broadcast = format!("broadcast {refused} dev eth1 table local");
+    inside(&site, &format!("route add {broadcast}"));
+    let since = Since::now(site.node());
+    let watch = site.watch();
+    let change = |config: &mut PeerConfig| {
+        config.export = format!("if net = {} then bgp_next_hop = {refused};", shared(Family::Ipv4));
+        config.networks.push(other);
+    };
+    site.leaves[0].reconfigure(change).unwrap();
+    let (lab, ns) = (&site.net.lab, &site.node().router_ns);
+    let words = format!("cannot use next hop {refused}");
+    since.says(&words);
+    reaches(lab, ns, other, Some(&[Site::addresses(0)[0].leaf]));
+    status_says(site.node(), &["the kernel refused 1 route"]);
+    reaches(lab, ns, shared(Family::Ipv4), None);
+    watch.passes(SOME);
+    inside(&site, &format!("route delete {broadcast}"));
+    reaches(lab, ns, shared(Family::Ipv4), Some(&[refused]));
+    healthy(site.node());
+    since.said_once(&words);
+    watch.nothing_lost("the kernel refuses a next hop", "told once, tried again; the other routes go in");
 }
 
 /// A veth that stands in for the NIC goes with the namespace; a real NIC comes back to the node by itself.
