@@ -14,10 +14,11 @@
 //! | FIB thread, thread of the host's routes, finder of neighbours -> engine owner | channel of 8 facts | the thread waits |
 //! | owner of a BFD thread -> BFD thread | the latest set of sessions; snapshots by oneshot | latest wins |
 //! | BFD thread -> its owner | bounded channel of reports | kept per session: the last going down, and the coming up since |
+//! | engine owner -> keeper of the note for the next process | `watch` of those who have a session | latest wins |
 //! | everything -> status | a lock held for a copy | - |
 //!
-//! Tasks: the engine owner ([`crate::speaker`]), one per listener, dial and connection, `watch::follow`, the
-//! admin server, and `run` or `speak` itself, which also keeps the host ([`crate::host`]). Threads: one for the FIB
+//! Tasks: the engine owner ([`crate::speaker`]), one per listener, dial and connection, one that keeps the note for the next
+//! process ([`crate::restart`]), `watch::follow`, the admin server, and `run` or `speak` itself, which also keeps the host ([`crate::host`]). Threads: one for the FIB
 //! ([`crate::fib`]), one for the host's routes ([`crate::host_routes`]), one that finds unnumbered neighbours, one per watched namespace ([`crate::watch`]), tokio's blocking ones for netlink and files. No
 //! task that owns state waits for an answer from another one; no thread stays in a foreign namespace.
 //!
