@@ -35,7 +35,7 @@ Exit codes: 0 fine, 1 the answer is \"not healthy\", 2 usage or no daemon answer
 
 /// An L3 passthrough router for one node, with its own BGP speaker.
 #[derive(Debug, Parser)]
-#[command(name = "perouter", version, after_help = EXAMPLES)]
+#[command(name = "perouter", version = crate::VERSION, after_help = EXAMPLES)]
 pub(crate) struct Cli {
     /// Directory of the daemon's socket and state [default: /run/perouter]
     #[arg(long, global = true, value_name = "DIR")]

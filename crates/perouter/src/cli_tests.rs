@@ -119,7 +119,7 @@ fn usage_errors_exit_with_two_and_help_with_zero() {
     assert_eq!(parse("perouter fly").unwrap_err().exit_code(), 2);
     assert_eq!(parse("perouter --help").unwrap_err().exit_code(), 0);
     assert_eq!(parse("perouter --version").unwrap_err().exit_code(), 0);
-    assert!(parse("perouter --version").unwrap_err().to_string().contains(env!("CARGO_PKG_VERSION")));
+    assert!(parse("perouter --version").unwrap_err().to_string().contains(crate::VERSION));
 }
 
 #[test]

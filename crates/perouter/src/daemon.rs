@@ -233,7 +233,7 @@ pub(crate) fn raise_descriptor_limit() {
 
 /// That this process begins, for the journal.
 pub(crate) fn started() -> String {
-    format!("perouter {} started (pid {})", env!("CARGO_PKG_VERSION"), std::process::id())
+    format!("perouter {} started (pid {})", crate::VERSION, std::process::id())
 }
 
 /// Runs something that blocks (netlink, files) outside the runtime's workers.

@@ -43,6 +43,9 @@ use cli::{Cli, Command, DaemonArg, LabArgs, LabCommand, RunArgs};
 use exit::{Exit, Failure};
 use views::Out;
 
+/// The version, with the commit of a release build: `0.1.0+1a2b3c4d5e6f`.
+pub(crate) const VERSION: &str = env!("PEROUTER_VERSION");
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let exit = command(&cli).unwrap_or_else(|failure| {

@@ -68,7 +68,7 @@ impl Status {
     pub(crate) fn new(mode: Mode) -> Self {
         let data = StatusData {
             mode,
-            version: env!("CARGO_PKG_VERSION"),
+            version: crate::VERSION,
             started: Moment::now(),
             node: None,
             waiting: None,
