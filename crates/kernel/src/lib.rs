@@ -22,6 +22,7 @@ pub mod monitor;
 mod netlink;
 pub mod netns;
 pub mod priority;
+pub mod privileges;
 mod route;
 mod rule;
 pub mod sock;

@@ -1,7 +1,7 @@
 //! The few system calls for which no safe wrapper exists; the only place with `unsafe`.
 //!
 //! TCP-MD5 keys (RFC 2385), the two TTL checks of RFC 5082, netlink's socket options, the credentials of a local peer,
-//! what a datagram carries beside its bytes, real-time scheduling and `unshare`.
+//! what a datagram carries beside its bytes, real-time scheduling, `unshare` and the filter of system calls.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -201,4 +201,17 @@ pub(crate) fn unshare_network() -> io::Result<()> {
     // SAFETY: only the network namespace is unshared, never the table of file descriptors.
     unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNET) }?;
     Ok(())
+}
+
+/// Has this program decide about every system call of the calling thread and of those that it starts, for good. Needs
+/// `no_new_privs`.
+pub(crate) fn filter_system_calls(program: &[libc::sock_filter]) -> io::Result<()> {
+    let program = libc::sock_fprog {
+        len: u16::try_from(program.len()).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?,
+        // The kernel only reads it.
+        filter: program.as_ptr().cast_mut(),
+    };
+    // SAFETY: the pointer is to a `sock_fprog` whose own pointer and length describe a slice that outlives the call.
+    let result = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -205,6 +205,16 @@ Examples:
         namespace: String,
     },
 
+    /// Make the router's network namespace and end, for a router that cannot name it itself
+    #[command(after_help = "\
+Examples:
+  perouter netns
+  perouter netns --keep                    and give it its name back when somebody removes it
+
+For a router in a container or a hardened unit, whose mounts the node does not see: `perouter run --prepared` uses what this
+has made. `perouter teardown` removes it.")]
+    Netns(NetnsArgs),
+
     /// The demonstration: a leaf, this router and a host in namespaces of this machine
     #[command(after_help = "\
 Examples:
@@ -229,6 +239,20 @@ pub(crate) struct RunArgs {
     /// Where it exists, this is run until it succeeds, and nothing is touched before
     #[arg(long, value_name = "PATH", default_value = CAN_START)]
     pub(crate) can_start: PathBuf,
+    /// The namespace is made and named by `perouter netns`, never here
+    #[arg(long)]
+    pub(crate) prepared: bool,
+}
+
+/// `perouter netns`.
+#[derive(Args, Debug)]
+pub(crate) struct NetnsArgs {
+    /// The router's network namespace
+    #[arg(long, value_name = "NAME", default_value = NAMESPACE)]
+    pub(crate) namespace: String,
+    /// Stay, and keep the name
+    #[arg(long)]
+    pub(crate) keep: bool,
 }
 
 /// `perouter plan`.

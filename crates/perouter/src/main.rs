@@ -19,6 +19,7 @@ mod lab;
 mod lifeline;
 mod logging;
 mod moment;
+mod netns;
 mod plan;
 mod restart;
 mod run;
@@ -36,6 +37,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
+use kernel::privileges::Namespaces;
 use tokio::runtime::{Builder, Runtime};
 
 use admin::client::Client;
@@ -74,18 +76,24 @@ fn command(cli: &Cli) -> Result<Exit, Failure> {
         | Command::Drain(_)
         | Command::Routes(_)
         | Command::Teardown { .. }
+        | Command::Netns(_)
         | Command::Lab(_) => None,
     };
     logging::init(cli.log_format, cli.log_level.as_deref(), node_level.as_deref())?;
 
     match &cli.command {
-        Command::Run(args) => daemon(run::run(run_options(cli, args))),
+        Command::Run(args) => {
+            reduce(if args.prepared { Namespaces::Others } else { Namespaces::Ours });
+            daemon(run::run(run_options(cli, args)))
+        }
+        Command::Netns(args) => daemon(netns::run(args)),
         Command::Speak { file } => {
             if cli.state_dir_typed() {
                 return Err(Failure::Usage(
                     "speak takes its state directory from stateDir in its file; leave --state-dir away".to_owned(),
                 ));
             }
+            reduce(Namespaces::Others);
             daemon(speak::speak(file.clone()))
         }
         Command::Lab(args) => lab(args),
@@ -121,7 +129,7 @@ async fn ask(cli: &Cli, out: &mut Out<'_>) -> Result<Exit, Failure> {
         Command::Drain(args) => views::drain::run(&mut connect().await?, out, cli.output, args).await,
         Command::Routes(args) => views::routes::run(&mut connect().await?, out, cli.output, args).await,
         Command::Teardown { namespace } => teardown::run(cli.state_dir(), namespace, out).await,
-        Command::Run(_) | Command::Speak { .. } | Command::Lab(_) => Ok(Exit::Fine),
+        Command::Run(_) | Command::Speak { .. } | Command::Netns(_) | Command::Lab(_) => Ok(Exit::Fine),
     }
 }
 
@@ -130,6 +138,13 @@ fn runtime(builder: &mut Builder) -> Result<Runtime, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::Daemon(format!("the system gives no threads or descriptors: {error}")))
+}
+
+/// Gives up what a daemon does not need. One that cannot goes on: a router with too many rights is better than none.
+fn reduce(namespaces: Namespaces) {
+    if let Err(error) = kernel::privileges::reduce(namespaces) {
+        tracing::warn!(%error, "cannot give up all privileges that are not needed");
+    }
 }
 
 /// Runs a daemon to its end. Two workers: a listing is put into words beside the engine, not in its way.
@@ -148,6 +163,7 @@ fn run_options(cli: &Cli, args: &RunArgs) -> run::RunOptions {
         state_dir: cli.state_dir().to_owned(),
         namespace: args.namespace.clone(),
         can_start: args.can_start.clone(),
+        prepared: args.prepared,
     }
 }
 

@@ -42,8 +42,10 @@ pub(crate) use router::without_peers;
 
 /// Name of the router's namespace unless another one is asked for.
 const NAMESPACE: &str = "perouter";
+/// Who gives a namespace its name where `run` does not.
+const MAKER: &str = "`perouter netns` (perouter-netns.service, or the init container)";
 /// Where namespaces have their names.
-const NAMES: &str = "/var/run/netns";
+pub(crate) const NAMES: &str = "/var/run/netns";
 
 /// Where `run` finds and leaves things.
 #[derive(Clone, Debug)]
@@ -58,6 +60,8 @@ pub(crate) struct RunOptions {
     pub(crate) namespace: Option<String>,
     /// The script that the start waits for.
     pub(crate) can_start: PathBuf,
+    /// The namespace is made and named by somebody else, in whose sight this process could not.
+    pub(crate) prepared: bool,
 }
 
 impl RunOptions {
@@ -104,7 +108,7 @@ pub(crate) async fn run(options: RunOptions) -> Result<(), RunError> {
         return Ok(());
     }
 
-    let namespace = open_namespace(&name).await?;
+    let namespace = open_namespace(&name, options.prepared).await?;
     let (in_namespace, addresses) = (namespace.clone(), [([0, 0, 0, 0], 179).into(), ([0_u16; 8], 179).into()]);
     let (listeners, warnings) = blocking(move || listener::open(&in_namespace, &addresses)).await?.map_err(RunError)?;
     warnings.into_iter().for_each(|warning| status.note(Level::Warn, None, warning));
@@ -167,12 +171,19 @@ async fn read_node(path: &Path) -> Result<Node, RunError> {
     blocking(move || config::node::load(&path)).await?.map_err(|error| RunError(error.to_string()))
 }
 
-async fn open_namespace(name: &str) -> Result<Namespace, RunError> {
+async fn open_namespace(name: &str, prepared: bool) -> Result<Namespace, RunError> {
     let wanted = name.to_owned();
-    let (namespace, _created) = blocking(move || Namespace::ensure(&wanted))
+    let opened = blocking(move || {
+        if prepared {
+            Namespace::open(&wanted)
+        } else {
+            Namespace::ensure(&wanted).map(|(namespace, _)| Some(namespace))
+        }
+    });
+    opened
         .await?
-        .map_err(|error| RunError::io(format_args!("cannot open or make the network namespace {name}"), &error))?;
-    Ok(namespace)
+        .map_err(|error| RunError::io(format_args!("cannot open or make the network namespace {name}"), &error))?
+        .ok_or_else(|| RunError(format!("there is no network namespace {name}: {MAKER} makes it")))
 }
 
 /// Watches the namespace that NICs come from, where the host's end of the veth is, and returns it.

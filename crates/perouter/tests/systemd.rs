@@ -8,7 +8,7 @@ use std::process::Command;
 
 /// Where the units expect the program.
 const INSTALLED: &str = "/usr/local/bin/perouter";
-const UNITS: [&str; 2] = ["perouter.service", "perouter-drain.service"];
+const UNITS: [&str; 3] = ["perouter.service", "perouter-netns.service", "perouter-drain.service"];
 
 fn units() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/systemd")
@@ -45,10 +45,11 @@ fn systemd_understands_the_units() {
 
 #[test]
 fn every_command_of_ours_is_one_that_the_program_has() {
-    let commands: Vec<_> = ["ExecStart", "ExecStop", "ExecReload"].into_iter().flat_map(values).collect();
+    let commands: Vec<_> =
+        ["ExecStartPre", "ExecStart", "ExecStop", "ExecReload"].into_iter().flat_map(values).collect();
     let ours: Vec<_> =
         commands.iter().filter_map(|line| line.trim_start_matches('-').strip_prefix(INSTALLED)).collect();
-    assert_eq!(ours.len(), 2, "{commands:?}");
+    assert_eq!(ours.len(), 4, "{commands:?}");
     for line in ours {
         // Options are read up to --help, so that wrong ones fail.
         // A text in quotes is one argument, and the last one.

@@ -17,7 +17,7 @@ use kernel::monitor::{Changes, LinkInfo};
 use kernel::netns::Namespace;
 
 use super::verdicts::Told;
-use super::{RunOptions, read_node};
+use super::{MAKER, RunOptions, read_node};
 use crate::daemon::blocking;
 use crate::host::Keeper;
 use crate::plan::Planner;
@@ -252,8 +252,12 @@ impl Router {
     /// An error when the name leads to another one: what is looked for by name would be made there.
     async fn keep_name(&self) -> Result<(), HostError> {
         let (namespace, name) = (self.namespace.clone(), self.options.namespace().to_owned());
+        let prepared = self.options.prepared;
         let failed = |message: String| HostError::said(format!("namespace {}", self.options.namespace()), message);
         let kept = blocking(move || {
+            if prepared && Namespace::open(&name)?.is_none() {
+                return Err(std::io::Error::other(format!("{MAKER} gives it one")));
+            }
             let rebound = namespace.rebind(&name)?;
             let ours = Namespace::open(&name)?.map(|named| named.same_as(&namespace)).transpose()?;
             Ok::<_, std::io::Error>((rebound, ours.unwrap_or(false)))

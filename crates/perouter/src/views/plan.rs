@@ -33,6 +33,7 @@ pub(crate) async fn run(args: &PlanArgs, state_dir: &Path, format: Format, out: 
             state_dir: state_dir.to_owned(),
             namespace: Some(args.namespace.clone()),
             can_start: CAN_START.into(),
+            prepared: false,
         })
         .map_err(Failure::Daemon)?,
     };

@@ -6,6 +6,7 @@ mod gate;
 mod host_routes;
 mod operator;
 mod plan;
+mod privileges;
 mod ranges;
 mod restart;
 mod run;

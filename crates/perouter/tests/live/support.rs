@@ -143,6 +143,16 @@ impl Daemon {
         assert!(status.success(), "{status}: {}", self.log());
     }
 
+    /// Waits until it ends by itself, in order.
+    pub(crate) fn end(mut self) {
+        let mut status = None;
+        wait_until("the process ends", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        assert!(status.unwrap().success(), "{}", self.log());
+    }
+
     /// Waits until it gives up by itself, and returns what it said.
     pub(crate) fn refusal(mut self) -> String {
         let mut status = None;
