@@ -3,11 +3,14 @@
 
 CARGO ?= cargo
 
-.PHONY: help lab test fuzz resilience soak build fmt clippy doc deny layers check
+.PHONY: help lab test package package-test book fuzz resilience soak build fmt clippy doc deny layers check
 
 help:
 	@echo 'make lab     build, and show leaf, router and host at work in namespaces of this machine'
 	@echo 'make test    install the real peers (frr, bird2, gobgpd) and run every test, labs included'
+	@echo 'make package       the .deb in target/package, of a release build'
+	@echo 'make package-test  install, run and remove it in a clean Debian that boots with systemd'
+	@echo 'make book    the documentation as a book, with mdBook: target/book/index.html'
 	@echo 'make fuzz    look for inputs that break a promise: [TARGET=engine] [SECONDS=1800]'
 	@echo 'make resilience   what restarts, failures and changes cost in packets, as one table'
 	@echo 'make soak MINUTES=30   everything that can happen in random order; SEED=N repeats a run'
@@ -29,6 +32,23 @@ test:
 	$(CARGO) test --locked --workspace --exclude testbed --exclude perouter
 	$(CARGO) test --locked --package testbed --package perouter --lib --bins --test peers --test readme --test docs --test systemd \
 	    --test live --test labs --test scripted -- --show-output --test-threads=$(LABS)
+
+# In target/book, with every link followed.
+book:
+	@scripts/book
+
+# Of another binary: make package BINARY=path.
+BINARY ?= target/release/perouter
+
+package:
+	@scripts/install-packages binutils jq
+	@if [ '$(BINARY)' = target/release/perouter ]; then $(CARGO) build --release --locked --package perouter; fi
+	@rm -rf target/package
+	@scripts/build-deb $(BINARY) target/package
+
+package-test: package
+	@scripts/install-packages mmdebstrap procps util-linux
+	@scripts/test-deb target/package/perouter_*.deb
 
 # All targets of crates/fuzzed, or one. Its findings and its corpus are ordinary tests: `make test` replays them.
 SECONDS ?= 1800
