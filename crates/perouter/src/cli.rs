@@ -461,3 +461,7 @@ pub(crate) enum DaemonArg {
 #[cfg(test)]
 #[path = "cli_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "cli_docs_tests.rs"]
+mod docs;

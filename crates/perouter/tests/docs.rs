@@ -1,8 +1,9 @@
 //! What the documentation shows is valid: each YAML block whose first line names one of our files is read as that file.
 //!
 //! `# /etc/openperouter/configs/openpe_NAME.yaml` and `# speak.yaml` go through `perouter validate`, `# node-config.yaml`
-//! does so beside objects. Remarks count as errors: nobody should copy a field that has no effect. Links lead somewhere, and
-//! the tests that docs/conformance.md names exist.
+//! does so beside objects. Remarks count as errors: nobody should copy a field that has no effect. Other YAML is readable, shell
+//! blocks are what a shell understands, links lead somewhere, every page is in the book, and the tests that
+//! docs/conformance.md names exist. That commands of ours can be typed is checked beside them (src/cli_docs_tests.rs).
 #![allow(clippy::unwrap_used)] // a failing unwrap is a failing test
 
 use std::collections::BTreeSet;
@@ -51,7 +52,7 @@ fn every_page_for_a_host_speaker_shows_the_routers_side() {
     let blocks = blocks();
     let pages = pages(&root().join("docs/hosts"));
     assert!(!pages.is_empty(), "there are no pages in docs/hosts");
-    for page in pages {
+    for page in pages.iter().filter(|page| !page.ends_with("overview.md")) {
         let name = page.file_name().unwrap().to_string_lossy().into_owned();
         let found = blocks.iter().any(|block| block.kind == Kind::Objects && block.place.contains(&name));
         assert!(found, "{name} has no block that begins with `# /etc/openperouter/configs/openpe_NAME.yaml`");
@@ -120,18 +121,103 @@ fn is_test(path: &str) -> bool {
     })
 }
 
+/// To files, and to headings in them. A page of the book leads nowhere outside of it: there the book's reader would be lost.
 #[test]
 fn links_between_pages_lead_somewhere() {
+    let docs = root().join("docs");
     for page in all_pages() {
         let text = fs::read_to_string(&page).unwrap();
-        for target in text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next()) {
-            if target.is_empty() || target.contains("://") {
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if link.contains("://") {
                 continue;
             }
-            let path = page.parent().unwrap().join(target);
-            assert!(path.exists(), "{}: the link to {target} leads nowhere", page.display());
+            let (target, anchor) = link.split_once('#').map_or((link, None), |(target, anchor)| (target, Some(anchor)));
+            let path = if target.is_empty() { page.clone() } else { page.parent().unwrap().join(target) };
+            let path = path.canonicalize().unwrap_or_else(|_| panic!("{}: {link} leads nowhere", page.display()));
+            assert!(!page.starts_with(&docs) || path.starts_with(&docs), "{}: {link} leaves the book", page.display());
+            if let Some(anchor) = anchor {
+                let found = anchors(&path).contains(anchor);
+                assert!(found, "{}: {link}: no such heading in {}", page.display(), path.display());
+            }
         }
     }
+}
+
+/// The names that headings of a page have, as mdBook and the code hosts make them.
+fn anchors(page: &Path) -> BTreeSet<String> {
+    let text = fs::read_to_string(page).unwrap();
+    let mut in_block = false;
+    let mut found = BTreeSet::new();
+    for line in text.lines() {
+        if line.trim_start().starts_with("```") {
+            in_block = !in_block;
+        }
+        if let Some(heading) = line.strip_prefix('#').filter(|_| !in_block) {
+            let heading = heading.trim_start_matches('#').trim().to_lowercase();
+            let kept = heading.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+            found.insert(kept.map(|c| if c == ' ' { '-' } else { c }).collect());
+        }
+    }
+    found
+}
+
+/// mdBook shows what SUMMARY.md names, and nothing else.
+#[test]
+fn every_page_is_in_the_book() {
+    let docs = root().join("docs");
+    let summary = fs::read_to_string(docs.join("SUMMARY.md")).unwrap();
+    let named: BTreeSet<PathBuf> =
+        summary.split("](").skip(1).filter_map(|rest| rest.split(')').next()).map(|name| docs.join(name)).collect();
+    let there: BTreeSet<PathBuf> = pages(&docs).into_iter().filter(|page| !page.ends_with("SUMMARY.md")).collect();
+    assert_eq!(named, there);
+}
+
+/// Shell blocks, also those within lists: a shell reads them without running them.
+#[test]
+fn every_shell_block_is_one_that_a_shell_understands() {
+    let blocks: Vec<_> =
+        all_pages().iter().flat_map(|page| fenced(page)).filter(|block| block.language == "sh").collect();
+    assert!(blocks.len() > 20, "only {} blocks were found", blocks.len());
+    for block in blocks {
+        let answer = Command::new("sh").args(["-n", "-c", &block.text]).output().unwrap();
+        assert!(answer.status.success(), "{}: {}", block.place, String::from_utf8_lossy(&answer.stderr));
+    }
+}
+
+/// Objects of others (MetalLB, Calico ...) cannot be validated without their schemas, but they can be read, and are whole.
+#[test]
+fn other_yaml_is_readable_and_names_what_it_is() {
+    let blocks = all_pages().into_iter().flat_map(|page| fenced(&page)).filter(|block| block.language == "yaml");
+    let mut seen = 0;
+    for block in blocks.filter(|block| kind_of(&block.text).is_none()) {
+        let documents: Vec<Value> =
+            serde_saphyr::from_multiple(&block.text).unwrap_or_else(|error| panic!("{}: {error}", block.place));
+        for document in documents {
+            seen += 1;
+            let is_object = document.get("apiVersion").is_some_and(Value::is_string)
+                && document.get("kind").is_some_and(Value::is_string);
+            let shows_a_part = block.text.starts_with("# ") || document.get("spec").is_none();
+            assert!(is_object || shows_a_part, "{}: an object without apiVersion or kind", block.place);
+        }
+    }
+    assert!(seen > 10, "only {seen} documents were found");
+}
+
+/// The examples of the package are configurations, too.
+#[test]
+fn the_packages_examples_are_valid() {
+    let folder = root().join("packaging/debian/examples");
+    let mut seen = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        let kind =
+            kind_of(&text).unwrap_or_else(|| panic!("{}: the first line does not say what it is", path.display()));
+        let said = complaints(&Block { place: path.display().to_string(), kind, text });
+        assert!(said.is_empty(), "{said:?}");
+        seen += 1;
+    }
+    assert_eq!(seen, 2);
 }
 
 fn root() -> PathBuf {
@@ -165,23 +251,41 @@ fn blocks() -> Vec<Block> {
 
 /// The marked YAML blocks of a page.
 fn blocks_of(page: &Path) -> Vec<Block> {
+    let yaml = fenced(page).into_iter().filter(|block| block.language == "yaml");
+    yaml.filter_map(|Fenced { place, text, .. }| kind_of(&text).map(|kind| Block { place, kind, text })).collect()
+}
+
+/// A block between fences.
+struct Fenced {
+    /// Page and line.
+    place: String,
+    /// What stands behind the fence.
+    language: String,
+    text: String,
+}
+
+/// All blocks of a page. Those within lists are indented.
+fn fenced(page: &Path) -> Vec<Fenced> {
     let text = fs::read_to_string(page).unwrap();
     let page = page.strip_prefix(root()).unwrap().display().to_string();
     let mut found = Vec::new();
-    let mut open: Option<(usize, bool, String)> = None;
+    let mut open: Option<(usize, Fenced)> = None;
     for (index, line) in text.lines().enumerate() {
+        let bare = line.trim_start();
         match &mut open {
-            None if line.starts_with("```") => open = Some((index + 1, line == "```yaml", String::new())),
-            None => {}
-            Some((start, yaml, text)) if line == "```" => {
-                if let Some(kind) = kind_of(text).filter(|_| *yaml) {
-                    found.push(Block { place: format!("{page}:{start}"), kind, text: text.clone() });
+            None => {
+                if let Some(language) = bare.strip_prefix("```") {
+                    let place = format!("{page}:{}", index + 1);
+                    open = Some((
+                        line.len() - bare.len(),
+                        Fenced { place, language: language.to_owned(), text: String::new() },
+                    ));
                 }
-                open = None;
             }
-            Some((_, _, text)) => {
-                text.push_str(line);
-                text.push('\n');
+            Some(_) if bare == "```" => found.extend(open.take().map(|(_, block)| block)),
+            Some((indent, block)) => {
+                block.text.push_str(line.get(*indent..).unwrap_or_default());
+                block.text.push('\n');
             }
         }
     }
