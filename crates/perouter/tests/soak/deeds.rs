@@ -14,6 +14,8 @@ use testbed::{find_program, ip, run};
 use crate::events::{Cure, Kind, Storm, Subject};
 use crate::fabric::PATIENCE;
 
+/// Another file of the configuration.
+const OTHER: &str = "openpe_other.yaml";
 /// Routes in a table of nobody's: more notifications than the router's socket holds.
 const FLOOD: u32 = 60_000;
 
@@ -71,14 +73,9 @@ impl Storm {
             Kind::Flood => (self.flood(), Cure::Nothing),
             Kind::Timers => (self.timers(), Cure::Nothing),
             Kind::OtherObject => {
-                let node = site.node();
-                if even {
-                    node.write_config("openpe_other.yaml", "l2vnis:\n  - {name: red, vni: 100}\n").unwrap();
-                } else {
-                    // There may be none.
-                    let _ = node.remove_config("openpe_other.yaml");
-                }
-                (format!("another file is there: {even}"), Cure::Nothing)
+                // Of an object that it does not serve: it is no healthy node as long as the file is there.
+                site.node().write_config(OTHER, "l2vnis:\n  - {name: red, vni: 100}\n").unwrap();
+                ("another file comes".into(), Cure::RemoveFile)
             }
             Kind::VethDeleted => {
                 let done = self.on_host("link del pt-host");
@@ -143,7 +140,7 @@ impl Storm {
         let said = format!("{subject:?}: {cure:?}");
         let at = match subject {
             Subject::Leaf(l) | Subject::Link(l) | Subject::Nic(l) => l,
-            Subject::Host | Subject::Router | Subject::Drain | Subject::Processors => 0,
+            Subject::Host | Subject::Router | Subject::File | Subject::Drain | Subject::Processors => 0,
         };
         let (nic, router) = (nic_name(at as u8), self.site.node().router_ns.clone());
         match cure {
@@ -161,6 +158,7 @@ impl Storm {
             Cure::Unplug => self.queue(at, &["del", "root"]),
             // The process may be another one, which is not drained.
             Cure::Undrain => drop(self.site.node().ask(&["drain", "--undo"]).unwrap()),
+            Cure::RemoveFile => self.site.node().remove_config(OTHER).unwrap(),
             Cure::End(pids) => {
                 for pid in pids {
                     self.site.net.lab.end(pid, Signal::KILL, Duration::from_secs(10)).unwrap();

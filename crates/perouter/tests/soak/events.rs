@@ -25,6 +25,7 @@ pub(crate) enum Subject {
     Nic(usize),
     Host,
     Router,
+    File,
     Drain,
     Processors,
 }
@@ -98,6 +99,7 @@ impl Kind {
             Self::LinkDown | Self::LinkSilent => Subject::Link(leaf),
             Self::NicDown | Self::NicMoved | Self::NicRenamed => Subject::Nic(leaf),
             Self::HostEnds | Self::HostRoute | Self::AddressPlan => Subject::Host,
+            Self::OtherObject => Subject::File,
             Self::Drain => Subject::Drain,
             Self::Busy => Subject::Processors,
             Self::Crash
@@ -106,7 +108,6 @@ impl Kind {
             | Self::NameDeleted
             | Self::Flood
             | Self::Timers
-            | Self::OtherObject
             | Self::VethDeleted
             | Self::VethChanged
             | Self::Setting
@@ -144,6 +145,7 @@ pub(crate) enum Cure {
     NameBack,
     Unplug,
     Undrain,
+    RemoveFile,
     End(Vec<u32>),
 }
 
@@ -169,7 +171,7 @@ impl Storm {
                 let mut yaml = yaml.underlay("gracefulRestart: {}");
                 // The second leaf's, one per family.
                 for neighbor in &mut yaml.neighbors[2..] {
-                    neighbor.push_str(", bfd: {receiveInterval: 100, transmitInterval: 100, detectMultiplier: 3}");
+                    neighbor.push_str(", bfd: {receiveInterval: 300, transmitInterval: 300, detectMultiplier: 3}");
                 }
                 yaml
             })

@@ -9,7 +9,7 @@ use testbed::{Family, PeerConfig};
 pub(crate) fn with_bfd(config: &PeerConfig) -> String {
     let mut out = format!(
         "log stderr all;\nrouter id {};\nprotocol device {{ scan time 1; }}\n\
-         protocol bfd {{ interface \"*\" {{ interval 100 ms; multiplier 3; }}; }}\n",
+         protocol bfd {{ interface \"*\" {{ interval 300 ms; multiplier 3; }}; }}\n",
         config.router_id
     );
     for (family, word) in [(Family::Ipv4, "ipv4"), (Family::Ipv6, "ipv6")] {
