@@ -140,7 +140,7 @@ fn options_of_the_passthrough_and_the_underlay() {
         &mut site,
         "prefixes that the host may announce",
         allow,
-        live("neighbor 192.169.10.2 (allowed prefixes): changed\n"),
+        live("neighbor 192.169.10.2 (allowed prefixes): changed object"),
     );
     let paths = |y: &mut Yaml| y.underlay.push("multipath: {maxPaths: 2}".into());
     change(&mut site, "multipath", paths, live("multipath: changed"));

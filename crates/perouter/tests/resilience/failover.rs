@@ -10,6 +10,7 @@ use testbed::{Family, ip};
 
 use crate::fabric::PATIENCE;
 use crate::harness::SOME;
+use crate::journal::{Moment, Since};
 use crate::many::{Death, Many, how_many, target};
 use crate::table::Row;
 use crate::traffic::{Loss, Stream};
@@ -36,10 +37,21 @@ fn one_dies(site: &mut Many, death: Death) {
         assert!(now > before + SOME, "traffic goes to both leaves, not to {link}: {before} to {now} packets");
     }
     let record = site.record(&format!("{death:?}"));
+    let since = Since::now(site.net.node());
+    let moment = Moment::now();
     site.kill(0, death);
     passes(site, &streams, SOME);
+    let told = since.says(match death {
+        Death::Process => "session with 192.168.11.2 lost",
+        Death::Link => "NIC eth1 has lost its carrier",
+        Death::Silence => "BFD with 192.168.11.2 is down: nothing was heard for 150 ms",
+    });
+    let told = told.after(moment);
     site.holds(&[1]);
     let groups = record.groups_first();
+    let (to_host, to_fabric) = losses(streams);
+    let streams = flows(site);
+    passes(site, &streams, SOME);
     site.revive(0, death);
     site.holds(&[0, 1]);
     passes(site, &streams, SOME);
@@ -48,7 +60,6 @@ fn one_dies(site: &mut Many, death: Death) {
     // One group for both leaves, which has lost a member.
     let [first, ..] = groups.as_slice() else { panic!("no group changed before the routes") };
     assert!(!first.contains('/'), "the group has one member left: {first}");
-    let (to_host, to_fabric) = losses(streams);
     assert_eq!(to_host.lost, 0, "the other leaf's packets: {to_host:?}");
     if death == Death::Process {
         assert_eq!(to_fabric.lost, 0, "the leaf's kernel goes on: {to_fabric:?}");
@@ -59,7 +70,8 @@ fn one_dies(site: &mut Many, death: Death) {
         Death::Silence => "silent, BFD 3 x 50 ms",
     };
     let event = format!("one of two leaves dies with {} routes: {how}", site.routes);
-    row(site, &event, (to_host, to_fabric), "one group changed before any route; every route back");
+    row(site, &event, (to_host, to_fabric), &format!("told after {told} ms; one group changed before any route"));
+    row(site, &format!("{event}; it returns"), losses(streams), "every route leads to both again");
 }
 
 /// The group does not wait behind all the routes that are on their way to the kernel.

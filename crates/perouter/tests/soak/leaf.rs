@@ -8,7 +8,7 @@ use testbed::{Family, PeerConfig};
 /// BIRD's file with BFD and graceful restart.
 pub(crate) fn with_bfd(config: &PeerConfig) -> String {
     let mut out = format!(
-        "log stderr all;\nrouter id {};\nprotocol device {{ scan time 1; }}\n\
+        "log stderr all;\nrouter id {};\ngraceful restart wait 20;\nprotocol device {{ scan time 1; }}\n\
          protocol bfd {{ interface \"*\" {{ interval 300 ms; multiplier 3; }}; }}\n",
         config.router_id
     );

@@ -82,7 +82,11 @@ fn parse(answer: &str) -> Vec<LearnedRoute> {
 
 fn config(peer: &Peer) -> String {
     let config = &peer.config;
-    let mut out = format!("log stderr all;\nrouter id {};\nprotocol device {{ scan time 1; }}\n", config.router_id);
+    // After `-R` it waits for a channel whose link lost its address meanwhile until the time is over, whatever the neighbour says.
+    let mut out = format!(
+        "log stderr all;\nrouter id {};\ngraceful restart wait 20;\nprotocol device {{ scan time 1; }}\n",
+        config.router_id
+    );
     for family in Family::ALL {
         let word = word(family);
         if config.install {
