@@ -3,7 +3,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help lab test package package-test book fuzz resilience soak build fmt clippy doc deny layers check
+.PHONY: help lab test package package-test book fuzz resilience soak bench build fmt clippy doc deny layers check
 
 help:
 	@echo 'make lab     build, and show leaf, router and host at work in namespaces of this machine'
@@ -14,6 +14,7 @@ help:
 	@echo 'make fuzz    look for inputs that break a promise: [TARGET=engine] [SECONDS=1800]'
 	@echo 'make resilience   what restarts, failures and changes cost in packets, as one table'
 	@echo 'make soak MINUTES=30   everything that can happen in random order; SEED=N repeats a run'
+	@echo 'make bench   time, CPU and memory beside BIRD, FRR and GoBGP: [QUICK=1] [ROWS="full change"]'
 	@echo 'make check   formatting, clippy, docs and dependency rules, with warnings denied'
 
 # The development profile: for a first look, minutes of optimisation are not worth it.
@@ -68,6 +69,17 @@ soak:
 	@scripts/install-peers
 	PEROUTER_SOAK_SECONDS=$$((60 * $(MINUTES))) PEROUTER_SOAK_SEED=$(SEED) \
 	  $(CARGO) test --release --locked --package perouter --test soak it_heals -- --nocapture
+
+# What is installed takes part; a machine without packages to install has perouter and the kernel alone. RESULTS keeps
+# what was measured, so that rows measured at different times make one table; PLAYERS leaves others out.
+BENCH = $(if $(QUICK),--quick) $(if $(ROWS),--rows '$(ROWS)') $(if $(PLAYERS),--players '$(PLAYERS)') \
+  $(if $(RUNS),--runs $(RUNS)) $(if $(RESULTS),--results '$(RESULTS)') $(if $(REPORT),--report '$(REPORT)') \
+  $(if $(PLOT),--plot '$(PLOT)')
+
+bench:
+	-@scripts/install-peers
+	$(CARGO) build --release --locked --package perouter --package testbed --bin perouter --bin bench
+	target/release/bench --perouter target/release/perouter $(BENCH)
 
 build:
 	$(CARGO) build --locked --workspace
