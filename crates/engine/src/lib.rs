@@ -202,9 +202,11 @@ impl Engine {
         let retry = self.fib_retry.deadline().map(|at| (at, "FIB retry"));
         let host = self.host_retry.deadline().map(|at| (at, "host table retry"));
         let backlog = self.rib.has_backlog().then_some((self.now, "tables"));
+        let kernel = self.rib.fib.is_interrupted() && !self.deferring() && !self.kernel_stays();
+        let kernel = kernel.then_some((self.now, "kernel routes"));
         let deferral = self.deferral_deadline().map(|at| (at, "graceful restart"));
         let drain = self.drain_deadline().map(|at| (at, "drain"));
-        let ours = [converging, retry, host, backlog, deferral, drain];
+        let ours = [converging, retry, host, backlog, kernel, deferral, drain];
         sessions.chain(ours.into_iter().flatten()).min_by_key(|(at, _)| *at)
     }
 

@@ -75,6 +75,8 @@ pub(crate) struct FibState {
     sweep: bool,
     /// A sweep was asked for once: what is in the kernel and not in our tables is nobody's any more.
     converged: bool,
+    /// The last look at what waits found nothing to do and was not the end of it.
+    interrupted: bool,
 }
 
 impl FibState {
@@ -83,6 +85,11 @@ impl FibState {
         if self.enabled && self.pending[family.index()].push(slot) {
             dest.pending += 1;
         }
+    }
+
+    /// Whether [`Self::poll`] found nothing to tell and has more to look at.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.interrupted && self.flight.is_none()
     }
 
     /// Asks for a sweep with the batch after which nothing waits any more. While the FIB is switched off it waits until it
@@ -112,6 +119,9 @@ impl FibState {
 
     /// Next hops changed: the groups that hold them have other members.
     pub(crate) fn next_hops_changed(&mut self, changed: &[NextHopId], next_hops: &NextHops) {
+        if changed.is_empty() {
+            return;
+        }
         let Self { groups, index, dirty, held, .. } = self;
         index.retain(|key, &mut id| {
             if !key.iter().any(|next_hop| changed.contains(next_hop)) {
@@ -148,6 +158,7 @@ impl FibState {
         if self.flight.is_some() || !self.enabled {
             return None;
         }
+        self.interrupted = false;
         let mut batch = FibBatch::default();
         let mut slots = Vec::new();
         for family in Family::ALL {
@@ -208,6 +219,7 @@ impl FibState {
             batch.sweep = true;
         }
         if batch.routes.is_empty() && batch.groups.is_empty() && !batch.sweep {
+            self.interrupted = self.pending.iter().any(|pending| !pending.is_empty());
             return None;
         }
         self.batches += 1;

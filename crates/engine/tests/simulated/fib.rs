@@ -233,3 +233,53 @@ fn a_peer_that_becomes_fabric_is_no_transit_any_more() {
     sim.run(SECOND * 5);
     assert!(sim.route(second, "192.170.20.0/24").is_none());
 }
+
+/// Attributes are nothing that the kernel knows; what only looks like a change does not keep it from what is one.
+#[test]
+fn only_a_change_of_next_hops_is_told_to_the_kernel() {
+    let own = intent(ROUTER, "10.0.0.1").peer("192.0.2.2", LEAF, Role::Fabric);
+    let mut router = Scripted::new(&["192.0.2.1/24"], own);
+    router.up("192.0.2.2", LEAF);
+    let say = |router: &mut Scripted, path: &[u32], next_hop| {
+        router.say("192.0.2.2", &Said { prefix: "10.1.0.0/16", next_hop, path: &[(false, path)], local_pref: None });
+    };
+    let now = router.now;
+    say(&mut router, &[LEAF], "192.0.2.2");
+    answer(&mut router.engine, now, |_, _| {});
+    say(&mut router, &[LEAF, 64999], "192.0.2.2");
+    assert_eq!(router.engine.poll_fib(), None);
+    say(&mut router, &[LEAF, 64999], "192.0.2.9");
+    say(&mut router, &[LEAF, 64999], "192.0.2.2");
+    assert_eq!(router.engine.poll_fib(), None, "as it was");
+    say(&mut router, &[LEAF, 64999], "192.0.2.9");
+    assert_eq!(answer(&mut router.engine, now, |_, _| {}).routes.len(), 1);
+}
+
+/// Forty thousand routes that are as the kernel has them wait before one that is not.
+#[test]
+fn routes_that_need_nothing_are_passed_over_without_a_wait() {
+    let own = intent(ROUTER, "10.0.0.1").peer("192.0.2.2", LEAF, Role::Fabric);
+    let mut router = Scripted::new(&["192.0.2.1/24"], own);
+    router.up("192.0.2.2", LEAF);
+    let prefixes: Vec<String> = (0..40_000u32).map(|n| format!("10.{}.{}.0/24", n >> 8, n & 255)).collect();
+    let say = |router: &mut Scripted, prefix: &str, next_hop| {
+        router.say("192.0.2.2", &Said { prefix, next_hop, path: &[(false, &[LEAF])], local_pref: None });
+    };
+    prefixes.iter().for_each(|prefix| say(&mut router, prefix, "192.0.2.2"));
+    let now = router.now;
+    while let Some(batch) = router.engine.poll_fib() {
+        let (failed, failed_groups, degraded_groups) = Default::default();
+        router.engine.handle(now, Event::FibAck { id: batch.id, failed, failed_groups, degraded_groups });
+    }
+    for next_hop in ["192.0.2.9", "192.0.2.2"] {
+        prefixes.iter().for_each(|prefix| say(&mut router, prefix, next_hop));
+    }
+    say(&mut router, "172.16.0.0/16", "192.0.2.2");
+    let batch = loop {
+        if let Some(batch) = router.engine.poll_fib() {
+            break batch;
+        }
+        assert_eq!(router.engine.poll_timeout(), Some((now, "kernel routes")), "somebody must ask again");
+    };
+    assert_eq!(batch.routes.len(), 1);
+}
