@@ -283,3 +283,69 @@ fn routes_that_need_nothing_are_passed_over_without_a_wait() {
     };
     assert_eq!(batch.routes.len(), 1);
 }
+
+/// A router with one leaf whose routes are in the kernel.
+fn with_routes(prefixes: &[String]) -> Scripted {
+    let own = intent(ROUTER, "10.0.0.1").peer("192.0.2.2", LEAF, Role::Fabric);
+    let mut router = Scripted::new(&["192.0.2.1/24"], own);
+    router.up("192.0.2.2", LEAF);
+    for prefix in prefixes {
+        router.say("192.0.2.2", &Said { prefix, next_hop: "192.0.2.2", path: &[(false, &[LEAF])], local_pref: None });
+    }
+    carry_out(&mut router);
+    router
+}
+
+/// Has everything done that the kernel is to do; returns the routes that were named and the groups that were deleted.
+fn carry_out(router: &mut Scripted) -> (usize, usize) {
+    let (mut routes, mut groups) = (0, 0);
+    loop {
+        while let Some(batch) = router.engine.poll_fib() {
+            routes += batch.routes.len();
+            groups += batch.groups.iter().filter(|change| matches!(change, GroupChange::Delete(_))).count();
+            let (failed, failed_groups, degraded_groups) = Default::default();
+            router.engine.handle(router.now, Event::FibAck { id: batch.id, failed, failed_groups, degraded_groups });
+        }
+        if router.engine.poll_timeout().is_none_or(|(_, what)| what != "kernel routes") {
+            return (routes, groups);
+        }
+    }
+}
+
+fn withdraw(router: &mut Scripted, prefixes: &[String]) {
+    let mut gone = Vec::new();
+    let prefixes = prefixes.iter().map(|prefix| prefix.parse::<ipnet::IpNet>().expect("a prefix"));
+    wire::encode_unreach(&mut gone, 4096, engine::Family::Ipv4Unicast, prefixes);
+    router.send("192.0.2.2", gone);
+}
+
+#[test]
+fn a_table_that_is_withdrawn_as_a_whole_leaves_with_its_group() {
+    let prefixes: Vec<String> = (0..20_000u32).map(|n| format!("10.{}.{}.0/24", n >> 8, n & 255)).collect();
+    let mut router = with_routes(&prefixes);
+    withdraw(&mut router, &prefixes);
+    assert_eq!(carry_out(&mut router), (0, 1), "one message for all");
+    let snapshot = router.engine.snapshot(router.now);
+    assert_eq!((snapshot.destinations[0].1, snapshot.fib), (0, Default::default()));
+}
+
+/// To find the routes of a group the kernel looks through its whole table.
+#[test]
+fn a_few_routes_that_are_withdrawn_are_deleted_one_by_one() {
+    let prefixes: Vec<String> = (0..20u32).map(|n| format!("10.0.{n}.0/24")).collect();
+    let mut router = with_routes(&prefixes);
+    withdraw(&mut router, &prefixes);
+    assert_eq!(carry_out(&mut router), (20, 1));
+}
+
+#[test]
+fn a_route_that_comes_back_while_its_group_leaves_stays() {
+    let prefixes: Vec<String> = (0..20_000u32).map(|n| format!("10.{}.{}.0/24", n >> 8, n & 255)).collect();
+    let mut router = with_routes(&prefixes);
+    withdraw(&mut router, &prefixes);
+    let back = Said { prefix: &prefixes[7], next_hop: "192.0.2.2", path: &[(false, &[LEAF])], local_pref: None };
+    router.say("192.0.2.2", &back);
+    assert_eq!(carry_out(&mut router), (1, 1), "it gets another group before its old one goes");
+    assert_eq!(router.route(&prefixes[7]).installed, Some(true));
+    assert_eq!(router.engine.snapshot(router.now).fib.installed, 1);
+}
