@@ -127,6 +127,13 @@ pub struct Multipath {
     pub relax: bool,
 }
 
+impl Multipath {
+    /// The most paths that are used at once.
+    pub(crate) fn most(self) -> usize {
+        usize::from(self.max_paths.clamp(1, 64))
+    }
+}
+
 impl Default for Multipath {
     fn default() -> Self {
         Self { max_paths: 64, relax: true }

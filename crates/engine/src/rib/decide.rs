@@ -1,7 +1,7 @@
 //! Loc-RIB: a path comes or goes, the destination is decided again, and whoever is concerned is marked.
 
 use smallvec::SmallVec;
-use wire::{Family, attr_code};
+use wire::{Family, NextHop, attr_code};
 
 use super::attrs::{AttrId, AttrStore};
 use super::backlog::Job;
@@ -9,8 +9,8 @@ use super::decision::{self, Candidate};
 use super::nexthop::{Moved, NextHopId, NextHops};
 use super::table::{Dest, Path, PathId, PeerId};
 use super::{Rib, RibPeer, origination};
-use crate::policy::export::may_pass;
-use crate::policy::import;
+use crate::policy::export::{self, Origination, may_pass};
+use crate::policy::{PeerFacts, import};
 
 /// Most paths that one peer may have for one destination (RFC 7911 sets no limit): further ones are dropped and counted.
 /// As many as can share traffic.
@@ -29,6 +29,42 @@ impl Standing {
             best: dest.best().map(|path| (path.attr, path.peer)),
             ways: ways.iter().map(|path| (path.attr, path.peer)).collect(),
         }
+    }
+}
+
+/// A best path with the attributes of the one before, from the like of the peer before.
+struct SameWords {
+    family: Family,
+    from: Origination,
+    source: PeerId,
+    /// Of both.
+    next_hops: [NextHop; 2],
+}
+
+impl SameWords {
+    /// `None` when it is another one to everybody.
+    fn of(
+        attrs: &AttrStore,
+        next_hops: &NextHops,
+        peers: &[Option<RibPeer>],
+        family: Family,
+        before: Option<(AttrId, PeerId)>,
+        after: Option<(AttrId, PeerId)>,
+    ) -> Option<Self> {
+        let ((old, old_source), (new, source)) = (before?, after?);
+        let (old, new) = (attrs.get(old), attrs.get(new));
+        if old.bytes != new.bytes {
+            return None;
+        }
+        let from = origination(peers, source, family)?;
+        let next_hops = [old, new].map(|set| next_hops.next_hop(set.next_hop));
+        (origination(peers, old_source, family)? == from).then_some(Self { family, from, source, next_hops })
+    }
+
+    /// Whether a peer that was told of the one before was told the same as it would be now.
+    fn heard_by(&self, index: usize, to: &PeerFacts) -> bool {
+        let [old, new] = self.next_hops.map(|next_hop| export::next_hop(self.from, next_hop, self.family, to));
+        usize::from(self.source.0) != index && old == new
     }
 }
 
@@ -66,7 +102,10 @@ impl Rib {
             rib.refused += usize::from(path.refusal.is_some());
             rib.refused -= usize::from(old.is_some_and(|old| old.refusal.is_some()));
         }
-        self.decide(family, slot, &before);
+        if old.is_some() || !self.join(family, slot) {
+            self.rank(family, slot, &before);
+        }
+        self.decided(family, slot, &before);
         if let Some(old) = old {
             self.let_go(&old);
         }
@@ -116,6 +155,11 @@ impl Rib {
     /// Decides a destination again and tells whoever is concerned.
     pub(super) fn decide(&mut self, family: Family, slot: u32, before: &Standing) {
         self.rank(family, slot, before);
+        self.decided(family, slot, before);
+    }
+
+    /// Tells whoever is concerned how a destination was decided.
+    fn decided(&mut self, family: Family, slot: u32, before: &Standing) {
         let dest = &mut self.tables[family.index()].dests[slot];
         let after = Standing::of(dest);
         let attrs = &self.attrs;
@@ -135,6 +179,7 @@ impl Rib {
             return;
         }
         let from = after.best.and_then(|(_, id)| origination(&self.peers, id, family).map(|from| (id, from)));
+        let same = SameWords::of(attrs, &self.next_hops, &self.peers, family, before.best, after.best);
         for (index, peer) in self.peers.iter_mut().enumerate() {
             let Some(peer) = peer.as_mut().filter(|peer| peer.families.contains(family)) else {
                 continue;
@@ -144,6 +189,11 @@ impl Rib {
                 // Which of the paths concern the peer is looked at when the slot is taken.
                 dest.ways > 0
             } else if best_changed {
+                // Who was told of the one before has heard it already.
+                if same.as_ref().is_some_and(|same| rib.advertised.contains(slot) && same.heard_by(index, &peer.facts))
+                {
+                    continue;
+                }
                 let passes = |(id, from): (PeerId, _)| {
                     usize::from(id.0) != index && may_pass(&self.own, from, family, &peer.facts)
                 };
@@ -157,12 +207,41 @@ impl Rib {
         }
     }
 
+    /// Puts a path that was added at the end where it belongs, if that is easy to say: a path like the best one from one more
+    /// neighbour is the usual reason for a table to come several times. Whether it was.
+    fn join(&mut self, family: Family, slot: u32) -> bool {
+        // What is decided already counts only as long as nothing waits to be decided again.
+        if !self.backlog.is_empty() {
+            return false;
+        }
+        let Self { attrs, next_hops, peers, .. } = self;
+        let dest = &mut self.tables[family.index()].dests[slot];
+        let ways = usize::from(dest.ways);
+        let (Some((new, others)), true) = (dest.paths.split_last(), ways > 0 && ways < self.rules.multipath.most())
+        else {
+            return false;
+        };
+        if !usable(attrs, next_hops, peers, new) {
+            return true;
+        }
+        let see = |path: &Path| candidate(attrs, next_hops, peers, path, None);
+        let new = see(new);
+        if !new.joins(&see(&others[0]), self.rules) {
+            return false;
+        }
+        let place = others[..ways].partition_point(|path| see(path).tie() < new.tie());
+        dest.paths[place..].rotate_right(1);
+        dest.ways += 1;
+        true
+    }
+
     /// Orders the paths of a destination.
     fn rank(&mut self, family: Family, slot: u32, before: &Standing) {
         let dest = &mut self.tables[family.index()].dests[slot];
-        if let [path] = dest.paths.as_slice() {
-            dest.ways = u8::from(usable(&self.attrs, &self.next_hops, &self.peers, path));
-            return;
+        match dest.paths.as_slice() {
+            [] => return dest.ways = 0,
+            [path] => return dest.ways = u8::from(usable(&self.attrs, &self.next_hops, &self.peers, path)),
+            _ => {}
         }
         dest.paths.sort_by_key(|path| !usable(&self.attrs, &self.next_hops, &self.peers, path));
         let incumbent = before.best.map(|(attr, peer)| (peer, self.attrs.get(attr).path_id));
@@ -245,27 +324,34 @@ pub(super) fn candidates<'a>(
     incumbent: Option<(PeerId, PathId)>,
 ) -> SmallVec<[Candidate<'a>; 4]> {
     let usable = paths.iter().take_while(|path| usable(attrs, next_hops, peers, path));
-    let candidates = usable.map(|path| {
-        let set = attrs.get(path.attr);
-        let facts = peers.get(usize::from(path.peer.0)).and_then(Option::as_ref).map(|peer| &peer.facts);
-        let identifier = facts.map_or(0, |facts| u32::from(facts.router_id));
-        Candidate {
-            local: path.peer == PeerId::LOCAL,
-            last_choice: set.scope.last_choice,
-            local_pref: set.local_pref,
-            as_path: set.value(attr_code::AS_PATH).unwrap_or_default(),
-            as_path_length: set.as_path_length,
-            origin: set.origin,
-            neighbor_as: set.neighbor_as,
-            med: set.med,
-            external: facts.is_some_and(|facts| facts.external),
-            cost: next_hops.cost(set.next_hop),
-            incumbent: incumbent == Some((path.peer, set.path_id)),
-            router_id: set.originator.map_or(identifier, u32::from),
-            cluster_list_length: set.cluster_list_length,
-            peer: facts.map(|facts| facts.address),
-            path_id: set.path_id,
-        }
-    });
-    candidates.collect()
+    usable.map(|path| candidate(attrs, next_hops, peers, path, incumbent)).collect()
+}
+
+fn candidate<'a>(
+    attrs: &'a AttrStore,
+    next_hops: &NextHops,
+    peers: &[Option<RibPeer>],
+    path: &Path,
+    incumbent: Option<(PeerId, PathId)>,
+) -> Candidate<'a> {
+    let set = attrs.get(path.attr);
+    let facts = peers.get(usize::from(path.peer.0)).and_then(Option::as_ref).map(|peer| &peer.facts);
+    let identifier = facts.map_or(0, |facts| u32::from(facts.router_id));
+    Candidate {
+        local: path.peer == PeerId::LOCAL,
+        last_choice: set.scope.last_choice,
+        local_pref: set.local_pref,
+        as_path: set.value(attr_code::AS_PATH).unwrap_or_default(),
+        as_path_length: set.as_path_length,
+        origin: set.origin,
+        neighbor_as: set.neighbor_as,
+        med: set.med,
+        external: facts.is_some_and(|facts| facts.external),
+        cost: next_hops.cost(set.next_hop),
+        incumbent: incumbent == Some((path.peer, set.path_id)),
+        router_id: set.originator.map_or(identifier, u32::from),
+        cluster_list_length: set.cluster_list_length,
+        peer: facts.map(|facts| facts.address),
+        path_id: set.path_id,
+    }
 }

@@ -38,6 +38,27 @@ pub(crate) struct Candidate<'a> {
     pub(crate) path_id: PathId,
 }
 
+impl Candidate<'_> {
+    /// What settles who is best of equals: the lowest (RFC 4271 9.1.2.2 f and g, RFC 4456 section 9).
+    pub(crate) fn tie(&self) -> (u32, u16, Option<IpAddr>, PathId) {
+        (self.router_id, self.cluster_list_length, self.peer, self.path_id)
+    }
+
+    /// Whether a path that comes along is as good as the best one up to [`Self::tie`], whatever else there is, so that it
+    /// joins those that share the traffic. `false` says nothing.
+    pub(crate) fn joins(&self, best: &Candidate<'_>, rules: Rules) -> bool {
+        let rank = |path: &Candidate<'_>| {
+            let lengths = (path.as_path_length, path.cluster_list_length);
+            let first = (path.local, path.last_choice, path.local_pref);
+            (first, lengths, path.origin, path.external, path.cost)
+        };
+        // With the MED of the best, of the same neighbour, it survives what the best survived and beats nobody else.
+        let med = |path: &Candidate<'_>| (path.neighbor_as, path.med);
+        let through = rules.multipath.relax || self.as_path == best.as_path;
+        !rules.prefer_oldest && through && rank(self) == rank(best) && med(self) == med(best)
+    }
+}
+
 /// How the decision is configured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rules {
@@ -222,11 +243,8 @@ pub(crate) fn decide(candidates: &[Candidate<'_>], rules: Rules) -> Decision {
     // share the traffic, two of them could send it to each other.
     let clusters = candidates[usize::from(best)].cluster_list_length;
     sharing.retain(|index| candidates[usize::from(*index)].cluster_list_length <= clusters);
-    sharing.sort_by_key(|&index| {
-        let path = &candidates[usize::from(index)];
-        (path.router_id, path.cluster_list_length, path.peer, path.path_id)
-    });
-    sharing.truncate(usize::from(multipath.max_paths.clamp(1, 64)) - 1);
+    sharing.sort_by_key(|&index| candidates[usize::from(index)].tie());
+    sharing.truncate(multipath.most() - 1);
     decision.ways = 1 + sharing.len() as u8;
     decision.order.push(best);
     decision.order.extend_from_slice(&sharing);

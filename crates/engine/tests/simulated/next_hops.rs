@@ -127,3 +127,31 @@ fn a_path_with_an_as_set_passes_unless_it_is_to_be_refused() {
     assert!(strict.route(PREFIX).paths[0].reason.contains("AS_SET"), "it says why");
     assert!(!strict.route(PREFIX).paths[0].usable && strict.route(PREFIX).advertised_to.is_empty());
 }
+
+/// The best path moves to the leaf with the lower identifier, and the host has heard the same words already.
+#[test]
+fn what_several_leaves_say_alike_is_told_once() {
+    let own = intent(64514, "10.0.0.1").peer("192.0.2.4", 64515, Role::Host);
+    let leaves = ["192.0.2.8", "192.0.2.7", "192.0.2.6", "192.0.2.9"];
+    let own = leaves.iter().fold(own, |own, leaf| own.peer(leaf, 64512, Role::Fabric));
+    let mut router = Scripted::new(&["192.0.2.1/24"], own);
+    router.up("192.0.2.4", 64515);
+    let mut heard = 0;
+    for leaf in leaves {
+        router.up(leaf, 64512);
+        router.say(leaf, &said(leaf, &[(false, &[64512])]));
+        heard += router.heard("192.0.2.4").len();
+    }
+    assert_eq!(heard, 1);
+    let paths = router.route("10.1.0.0/16").paths;
+    let ways: Vec<String> = paths.iter().filter_map(|path| Some(path.peer?.to_string())).collect();
+    assert_eq!(ways, ["192.0.2.6", "192.0.2.7", "192.0.2.8", "192.0.2.9"], "by identifier");
+    assert!(paths.iter().all(|path| path.multipath));
+    // Other words are told.
+    router.say("192.0.2.6", &said("192.0.2.6", &[(false, &[64512, 64999])]));
+    router.say("192.0.2.7", &said("192.0.2.7", &[(false, &[64512, 64999])]));
+    assert_eq!(router.heard("192.0.2.4").len(), 0, "the third is as good as the first was");
+    router.say("192.0.2.8", &said("192.0.2.8", &[(false, &[64512, 64999])]));
+    router.say("192.0.2.9", &said("192.0.2.9", &[(false, &[64512, 64999])]));
+    assert_eq!(router.heard("192.0.2.4").len(), 1);
+}
