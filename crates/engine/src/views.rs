@@ -1,16 +1,18 @@
 //! Reading the engine: snapshots and route pages. Never part of a decision.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
+use ipnet::IpNet;
 use wire::Family;
 
 use crate::Engine;
 use crate::intent::RemoteAs;
 use crate::peer::negotiate::PeerRestart;
 use crate::peer::{Origin, Peer};
+use crate::rib::table::PeerId;
 use crate::snapshot::{
-    BfdSnapshot, FamilySnapshot, PeerSnapshot, PeerState, RestartSnapshot, RouteQuery, RouteView, Snapshot,
+    BfdSnapshot, FamilySnapshot, PeerSnapshot, PeerState, RestartSnapshot, RouteQuery, RouteView, Select, Snapshot,
 };
 
 impl Engine {
@@ -30,9 +32,25 @@ impl Engine {
         }
     }
 
-    /// One page of routes in prefix order.
+    /// One page of routes in prefix order. A listing costs a look at the whole table for each page: who must not hold the
+    /// router up asks for [`Self::prefixes`] and [`Self::routes_of`] instead.
     pub fn routes(&self, query: &RouteQuery) -> Vec<RouteView> {
-        self.rib.routes(query, |address| self.ids_of(address).first().copied())
+        self.rib.routes(query, |address| self.first_of(address))
+    }
+
+    /// A part of the prefixes of a listing ([`Select::All`], `Received` or `Advertised`), in no order: those in the next
+    /// `look` places of the table from `from`, zero for the first, and where the next part begins.
+    pub fn prefixes(&self, family: Family, select: &Select, from: u32, look: u32) -> (Vec<IpNet>, Option<u32>) {
+        self.rib.prefixes(family, select, from, look, |address| self.first_of(address))
+    }
+
+    /// The routes of a listing to these prefixes, in their order; what has gone in the meantime is left out.
+    pub fn routes_of(&self, family: Family, select: &Select, prefixes: &[IpNet]) -> Vec<RouteView> {
+        self.rib.routes_of(family, select, prefixes, |address| self.first_of(address))
+    }
+
+    fn first_of(&self, address: IpAddr) -> Option<PeerId> {
+        self.ids_of(address).first().copied()
     }
 
     /// The link that a peer is bound to, or that its link-local address is on.

@@ -12,6 +12,7 @@
 pub(crate) mod connection;
 mod dial;
 pub(crate) mod listener;
+mod listing;
 mod liveness;
 mod neighbors;
 mod owner;
@@ -20,7 +21,8 @@ use std::io;
 use std::net::{IpAddr, TcpListener};
 use std::sync::{Arc, OnceLock};
 
-use engine::{Event, Intent, Order, RouteQuery, RouteView, Snapshot};
+use engine::{Event, Family, Intent, Order, RouteQuery, RouteView, Select, Snapshot};
+use ipnet::IpNet;
 use kernel::host_table::HostTable;
 use kernel::netns::Namespace;
 use tokio::sync::{mpsc, oneshot};
@@ -30,6 +32,7 @@ use crate::bfd::View;
 use crate::host_routes::HostSide;
 use crate::restart::Forwarding;
 use crate::status::Status;
+use listing::Listings;
 
 /// Requests waiting for the owner; askers wait beyond that.
 const REQUESTS: usize = 16;
@@ -39,8 +42,18 @@ const REQUESTS: usize = 16;
 pub(crate) enum Request {
     /// The state of everything but the routes.
     Snapshot(oneshot::Sender<Snapshot>),
-    /// A page of routes.
+    /// One destination.
     Routes(RouteQuery, oneshot::Sender<Vec<RouteView>>),
+    /// A part of the prefixes of a listing, and where the next one begins.
+    Prefixes {
+        family: Family,
+        select: Select,
+        from: u32,
+        look: u32,
+        answer: oneshot::Sender<(Vec<IpNet>, Option<u32>)>,
+    },
+    /// A few routes of a listing.
+    RoutesOf(Family, Select, Vec<IpNet>, oneshot::Sender<Vec<RouteView>>),
     /// The BFD sessions.
     Bfd(oneshot::Sender<Vec<View>>),
     /// All of these for a peer or, with a sentence that says why, none of them.
@@ -77,6 +90,7 @@ pub(crate) struct Whom {
 pub(crate) struct SpeakerHandle {
     /// Set when the speaker starts: those who ask before that are answered as when it has stopped.
     requests: Arc<OnceLock<mpsc::Sender<Request>>>,
+    listings: Listings,
 }
 
 impl SpeakerHandle {
@@ -87,7 +101,10 @@ impl SpeakerHandle {
 
     /// One page of routes. `None`: the speaker has stopped.
     pub(crate) async fn routes(&self, query: RouteQuery) -> Option<Vec<RouteView>> {
-        self.ask(|answer| Request::Routes(query, answer)).await
+        match query.select {
+            Select::Exact(_) | Select::Longest(_) => self.ask(|answer| Request::Routes(query, answer)).await,
+            Select::All | Select::Received(_) | Select::Advertised(_) => self.listings.page(self, &query).await,
+        }
     }
 
     /// The BFD sessions. `None`: the speaker or their thread has stopped.

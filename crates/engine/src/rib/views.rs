@@ -1,12 +1,12 @@
-//! Route listings: pages of destinations in prefix order, with the decision explained.
+//! Route listings: destinations with the decision explained.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 use wire::{Family, attr_code};
 
 use super::attrs::{AttrId, AttrSet};
+use super::bits::BitSet;
 use super::decide::{candidates, usable};
 use super::key::Key;
 use super::nexthop::Resolution;
@@ -17,6 +17,22 @@ use crate::fib::state::is_installed;
 use crate::policy::PeerFacts;
 use crate::policy::export::{self, Origination};
 use crate::snapshot::{FamilySnapshot, PathView, RouteQuery, RouteView, Select};
+
+/// What a listing is about.
+enum Listed<'a> {
+    All,
+    Received(IpAddr, &'a BitSet),
+    Advertised(PeerId, &'a BitSet),
+}
+
+impl Listed<'_> {
+    fn has(&self, slot: u32, dest: &Dest) -> bool {
+        match self {
+            Self::All => !dest.paths.is_empty(),
+            Self::Received(_, slots) | Self::Advertised(_, slots) => slots.contains(slot),
+        }
+    }
+}
 
 impl Rib {
     /// Counts of a peer, per negotiated family.
@@ -52,63 +68,79 @@ impl Rib {
         self.attrs.len()
     }
 
-    /// One page of a listing.
+    /// One page of a listing. Looks at the whole table for it.
     pub(crate) fn routes(&self, query: &RouteQuery, id_of: impl Fn(IpAddr) -> Option<PeerId>) -> Vec<RouteView> {
         let family = query.family;
         match &query.select {
-            Select::All => self
-                .page(query, |_, dest| !dest.paths.is_empty())
-                .into_iter()
-                .map(|slot| self.view(family, slot))
-                .collect(),
             Select::Exact(prefix) => {
                 let found = self.tables[family.index()].find(&Key::new(prefix));
                 found.filter(|_| Family::of(prefix) == family).map(|slot| self.view(family, slot)).into_iter().collect()
             }
             Select::Longest(prefix) if Family::of(prefix) == family => self.longest(prefix).into_iter().collect(),
             Select::Longest(_) => Vec::new(),
-            Select::Received(address) => {
-                let Some(peer) = id_of(*address).and_then(|id| self.peer(id)) else {
-                    return Vec::new();
-                };
-                let received = &peer.ribs[family.index()].received;
-                let page = self.page(query, |slot, _| received.contains(slot));
-                page.into_iter()
-                    .map(|slot| {
-                        let mut view = self.view(family, slot);
-                        view.paths.retain(|path| path.peer == Some(*address));
-                        view
-                    })
-                    .collect()
-            }
-            Select::Advertised(address) => {
-                let Some((id, peer)) = id_of(*address).and_then(|id| Some((id, self.peer(id)?))) else {
-                    return Vec::new();
-                };
-                let advertised = &peer.ribs[family.index()].advertised;
-                let page = self.page(query, |slot, _| advertised.contains(slot));
-                page.into_iter().filter_map(|slot| self.advertised_view(family, slot, id)).collect()
+            Select::All | Select::Received(_) | Select::Advertised(_) => {
+                let (mut prefixes, _) = self.prefixes(family, &query.select, 0, u32::MAX, &id_of);
+                prefixes.sort_unstable();
+                prefixes.retain(|prefix| query.after.is_none_or(|after| after < *prefix));
+                prefixes.truncate(query.limit);
+                self.routes_of(family, &query.select, &prefixes, &id_of)
             }
         }
     }
 
-    /// The first `limit` slots in prefix order after the query's `after`.
-    fn page(&self, query: &RouteQuery, wanted: impl Fn(u32, &Dest) -> bool) -> Vec<u32> {
-        let table = &self.tables[query.family.index()];
-        let after = query.after.as_ref().map(Key::new);
-        let mut page: BTreeSet<(Key, u32)> = BTreeSet::new();
-        for slot in table.slots() {
-            let dest = &table.dests[slot];
-            let beyond = page.len() >= query.limit && page.last().is_none_or(|(last, _)| *last < dest.key);
-            if beyond || after.is_some_and(|after| dest.key <= after) || !wanted(slot, dest) {
-                continue;
+    /// The prefixes of a listing that lie in the next `look` places from `from`, in no order, and where to go on.
+    pub(crate) fn prefixes(
+        &self,
+        family: Family,
+        select: &Select,
+        from: u32,
+        look: u32,
+        id_of: impl Fn(IpAddr) -> Option<PeerId>,
+    ) -> (Vec<IpNet>, Option<u32>) {
+        let Some(listed) = self.listed(family, select, id_of) else { return (Vec::new(), None) };
+        let dests = &self.tables[family.index()].dests;
+        let end = from.saturating_add(look).min(dests.slots());
+        let wanted = (from..end).filter(|&slot| listed.has(slot, &dests[slot]));
+        let prefixes = wanted.map(|slot| dests[slot].key.prefix(family)).collect();
+        (prefixes, (end < dests.slots()).then_some(end))
+    }
+
+    /// Those of the destinations with these prefixes that a listing is about.
+    pub(crate) fn routes_of(
+        &self,
+        family: Family,
+        select: &Select,
+        prefixes: &[IpNet],
+        id_of: impl Fn(IpAddr) -> Option<PeerId>,
+    ) -> Vec<RouteView> {
+        let Some(listed) = self.listed(family, select, id_of) else { return Vec::new() };
+        let table = &self.tables[family.index()];
+        let found = prefixes.iter().filter_map(|prefix| table.find(&Key::new(prefix)));
+        let wanted = found.filter(|&slot| listed.has(slot, &table.dests[slot]));
+        let views = wanted.filter_map(|slot| match &listed {
+            Listed::All => Some(self.view(family, slot)),
+            Listed::Received(from, _) => {
+                let mut view = self.view(family, slot);
+                view.paths.retain(|path| path.peer == Some(*from));
+                Some(view)
             }
-            page.insert((dest.key, slot));
-            if page.len() > query.limit {
-                page.pop_last();
-            }
+            Listed::Advertised(id, _) => self.advertised_view(family, slot, *id),
+        });
+        views.collect()
+    }
+
+    /// What a listing is about; `None` for an unknown peer, and for what is no listing.
+    fn listed(&self, family: Family, select: &Select, id_of: impl Fn(IpAddr) -> Option<PeerId>) -> Option<Listed<'_>> {
+        let rib = |address: IpAddr| {
+            let id = id_of(address)?;
+            Some((id, &self.peer(id)?.ribs[family.index()]))
+        };
+        match *select {
+            Select::All => Some(Listed::All),
+            Select::Received(from) => rib(from).map(|(_, rib)| Listed::Received(from, &rib.received)),
+            Select::Advertised(to) => rib(to).map(|(id, rib)| Listed::Advertised(id, &rib.advertised)),
+            Select::Exact(_) | Select::Longest(_) => None,
         }
-        page.into_iter().map(|(_, slot)| slot).collect()
     }
 
     fn longest(&self, prefix: &IpNet) -> Option<RouteView> {

@@ -41,8 +41,6 @@ const PER_TURN: usize = 8;
 const WRITTEN: usize = 256;
 /// Facts from the kernel side (FIB answers).
 const KERNEL_FACTS: usize = 8;
-/// Most destinations in one page of routes: the owner must not be busy with one reader for long.
-const PAGE_LIMIT: usize = 10_000;
 /// Longest wait for connections to flush when the speaker stops.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
 /// Longest wait for the FIB thread to remove our routes when the speaker stops.
@@ -290,9 +288,12 @@ impl Owner {
     fn request(&mut self, request: Request) {
         match request {
             Request::Snapshot(answer) => drop(answer.send(self.engine.snapshot(now()))),
-            Request::Routes(mut query, answer) => {
-                query.limit = query.limit.min(PAGE_LIMIT);
-                drop(answer.send(self.engine.routes(&query)));
+            Request::Routes(query, answer) => drop(answer.send(self.engine.routes(&query))),
+            Request::Prefixes { family, select, from, look, answer } => {
+                drop(answer.send(self.engine.prefixes(family, &select, from, look)));
+            }
+            Request::RoutesOf(family, select, prefixes, answer) => {
+                drop(answer.send(self.engine.routes_of(family, &select, &prefixes)));
             }
             // The thread answers: nobody here waits for it.
             Request::Bfd(answer) => self.liveness.show(answer),
