@@ -194,6 +194,7 @@ fn intent(
         host_routes: joint.and_then(|joint| joint.routes.as_ref()).map(|(routes, _)| routes.clone()),
         cluster_id: spec.route_reflector.as_ref().and_then(|reflector| reflector.cluster_id.parse().ok()),
         fib: true,
+        advertise_after_fib: spec.advertise_after_fib,
     };
     let mut left_out = Vec::new();
     for (index, neighbor) in spec.neighbors.iter().enumerate() {

@@ -81,6 +81,11 @@ struct File {
     /// Whether routes are given to the kernel. Without, every next hop counts as usable.
     #[schemars(extend("x-perouter-default" = "true"))]
     kernel_routes: Option<bool>,
+    /// Whether peers hear of a route only once it is in the kernel, so that nobody sends packets here that cannot be
+    /// forwarded yet. Otherwise they hear of it at once, and the kernel follows as fast as it takes routes. A withdrawal
+    /// never waits; a route that the kernel refuses is not announced.
+    #[serde(default)]
+    advertise_after_fib: bool,
     /// Directory of sockets and restart state.
     #[schemars(extend("x-perouter-default" = "/run/perouter"))]
     state_dir: Option<String>,
@@ -212,6 +217,7 @@ impl Reading<'_> {
             host_routes: None,
             cluster_id: file.route_reflector.as_ref().and_then(|reflector| reflector.cluster_id.parse().ok()),
             fib: file.kernel_routes.unwrap_or(true),
+            advertise_after_fib: file.advertise_after_fib,
         };
         self.neighbors(file, &mut intent);
         (intent, listen)

@@ -33,6 +33,7 @@ impl Engine {
             self.actions.push_back(Action::ClearFib);
         }
         self.rib.set_fib(new.fib);
+        self.rib.set_advertise_after_fib(new.advertise_after_fib);
         if new.fib && !self.converged && self.converging.is_none() {
             self.converging = Some(now + CONVERGENCE);
         }

@@ -46,6 +46,9 @@ pub struct Intent {
     /// Whether routes are given to the kernel. Without a FIB every next hop counts as usable,
     /// which is what a route reflector needs.
     pub fib: bool,
+    /// Whether peers hear of a route only once it is in the kernel: nobody sends packets here that cannot be forwarded yet.
+    /// Means nothing without [`Self::fib`].
+    pub advertise_after_fib: bool,
 }
 
 /// Addresses from which connections are accepted: each becomes a peer as long as its connection lasts. We never
@@ -407,6 +410,7 @@ fn diff_router(old: &Intent, new: &Intent, changes: &mut Vec<Change>) {
         (old.cluster_id != new.cluster_id, "cluster id"),
         (old.listen_limit != new.listen_limit, "listen limit"),
         (old.fib != new.fib, "routes in the kernel"),
+        (old.advertise_after_fib != new.advertise_after_fib, "advertising after the kernel"),
         (limits(old) != limits(new), "limits of ranges"),
     ];
     for (_, what) in live.into_iter().filter(|(changed, _)| *changed) {

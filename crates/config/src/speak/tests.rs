@@ -114,7 +114,7 @@ fn policies_are_those_of_an_underlay() {
          bgpRole: Peer, rejectAsSets: true, addPath: Both}",
     );
     let text = format!(
-        "multipath: {{maxPaths: 2}}\nbestPath: {{preferOldest: true}}\nrouteReflector: {{clusterID: 10.9.9.9}}\ngracefulRestart: {{}}\n{text}"
+        "advertiseAfterFib: true\nmultipath: {{maxPaths: 2}}\nbestPath: {{preferOldest: true}}\nrouteReflector: {{clusterID: 10.9.9.9}}\ngracefulRestart: {{}}\n{text}"
     );
     let Speak { intent, warnings, .. } = load_text(&text).unwrap();
     let peer = &intent.peers[&"192.0.2.1".parse::<IpAddr>().unwrap()];
@@ -125,7 +125,7 @@ fn policies_are_those_of_an_underlay() {
         (5, Some(3), false)
     );
     assert_eq!((peer.bgp_role, peer.reject_as_sets), (Some(engine::BgpRole::Peer), true));
-    assert!(intent.prefer_oldest);
+    assert!(intent.prefer_oldest && intent.advertise_after_fib);
     assert_eq!((intent.multipath.max_paths, intent.cluster_id), (2, Some("10.9.9.9".parse().unwrap())));
     assert!(peer.graceful_restart.is_some() && peer.add_path.is_some());
     assert_eq!(warnings, Vec::<String>::new());

@@ -81,6 +81,12 @@ pub struct UnderlaySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535), extend("x-perouter-ours" = true, "x-perouter-default" = "65535"))]
     pub listen_limit: Option<i64>,
+    /// Whether peers hear of a route only once it is in the kernel, so that nobody sends packets here that cannot be
+    /// forwarded yet. Otherwise they hear of it at once, and the kernel follows as fast as it takes routes. A withdrawal
+    /// never waits; a route that the kernel refuses is not announced.
+    #[serde(default)]
+    #[schemars(extend("x-perouter-ours" = true))]
+    pub advertise_after_fib: bool,
 }
 
 fn default_router_id_cidr() -> String {

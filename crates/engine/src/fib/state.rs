@@ -38,6 +38,17 @@ const UNACKED: u32 = 1 << 31;
 /// In [`Dest::fib`]: the kernel refused a change, and may have the route as it was before.
 const UNCERTAIN: u32 = UNACKED - 1;
 
+/// How far the kernel is with a destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// It has what it should have.
+    Done,
+    /// It has not yet answered, or not yet been told.
+    Waiting,
+    /// It refused.
+    Refused,
+}
+
 /// Whether the kernel is known to have the route of a [`Dest::fib`].
 pub(crate) fn is_installed(fib: u32) -> bool {
     fib != 0 && fib & UNACKED == 0 && fib != UNCERTAIN
@@ -88,6 +99,10 @@ pub(crate) struct FibState {
     converged: bool,
     /// The last look at what waits found nothing to do and was not the end of it.
     interrupted: bool,
+    /// Whether peers wait for the kernel: [`Self::settled`] is noted.
+    pub(crate) awaited: bool,
+    /// Destinations with which the kernel is done, for now or for good, since somebody last asked.
+    settled: Vec<(Family, u32)>,
 }
 
 impl FibState {
@@ -121,9 +136,33 @@ impl FibState {
         }
     }
 
+    /// How far the kernel is with a destination.
+    pub(crate) fn progress(&self, family: Family, slot: u32, dest: &Dest) -> Progress {
+        if !self.enabled {
+            Progress::Done
+        } else if dest.fib & UNACKED != 0 || self.pending[family.index()].contains(slot) {
+            Progress::Waiting
+        } else if dest.fib == UNCERTAIN {
+            Progress::Refused
+        } else {
+            Progress::Done
+        }
+    }
+
     /// Whether [`Self::poll`] found nothing to tell and has more to look at.
     pub(crate) fn is_interrupted(&self) -> bool {
         self.interrupted && self.flight.is_none()
+    }
+
+    /// The destinations that [`Progress`] was made with since the last question, while it is [`Self::awaited`].
+    pub(crate) fn take_settled(&mut self) -> Vec<(Family, u32)> {
+        std::mem::take(&mut self.settled)
+    }
+
+    fn settle(&mut self, family: Family, slot: u32) {
+        if self.awaited {
+            self.settled.push((family, slot));
+        }
     }
 
     /// Asks for a sweep with the batch after which nothing waits any more. While the FIB is switched off it waits until it
@@ -210,6 +249,7 @@ impl FibState {
                 let group = if key.is_empty() { 0 } else { self.group(key, next_hops) + 1 };
                 let old = dest.fib & !UNACKED;
                 if group == old {
+                    self.settle(family, slot);
                     table.release_if_unused(slot);
                     continue;
                 }
@@ -220,6 +260,7 @@ impl FibState {
                     // The kernel drops it with its group.
                     self.drop_route(family, slot, old - 1);
                     dest.fib &= UNACKED;
+                    self.settle(family, slot);
                     table.release_if_unused(slot);
                     continue;
                 }
@@ -292,6 +333,7 @@ impl FibState {
             let dest = &mut table.dests[slot];
             dest.fib &= !UNACKED;
             dest.pending -= 1;
+            self.settle(family, slot);
             table.release_if_unused(slot);
         }
         for id in flight.deleted {
@@ -315,6 +357,7 @@ impl FibState {
                 let dest = &mut table.dests[slot];
                 self.doubt(family, slot, dest);
                 self.failed.insert(dest.key.prefix(family), Arc::clone(error));
+                self.settle(family, slot);
             }
         }
     }

@@ -21,6 +21,7 @@ fn intent() -> Intent {
         prefer_oldest: false,
         cluster_id: None,
         fib: true,
+        advertise_after_fib: false,
     }
 }
 

@@ -25,7 +25,7 @@ impl Rib {
     pub(super) fn answer_request(&mut self, id: PeerId, family: Family) {
         let Some(rib) = self.peer_mut(id).map(|peer| &mut peer.ribs[family.index()]) else { return };
         // Before our End-of-RIB the initial routes are the answer.
-        let busy = !rib.pending.is_empty() || rib.owes_end_of_refresh;
+        let busy = !rib.pending.is_empty() || !rib.held.is_empty() || rib.owes_end_of_refresh;
         if busy && !rib.owes_end_of_rib {
             return;
         }

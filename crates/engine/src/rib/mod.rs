@@ -14,6 +14,7 @@ mod backlog;
 pub(crate) mod bits;
 mod decide;
 pub(crate) mod decision;
+mod held;
 mod host;
 pub(crate) mod key;
 pub(crate) mod nexthop;
@@ -65,6 +66,10 @@ pub(crate) struct PeerRib {
     /// Of those advertised: the path contains the peer's own AS, so that it may take them for loops.
     looping: BitSet,
     pending: Pending,
+    /// Destinations of which it is told once the kernel has them.
+    held: BitSet,
+    /// Destinations of which it is not told because the kernel refused them.
+    withheld: BitSet,
     /// Of a peer that takes several paths: which, by slot.
     told: HashMap<u32, ToldPaths>,
     /// How many these are.
@@ -273,6 +278,7 @@ impl Rib {
         let was = std::mem::replace(&mut self.fib.enabled, enabled);
         if was && !enabled {
             self.fib.abandon(&mut self.tables, &mut self.next_hops);
+            self.tell_held();
         }
         let moved = self.next_hops.set_checked(enabled);
         self.next_hops_moved(&moved);
@@ -350,7 +356,21 @@ impl Rib {
         self.next_hops_moved(&moved);
     }
 
+    /// Whether peers are told of a route only once the kernel has it.
+    pub(crate) fn set_advertise_after_fib(&mut self, wanted: bool) {
+        if std::mem::replace(&mut self.fib.awaited, wanted) && !wanted {
+            self.fib.take_settled();
+            self.tell_held();
+        }
+    }
+
     pub(crate) fn poll_fib(&mut self) -> Option<FibBatch> {
+        let batch = self.next_fib_batch();
+        self.tell_settled();
+        batch
+    }
+
+    fn next_fib_batch(&mut self) -> Option<FibBatch> {
         let (attrs, attached) = (&self.attrs, &self.attached);
         self.fib.poll(&mut self.tables, &mut self.next_hops, |family, dest, next_hops| {
             if !attached.is_empty() && attached.contains(&dest.key.prefix(family)) {
@@ -370,6 +390,7 @@ impl Rib {
 
     pub(crate) fn fib_acknowledged(&mut self, id: u64, failed: Vec<(IpNet, String)>, groups: Vec<(GroupId, String)>) {
         self.fib.acknowledge(&mut self.tables, id, failed, groups);
+        self.tell_settled();
     }
 
     pub(crate) fn fib_retry(&mut self) {

@@ -13,6 +13,7 @@ use wire::{Family, NextHop, Refresh, RouteRefresh};
 
 use super::attrs::{AttrId, AttrSet, AttrStore};
 use super::decide::{Standing, usable};
+use super::held::Hearing;
 use super::table::{Dest, Path, PeerId};
 use super::{PeerRib, Rib, RibPeer, origination};
 use crate::policy::export::{self, Origination};
@@ -237,7 +238,7 @@ impl Rib {
                 return (updates, refreshes);
             };
             let rib = &mut peer.ribs[family.index()];
-            if !rib.pending.is_empty() {
+            if !rib.pending.is_empty() || !rib.held.is_empty() {
                 continue;
             }
             if std::mem::take(&mut rib.owes_end_of_rib) {
@@ -264,7 +265,14 @@ impl Rib {
             bytes += PREFIX_BYTES;
             let dest = &self.tables[family.index()].dests[slot];
             let prefix = dest.key.prefix(family);
-            let route = exported(&self.own, &self.peers, &self.attrs, dest, family, id);
+            let mut route = exported(&self.own, &self.peers, &self.attrs, dest, family, id);
+            if route.is_some() {
+                match self.hearing(id, family, slot) {
+                    Hearing::Now => {}
+                    Hearing::Later => continue,
+                    Hearing::Not => route = None,
+                }
+            }
             let placed = route.and_then(|(attr, from)| {
                 let place = (attr, Source::of(from));
                 if let Some(&batch) = index.get(&place) {
@@ -377,7 +385,9 @@ impl Rib {
 }
 
 impl PeerRib {
+    /// Whether there is one to be sent before the next route.
     fn owes_marker(&self) -> bool {
-        self.owes_end_of_rib || self.owes_end_of_refresh || self.owes_begin_of_refresh || self.asked_again.is_some()
+        let at_the_end = self.owes_end_of_rib || self.owes_end_of_refresh || self.asked_again.is_some();
+        self.owes_begin_of_refresh || at_the_end && self.held.is_empty()
     }
 }

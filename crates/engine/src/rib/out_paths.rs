@@ -13,6 +13,7 @@ use wire::{Family, NextHop};
 
 use super::Rib;
 use super::attrs::AttrId;
+use super::held::Hearing;
 use super::out::{MESSAGE_BYTES, PREFIX_BYTES, PULL_BYTES, Source, loops, passing};
 use super::table::{PathId, PeerId};
 use crate::policy::export::{self, Origination};
@@ -82,7 +83,15 @@ impl Rib {
             let Some(slot) = self.pop(id, family) else { break };
             bytes += PREFIX_BYTES;
             let prefix = self.tables[family.index()].dests[slot].key.prefix(family);
-            let Saying { announced, withdrawn: gone } = self.compare(id, family, slot);
+            let mut wanted = self.exported_paths(family, slot, id);
+            if !wanted.is_empty() {
+                match self.hearing(id, family, slot) {
+                    Hearing::Now => {}
+                    Hearing::Later => continue,
+                    Hearing::Not => wanted.clear(),
+                }
+            }
+            let Saying { announced, withdrawn: gone } = self.compare(id, family, slot, &wanted);
             withdrawn.extend(gone.into_iter().map(|path| (path, prefix)));
             for (path, attr, from) in announced {
                 bytes += PREFIX_BYTES;
@@ -105,8 +114,7 @@ impl Rib {
     }
 
     /// Compares what a peer is to have of a destination with what it was told, and notes that it is told.
-    fn compare(&mut self, id: PeerId, family: Family, slot: u32) -> Saying {
-        let wanted = self.exported_paths(family, slot, id);
+    fn compare(&mut self, id: PeerId, family: Family, slot: u32, wanted: &[(AttrId, Origination, PeerId)]) -> Saying {
         let (peers, attrs) = (&mut self.peers, &self.attrs);
         let Some(peer) = peers.get_mut(usize::from(id.0)).and_then(Option::as_mut) else { return Saying::default() };
         let rib = &mut peer.ribs[family.index()];
@@ -122,7 +130,7 @@ impl Rib {
             }
             stays
         });
-        for &(attr, from, source) in &wanted {
+        for &(attr, from, source) in wanted {
             let set = attrs.get(attr);
             let known = told.iter_mut().find(|old| old.peer == source && old.received == set.path_id);
             let path = match known {

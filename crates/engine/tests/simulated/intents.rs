@@ -22,6 +22,7 @@ pub(crate) fn intent(asn: u32, router_id: &str) -> Intent {
         prefer_oldest: false,
         cluster_id: None,
         fib: true,
+        advertise_after_fib: false,
     }
 }
 

@@ -37,10 +37,16 @@ fn busy(sim: &Sim) -> BTreeSet<End> {
     sim.pending.values().filter_map(|(node, event)| Some(End { node: *node, conn: conn(event)? })).collect()
 }
 
+/// What a node tells its peers may wait for its kernel.
+fn waits(sim: &Sim, node: usize) -> bool {
+    let state = &sim.nodes[node];
+    state.intent.advertise_after_fib && state.engine.snapshot(sim.now).fib.pending > 0
+}
+
 /// RIB-Out of one side is RIB-In of the other, once nothing is on its way between the two.
 fn agree(sim: &Sim, topology: &Topology, edge: usize) {
     let [one, other] = topology.edges[edge].nodes;
-    if sim.nodes[one].stalled || sim.nodes[other].stalled {
+    if sim.nodes[one].stalled || sim.nodes[other].stalled || waits(sim, one) || waits(sim, other) {
         return;
     }
     let busy = busy(sim);

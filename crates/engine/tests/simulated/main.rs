@@ -1,6 +1,7 @@
 //! Whole routers in virtual time: see [`sim`].
 
 mod add_path;
+mod after_fib;
 mod collisions;
 mod drain;
 mod driven;

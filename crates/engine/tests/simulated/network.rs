@@ -29,9 +29,13 @@ struct World {
 }
 
 impl World {
-    fn new(run: u64, conditions: Conditions) -> Self {
+    /// `strict`: some routers tell their peers of a route only once they forward.
+    fn new(run: u64, conditions: Conditions, strict: bool) -> Self {
         let mut sim = Sim::new(run);
-        let topology = Topology::random(&mut sim);
+        let mut topology = Topology::random(&mut sim);
+        for (node, router) in topology.routers.iter_mut().enumerate() {
+            router.advertise_after_fib = strict && node as u64 % 3 != run % 3;
+        }
         topology.build(&mut sim);
         sim.conditions = conditions.clone();
         Self { sim, topology, conditions }
@@ -236,10 +240,14 @@ impl World {
 }
 
 fn runs(name: &'static str, count: u64, conditions: &Conditions) {
+    runs_of(name, count, conditions, false);
+}
+
+fn runs_of(name: &'static str, count: u64, conditions: &Conditions, strict: bool) {
     let count = std::env::var("SIM_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(count);
     for number in 0..count {
         let _run = Run(name, number);
-        let mut world = World::new(number, conditions.clone());
+        let mut world = World::new(number, conditions.clone(), strict);
         world.pass(SECOND * 3);
         for round in 0..2 {
             world.sim.conditions = world.conditions.clone();
@@ -272,4 +280,12 @@ fn a_network_that_loses_connections_converges_all_the_same() {
 #[test]
 fn a_kernel_that_refuses_and_lags_has_the_routes_in_the_end() {
     runs("refusing", 12, &Conditions { fib_delay: 2000, refusals: 150, ..Conditions::GOOD });
+}
+
+/// The same where peers are told of a route only once the kernel has it.
+#[test]
+fn a_network_that_advertises_after_the_kernel_converges_all_the_same() {
+    let conditions =
+        Conditions { latency: 50, stalls: 10, breaks: 2, fib_delay: 2000, refusals: 150, ..Conditions::GOOD };
+    runs_of("strict", 12, &conditions, true);
 }

@@ -36,6 +36,8 @@ pub(crate) struct Router {
     pub(crate) max_paths: u16,
     /// Whether it forwards at all.
     pub(crate) fib: bool,
+    /// Whether it tells its peers of a route only once it forwards.
+    pub(crate) advertise_after_fib: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -79,6 +81,7 @@ impl Topology {
             networks: (0..PREFIXES).filter(|_| sim.chance(250)).collect(),
             max_paths: 1 + sim.random(3) as u16,
             fib: true,
+            advertise_after_fib: false,
         };
         let routers: Vec<Router> = (0..count).map(|_| router(sim)).collect();
         let mut pairs: Vec<[usize; 2]> = (1..count).map(|node| [sim.random(node as u64) as usize, node]).collect();
@@ -113,6 +116,7 @@ impl Topology {
         let mut own = intent(router.asn, &router_id(node).to_string());
         own.cluster_id = router.reflector.then(|| router_id(node));
         own.fib = router.fib;
+        own.advertise_after_fib = router.advertise_after_fib;
         own.multipath = Multipath { max_paths: router.max_paths, relax: true };
         for (number, end) in self.edges_of(node) {
             let edge = &self.edges[number];

@@ -130,6 +130,7 @@ pub(crate) fn bare(asn: u32) -> Intent {
         host_routes: None,
         cluster_id: None,
         fib: true,
+        advertise_after_fib: false,
     }
 }
 

@@ -21,6 +21,7 @@ fn intent(hold_time: u64) -> Intent {
         host_routes: None,
         cluster_id: None,
         fib: true,
+        advertise_after_fib: false,
     }
 }
 

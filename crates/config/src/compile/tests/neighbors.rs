@@ -307,6 +307,13 @@ fn the_oldest_path_is_preferred_only_when_asked_for() {
 }
 
 #[test]
+fn peers_wait_for_the_kernel_only_when_asked_for() {
+    let waits = |fields: Json| compiled(vec![underlay("u", base_with(fields))], vec![]).intent.unwrap();
+    assert!(!waits(json!({})).advertise_after_fib);
+    assert!(waits(json!({ "advertiseAfterFib": true })).advertise_after_fib);
+}
+
+#[test]
 fn multipath_is_on_unless_it_is_narrowed() {
     let multipath = |fields: Json| compiled(vec![underlay("u", base_with(fields))], vec![]).intent.unwrap().multipath;
     assert_eq!(multipath(json!({})), Multipath { max_paths: 64, relax: true });
