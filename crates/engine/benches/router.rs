@@ -57,6 +57,7 @@ impl Router {
             host_routes: None,
             cluster_id: None,
             fib,
+            advertise_after_fib: false,
         };
         let mut router = Self { engine: Engine::new(1, now), now };
         router.link(true);
