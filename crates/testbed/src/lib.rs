@@ -9,6 +9,7 @@
 //! does not come, says what was seen last and shows the logs.
 
 pub mod ip;
+pub mod kube;
 mod lab;
 mod node;
 pub mod passthrough;
