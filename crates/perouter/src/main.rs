@@ -6,6 +6,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod admin;
+mod apiserver;
 mod bfd;
 mod claim;
 mod cli;
@@ -21,6 +22,7 @@ mod logging;
 mod moment;
 mod netns;
 mod plan;
+mod report;
 mod restart;
 mod run;
 mod source;
@@ -43,6 +45,7 @@ use tokio::runtime::{Builder, Runtime};
 use admin::client::Client;
 use cli::{Cli, Command, DaemonArg, LabArgs, LabCommand, RunArgs};
 use exit::{Exit, Failure};
+use source::cluster::ClusterOptions;
 use views::Out;
 
 /// The version, with the commit of a release build: `0.1.0+1a2b3c4d5e6f`.
@@ -64,10 +67,11 @@ fn main() -> ExitCode {
 fn command(cli: &Cli) -> Result<Exit, Failure> {
     // The node's level counts for the daemon only; a file that cannot be read is the daemon's to report.
     let node_level = match &cli.command {
-        Command::Run(args) => config::node::load(&args.node_config).ok().and_then(|node| node.log_level),
+        Command::Run(args) => config::node::load_written(&args.node_config).ok().and_then(|node| node.log_level),
         Command::Speak { .. }
         | Command::Validate(_)
         | Command::Plan(_)
+        | Command::Crds
         | Command::Status
         | Command::Events(_)
         | Command::Peers { .. }
@@ -97,6 +101,12 @@ fn command(cli: &Cli) -> Result<Exit, Failure> {
             daemon(speak::speak(file.clone()))
         }
         Command::Lab(args) => lab(args),
+        Command::Crds => {
+            let mut out = Out::stdout();
+            let answer = views::crds::run(&mut out, cli.output);
+            out.flush()?;
+            answer
+        }
         Command::Validate(_)
         | Command::Plan(_)
         | Command::Status
@@ -129,7 +139,7 @@ async fn ask(cli: &Cli, out: &mut Out<'_>) -> Result<Exit, Failure> {
         Command::Drain(args) => views::drain::run(&mut connect().await?, out, cli.output, args).await,
         Command::Routes(args) => views::routes::run(&mut connect().await?, out, cli.output, args).await,
         Command::Teardown { namespace } => teardown::run(cli.state_dir(), namespace, out).await,
-        Command::Run(_) | Command::Speak { .. } | Command::Netns(_) | Command::Lab(_) => Ok(Exit::Fine),
+        Command::Run(_) | Command::Speak { .. } | Command::Netns(_) | Command::Lab(_) | Command::Crds => Ok(Exit::Fine),
     }
 }
 
@@ -164,6 +174,11 @@ fn run_options(cli: &Cli, args: &RunArgs) -> run::RunOptions {
         namespace: args.namespace.clone(),
         can_start: args.can_start.clone(),
         prepared: args.prepared,
+        cluster: args.kubernetes.then(|| ClusterOptions {
+            api: args.api_server.clone(),
+            node_name: args.node_name.clone(),
+            state_dir: cli.state_dir().to_owned(),
+        }),
     }
 }
 
