@@ -8,7 +8,9 @@
 //! Reads files and, for `interfaceName` in `node-config.yaml`, interface addresses. Everything after that is pure:
 //! no sockets, no clocks, no engine state.
 pub mod addresses;
+pub mod cluster;
 pub mod compile;
+pub mod crds;
 pub mod files;
 mod idle;
 pub mod node;

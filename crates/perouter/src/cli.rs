@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 
+use crate::apiserver::ApiServerArgs;
 use crate::logging::LogFormat;
 
 /// Default of `--state-dir`.
@@ -87,6 +88,7 @@ pub(crate) enum Command {
 Examples:
   perouter run
   perouter run --config-dir ./configs --node-config ./node-config.yaml --namespace test
+  perouter run --kubernetes                with the cluster's Underlays and L3Passthroughs too
 
 Files are watched and changes are applied live. SIGTERM leaves the data plane in place; `perouter teardown` removes it.")]
     Run(RunArgs),
@@ -119,6 +121,12 @@ Examples:
   perouter plan --config-dir ./new         before the files are copied to where the daemon applies them
   perouter -o json plan --config-dir ./new | jq .resets")]
     Plan(PlanArgs),
+
+    /// Print the custom resource definitions of Kubernetes
+    #[command(after_help = "\
+Examples:
+  perouter crds | kubectl apply --server-side -f -")]
+    Crds,
 
     /// One screen: configuration, host, sessions, routes; exit code 1 when something is not as it should be
     #[command(after_help = "\
@@ -242,6 +250,14 @@ pub(crate) struct RunArgs {
     /// The namespace is made and named by `perouter netns`, never here
     #[arg(long)]
     pub(crate) prepared: bool,
+    /// Take objects from a cluster's API server too, and report to it
+    #[arg(long)]
+    pub(crate) kubernetes: bool,
+    /// Name of this node in the cluster [default: that of the node's file, else the host's name]
+    #[arg(long, value_name = "NAME", env = "NODE_NAME")]
+    pub(crate) node_name: Option<String>,
+    #[command(flatten)]
+    pub(crate) api_server: ApiServerArgs,
 }
 
 /// `perouter netns`.

@@ -19,6 +19,7 @@ mod neighbor;
 mod passthrough;
 mod policy;
 mod selector;
+mod status;
 mod underlay;
 
 pub use neighbor::{
@@ -28,6 +29,10 @@ pub use neighbor::{
 pub use passthrough::{HostRoutes, HostSession, L3Passthrough, L3PassthroughSpec, LocalCidr};
 pub use policy::{AddPath, BgpRole, LimitAction, MaxPrefixes, PrefixRule, TtlSecurity, UnicastFamily};
 pub use selector::{BadOperator, LabelSelector, Requirement};
+pub use status::{
+    Condition, ConditionStatus, FailedKind, FailedReason, FailedResource, LinkStatus, NoSpec, NodeStatus, NotServed,
+    ResourceStatus, RouterNodeConfigurationStatus, RouterStatus, SessionFamily, SessionStatus,
+};
 pub use underlay::{
     BestPath, CniDevice, CniKind, EncapBehavior, GracefulRestart, InterfaceKind, Locator, Multipath, NetworkDevice,
     RouteReflector, Srv6, TunnelEndpoint, Underlay, UnderlayInterface, UnderlaySpec,

@@ -277,11 +277,12 @@ pub enum EncapBehavior {
 }
 
 /// Where segment ids come from.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Locator {
     /// IPv6 CIDR.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("isCIDR(self) && cidr(self).ip().family() == 6").message("prefix must be an IPv6 CIDR"))]
     pub base_prefix: Option<String>,
     /// Layout of segment ids.
     #[serde(default, skip_serializing_if = "Option::is_none")]

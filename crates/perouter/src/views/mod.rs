@@ -4,6 +4,7 @@
 //! only writer of standard output. Nothing here knows the engine.
 
 mod bfd;
+pub(crate) mod crds;
 pub(crate) mod drain;
 pub(crate) mod events;
 pub(crate) mod orders;
