@@ -20,7 +20,7 @@ use crate::files::{Object, Objects};
 use crate::node::Node;
 use crate::session::{self, Surroundings, Trouble};
 use crate::types::{L3PassthroughSpec, UnderlaySpec};
-use crate::verdict::Verdict;
+use crate::verdict::{ObjectRef, Verdict};
 use crate::{addresses, idle, schema, validate};
 
 mod choose;
@@ -58,6 +58,17 @@ pub struct Compiled {
     pub left_out: Vec<String>,
     /// Files that hold session keys, readable or not: a change of one is a change of the configuration.
     pub secret_files: Vec<PathBuf>,
+    /// The objects that the router is made of.
+    pub in_force: InForce,
+}
+
+/// The objects that a router is made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InForce {
+    /// The Underlay.
+    pub underlay: Option<ObjectRef>,
+    /// The L3Passthrough.
+    pub passthrough: Option<ObjectRef>,
 }
 
 /// Compiles.
@@ -108,9 +119,13 @@ pub fn compile_beside(objects: &Objects, node: &Node, kept: &[IpNet]) -> Compile
     }
     let remarks = passthroughs.chosen.as_ref().map(passthrough_remarks);
     passthroughs.remark(remarks.into_iter().flatten());
+    let in_force = InForce {
+        underlay: underlays.chosen.as_ref().map(|chosen| chosen.object.reference.clone()),
+        passthrough: passthroughs.chosen.as_ref().map(|chosen| chosen.object.reference.clone()),
+    };
     let mut verdicts = underlays.verdicts;
     verdicts.extend(passthroughs.verdicts);
-    Compiled { intent, host_table, host, verdicts, left_out, secret_files: secret_files(objects) }
+    Compiled { intent, host_table, host, verdicts, left_out, secret_files: secret_files(objects), in_force }
 }
 
 fn passthrough_remarks(chosen: &Chosen<'_, L3PassthroughSpec, Joint>) -> Vec<String> {

@@ -61,7 +61,7 @@ pub struct Loaded {
 }
 
 /// Keys of the list form whose objects are not served, with their kinds.
-pub(crate) const NOT_SERVED: [(&str, &str); 4] =
+pub const NOT_SERVED: [(&str, &str); 4] =
     [("l3vnis", "L3VNI"), ("l2vnis", "L2VNI"), ("l3vpns", "L3VPN"), ("rawfrrconfigs", "RawFRRConfig")];
 
 const KEYS: [&str; 6] = ["underlays", "bgppassthrough", "l3vnis", "l2vnis", "l3vpns", "rawfrrconfigs"];
@@ -355,7 +355,7 @@ impl<'a> Reader<'a> {
 }
 
 /// Why objects of this kind are not served.
-pub(crate) fn why(kind: &str) -> &'static str {
+pub fn why(kind: &str) -> &'static str {
     match kind {
         "RawFRRConfig" => "there is no FRR here that could read it",
         _ => "perouter serves L3 passthrough, not overlays",
@@ -368,13 +368,15 @@ fn why_not_served(kind: &str) -> String {
 }
 
 /// The first problem's line and field, and one message for all of them.
-fn one_sentence(problems: Vec<Problem>) -> (usize, String, String) {
+pub(crate) fn one_sentence(problems: Vec<Problem>) -> (usize, String, String) {
     let mut problems = problems.into_iter();
     let Some(Problem { path, line, mut message }) = problems.next() else {
         return (0, "spec".into(), String::new());
     };
     for other in problems {
-        message.push_str(&format!("; line {}, {}: {}", other.line, other.path, other.message));
+        // What an API server says has no lines.
+        let line = if other.line > 0 { format!("line {}, ", other.line) } else { String::new() };
+        message.push_str(&format!("; {line}{}: {}", other.path, other.message));
     }
     (line, path, message)
 }

@@ -44,6 +44,17 @@ impl Node {
     }
 }
 
+/// What `node-config.yaml` says of the node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Its name.
+    pub name: Option<String>,
+    /// Its index, written outright or taken from an interface.
+    pub index: Option<u32>,
+    /// What is logged.
+    pub log_level: Option<String>,
+}
+
 /// `node-config.yaml` as it is written.
 #[derive(Deserialize, JsonSchema, Default)]
 #[serde(rename_all = "camelCase")]
@@ -83,8 +94,22 @@ pub fn load_with(path: &Path, lookup: &dyn Fn(&str) -> Option<Vec<IpNet>>) -> Re
     parse_with(path, &read(path)?, lookup)
 }
 
+/// What the file says, for a node that others say something of too; nothing when there is no file.
+pub fn load_written(path: &Path) -> Result<Written, ConfigError> {
+    if !path.exists() {
+        return Ok(Written::default());
+    }
+    written(path, &read(path)?, &kernel_addresses)
+}
+
 /// As [`load_with`], of its text as if it had been read from `path`. The host's name is asked for where the text has none.
 pub fn parse_with(path: &Path, text: &str, lookup: &dyn Fn(&str) -> Option<Vec<IpNet>>) -> Result<Node, ConfigError> {
+    let Written { name, index, log_level } = written(path, text, lookup)?;
+    let name = name.map_or_else(host_name, Ok)?;
+    Ok(Node { log_level, ..Node::new(name, index.unwrap_or(0)) })
+}
+
+fn written(path: &Path, text: &str, lookup: &dyn Fn(&str) -> Option<Vec<IpNet>>) -> Result<Written, ConfigError> {
     let wrong = |line, message: String| at(path, line, &message);
     let documents = yaml::parse(text).map_err(|error| wrong(error.line, error.message))?;
     let nothing = Yaml { line: 1, value: Value::Map(Vec::new()) };
@@ -111,18 +136,20 @@ pub fn parse_with(path: &Path, text: &str, lookup: &dyn Fn(&str) -> Option<Vec<I
             let message = format!("cidr \"{}\" requires interfaceName to be set", cidr.unwrap_or_default());
             return Err(wrong(line("nodeIndex.cidr"), message));
         }
-        (Some(index), None) => u32::try_from(index)
-            .map_err(|_| wrong(line("nodeIndex.index"), format!("index must be 0 or more, got {index}")))?,
-        (None, None) => 0,
+        (Some(index), None) => {
+            let index = u32::try_from(index)
+                .map_err(|_| wrong(line("nodeIndex.index"), format!("index must be 0 or more, got {index}")))?;
+            Some(index)
+        }
+        (None, None) => None,
         (None, Some(interface)) => {
-            index_of(&interface, wanted, lookup).map_err(|message| wrong(line("nodeIndex.interfaceName"), message))?
+            let index = index_of(&interface, wanted, lookup)
+                .map_err(|message| wrong(line("nodeIndex.interfaceName"), message))?;
+            Some(index)
         }
     };
-    let name = match file.node_name {
-        Some(name) if !name.is_empty() => name,
-        Some(_) | None => host_name()?,
-    };
-    Ok(Node { log_level: file.log_level, ..Node::new(name, index) })
+    let name = file.node_name.filter(|name| !name.is_empty());
+    Ok(Written { name, index, log_level: file.log_level })
 }
 
 /// The host part of the interface's address: the first in `wanted`, else the first IPv4 one, else the first global
@@ -176,7 +203,8 @@ fn addresses_in(namespace: &Namespace, interface: &str) -> Option<Vec<IpNet>> {
     links.into_iter().find(|link| link.name == interface).map(|link| link.addresses)
 }
 
-fn host_name() -> Result<String, ConfigError> {
+/// The host's own name.
+pub fn host_name() -> Result<String, ConfigError> {
     const PATH: &str = "/proc/sys/kernel/hostname";
     let name = read(Path::new(PATH))?.trim().to_owned();
     if name.is_empty() {

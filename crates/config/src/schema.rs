@@ -36,6 +36,8 @@ pub(crate) type Lines = BTreeMap<String, usize>;
 pub(crate) struct Checked {
     pub(crate) json: Json,
     pub(crate) lines: Lines,
+    /// Paths of fields that are not known; always empty for [`check`].
+    pub(crate) unknown: Vec<String>,
 }
 
 /// The schema of the `spec` of a custom resource.
@@ -47,9 +49,20 @@ pub(crate) fn spec_schema<T: CustomResourceExt>() -> Json {
 
 /// Holds `yaml` against `schema`. Paths in problems and lines begin with `root`, which may be empty.
 pub(crate) fn check(schema: &Json, yaml: &Yaml, root: &str) -> Result<Checked, Vec<Problem>> {
-    let mut walk = Walk { problems: Vec::new(), lines: Lines::new() };
+    hold(schema, yaml, root, None)
+}
+
+/// The same for what an API server has accepted, whose definitions may be of another version than this: a field that is
+/// not known is left out and listed.
+pub(crate) fn check_stored(schema: &Json, yaml: &Yaml, root: &str) -> Result<Checked, Vec<Problem>> {
+    hold(schema, yaml, root, Some(Vec::new()))
+}
+
+fn hold(schema: &Json, yaml: &Yaml, root: &str, unknown: Option<Vec<String>>) -> Result<Checked, Vec<Problem>> {
+    let mut walk = Walk { problems: Vec::new(), lines: Lines::new(), unknown };
     let json = walk.value(schema, yaml, root).unwrap_or_default();
-    let Walk { mut problems, lines } = walk;
+    let Walk { mut problems, lines, unknown } = walk;
+    let unknown = unknown.unwrap_or_default();
     // Rules may rely on types and required fields.
     if problems.is_empty()
         && let Err(errors) = Validator::new().validate(schema, &json, None)
@@ -63,7 +76,7 @@ pub(crate) fn check(schema: &Json, yaml: &Yaml, root: &str) -> Result<Checked, V
             problems.push(Problem { path, line, message: format!("{}{value}", error.message) });
         }
     }
-    if problems.is_empty() { Ok(Checked { json, lines }) } else { Err(problems) }
+    if problems.is_empty() { Ok(Checked { json, lines, unknown }) } else { Err(problems) }
 }
 
 /// The line of a path, or of the nearest field around it; 0 when unknown.
@@ -92,6 +105,8 @@ fn json_at<'a>(json: &'a Json, path: &str) -> Option<&'a Json> {
 struct Walk {
     problems: Vec<Problem>,
     lines: Lines,
+    /// Where unknown fields go; without it they are problems.
+    unknown: Option<Vec<String>>,
 }
 
 impl Walk {
@@ -168,6 +183,10 @@ impl Walk {
             let name = current_spelling(&key.name, properties);
             let field = join(path, name);
             let Some(schema) = properties.get(name) else {
+                if let Some(unknown) = &mut self.unknown {
+                    unknown.push(field);
+                    continue;
+                }
                 let message = unknown_field(name, properties.keys().map(String::as_str));
                 self.problem(&field, key.line, message);
                 continue;

@@ -1,7 +1,7 @@
 //! What became of each object.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Where an object was written.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -12,6 +12,13 @@ pub enum Source {
         path: PathBuf,
         /// Line of the object or of the field in question, from 1; 0 when unknown.
         line: usize,
+    },
+    /// The API server of a cluster.
+    Cluster {
+        /// Its namespace.
+        namespace: String,
+        /// Counts the changes of its specification; 0 when unknown.
+        generation: i64,
     },
 }
 
@@ -54,11 +61,40 @@ pub enum Outcome {
     },
 }
 
+impl ObjectRef {
+    /// Whether both name the same object, whatever has changed in it. Objects of files have no identity beyond their
+    /// name, which may be their place in the file.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let place = match (&self.source, &other.source) {
+            (Source::Cluster { namespace, .. }, Source::Cluster { namespace: theirs, .. }) => namespace == theirs,
+            (Source::File { .. }, Source::File { .. }) => true,
+            (Source::File { .. }, Source::Cluster { .. }) | (Source::Cluster { .. }, Source::File { .. }) => false,
+        };
+        place && self.kind == other.kind && self.name == other.name
+    }
+
+    /// Whether it stands in a file.
+    pub fn is_static(&self) -> bool {
+        self.source.file().is_some()
+    }
+}
+
+impl Source {
+    /// The file and the line in it, where it is one.
+    pub fn file(&self) -> Option<(&Path, usize)> {
+        match self {
+            Self::File { path, line } => Some((path, *line)),
+            Self::Cluster { .. } => None,
+        }
+    }
+}
+
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { path, line: 0 } => write!(f, "{}", path.display()),
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Self::Cluster { namespace, .. } => write!(f, "namespace {namespace}"),
         }
     }
 }

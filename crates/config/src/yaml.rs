@@ -63,6 +63,28 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Yaml>, SyntaxError> {
     })
 }
 
+impl From<&serde_json::Value> for Yaml {
+    /// A tree without lines.
+    fn from(json: &serde_json::Value) -> Self {
+        use serde_json::Value as Json;
+        let value = match json {
+            Json::Null => Value::Null,
+            Json::Bool(value) => Value::Bool(*value),
+            Json::Number(number) => match number.as_i128() {
+                Some(whole) => Value::Int(whole),
+                None => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
+            },
+            Json::String(text) => Value::Text(text.clone()),
+            Json::Array(items) => Value::Seq(items.iter().map(Yaml::from).collect()),
+            Json::Object(fields) => {
+                let key = |name: &String| Key { line: 0, name: name.clone() };
+                Value::Map(fields.iter().map(|(name, value)| (key(name), Yaml::from(value))).collect())
+            }
+        };
+        Self { line: 0, value }
+    }
+}
+
 impl Yaml {
     /// What this is, in the words of an error message.
     pub(crate) fn describe(&self) -> String {

@@ -8,7 +8,7 @@ use config::compile::compile;
 use config::files;
 use config::node::{self, Node};
 use config::speak;
-use config::verdict::{Outcome, Source, Verdict};
+use config::verdict::{Outcome, Verdict};
 use engine::intent::{self, Intent, PeerIntent};
 use engine::{Engine, Event};
 
@@ -87,8 +87,8 @@ fn names_the_file(error: &str, text: &str) {
 }
 
 fn leads_somewhere(verdict: &Verdict, text: &str) {
-    let Source::File { path, line } = &verdict.object.source;
-    assert!(path == Path::new(PATH) && in_text(*line, text), "{verdict}");
+    let place = verdict.object.source.file();
+    assert!(place.is_some_and(|(path, line)| path == Path::new(PATH) && in_text(line, text)), "{verdict}");
     match &verdict.outcome {
         Outcome::Applied { warnings } => assert!(warnings.iter().all(|warning| !warning.is_empty()), "{verdict}"),
         Outcome::Rejected { reason, field, message } => {

@@ -88,8 +88,8 @@ fn place<T>(object: &Object<T>, outcome: &Outcome) -> ObjectRef {
     let mut reference = object.reference.clone();
     if let Outcome::Rejected { field: Some(field), .. } = outcome
         && !object.lines.is_empty()
+        && let Source::File { line, .. } = &mut reference.source
     {
-        let Source::File { line, .. } = &mut reference.source;
         *line = line_of(&object.lines, field);
     }
     reference

@@ -46,12 +46,12 @@ const EXAMPLE: &str = include_str!("../../tests/data/openpe_underlay.yaml");
 fn complaint(text: &str) -> (usize, String, String) {
     let loaded = Dir::with(&[("openpe_a.yaml", text)]).load();
     assert_eq!(loaded.verdicts.len(), 1, "{:#?}", loaded.verdicts);
-    let Source::File { path, line } = &loaded.verdicts[0].object.source;
+    let (path, line) = loaded.verdicts[0].object.source.file().unwrap();
     assert_eq!(path.file_name().unwrap(), "openpe_a.yaml");
     let Outcome::Rejected { reason: "ValidationFailed", field, message } = &loaded.verdicts[0].outcome else {
         panic!("{:#?}", loaded.verdicts)
     };
-    (*line, field.clone().unwrap_or_default(), message.clone())
+    (line, field.clone().unwrap_or_default(), message.clone())
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn case_120_invalid_yaml_is_rejected_and_the_other_files_are_used() {
     };
     assert_eq!((object.kind.as_str(), object.name.as_str()), ("File", "openpe_a.yaml"));
     assert!(message.starts_with("not valid YAML: "), "{message}");
-    let Source::File { line, .. } = object.source;
+    let (_, line) = object.source.file().unwrap();
     assert!(line > 0);
 }
 
@@ -105,7 +105,7 @@ fn case_122_the_underlay_of_upstreams_example_is_read_and_defaulted() {
     let loaded = Dir::with(&[("openpe_a.yaml", EXAMPLE)]).load();
     let [underlay] = &loaded.objects.underlays[..] else { panic!() };
     assert_eq!(underlay.reference.name, "static-test-node-underlay-0");
-    let Source::File { line, .. } = underlay.reference.source;
+    let (_, line) = underlay.reference.source.file().unwrap();
     assert_eq!(line, 2);
     assert_eq!(underlay.spec.router_id_cidr, "10.0.0.0/24");
     assert_eq!(underlay.spec.neighbors[1].bfd.as_ref().unwrap().detect_multiplier, Some(3));
@@ -166,7 +166,7 @@ fn whole_kubernetes_objects_are_read_from_one_file() {
     assert_eq!(loaded.verdicts, vec![]);
     assert_eq!(loaded.objects.underlays[0].reference.name, "underlay");
     assert_eq!(loaded.objects.passthroughs[0].reference.name, "passthrough");
-    let Source::File { line, .. } = loaded.objects.passthroughs[0].reference.source;
+    let (_, line) = loaded.objects.passthroughs[0].reference.source.file().unwrap();
     assert_eq!(line, 21);
     let compiled = compile(&loaded.objects, &Node::new("n", 0));
     assert!(compiled.verdicts.iter().all(|verdict| verdict.outcome == Outcome::Applied { warnings: vec![] }));
@@ -268,7 +268,7 @@ fn files_of_any_name_and_place_are_read_as_one_configuration() {
     assert_eq!(names, ["static-n-underlay-0", "static-n-underlay-1"]);
     assert_eq!(loaded.objects.underlays[0].spec.neighbors[0].password.as_deref(), Some("k"));
     let [verdict] = &loaded.verdicts[..] else { panic!("{:#?}", loaded.verdicts) };
-    let Source::File { path, .. } = &verdict.object.source;
+    let (path, _) = verdict.object.source.file().unwrap();
     assert_eq!(*path, missing);
     assert!(verdict.to_string().contains("cannot read the file: No such file or directory"));
     assert_eq!(loaded.none, None);

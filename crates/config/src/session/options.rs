@@ -189,6 +189,8 @@ pub(crate) fn key(
     remarks: &mut Vec<Remark>,
 ) -> Option<Remark> {
     match (unreadable, secret) {
+        // Of a cluster's objects the name of the Secret is left only where it could not be read.
+        (Some(why), Some(_)) if !has_key => Some(remark("passwordSecret", why)),
         (Some(why), _) => Some(remark("passwordFile", why)),
         (None, Some(secret)) if has_key => {
             let what =
