@@ -25,6 +25,7 @@ pub(crate) enum LogFormat {
 /// it must not keep the router from starting.
 pub(crate) fn init(format: LogFormat, typed: Option<&str>, node: Option<&str>) -> Result<(), Failure> {
     let (filter, complaint) = choose(typed, node)?;
+    let filter = without_attempts(filter);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     // A second call can only come from a test; the first subscriber stays.
     let _ = match format {
@@ -35,6 +36,16 @@ pub(crate) fn init(format: LogFormat, typed: Option<&str>, node: Option<&str>) -
         tracing::warn!("{complaint}");
     }
     Ok(())
+}
+
+/// What a Kubernetes client says of each attempt in vain, `source::cluster` says once and in words. Whoever asks for details
+/// gets them.
+fn without_attempts(filter: EnvFilter) -> EnvFilter {
+    let text = filter.to_string();
+    match ["debug", "trace"].contains(&text.as_str()) || text.contains("kube") {
+        true => filter,
+        false => EnvFilter::try_new(format!("{text},kube_client=off,kube_runtime=off")).unwrap_or(filter),
+    }
 }
 
 /// The filter, and what was wrong with the node's level.
@@ -99,6 +110,14 @@ mod tests {
         let (filter, complaint) = choose(None, Some("loud")).unwrap();
         assert_eq!(filter.to_string(), "info");
         assert!(complaint.unwrap().contains("loud"));
+    }
+
+    #[test]
+    fn attempts_in_vain_are_left_out_unless_somebody_asks_for_details() {
+        let filter = |text: &str| without_attempts(EnvFilter::new(text)).to_string();
+        assert!(filter("info").contains("kube_client=off") && filter("info,engine=debug").contains("kube_client=off"));
+        assert_eq!(filter("debug"), "debug");
+        assert!(!filter("info,kube_client=warn").contains("off"));
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::admin;
 use crate::admin::model;
 use crate::host;
 use crate::run::RunOptions;
+use crate::source::cluster::{Cluster, Said};
 use crate::source::objects::{self, Desired, Reading, Wish};
 
 /// Where to read something else than what the daemon reads.
@@ -35,13 +36,14 @@ pub(crate) struct Instead {
 #[derive(Clone, Debug)]
 pub(crate) struct Planner {
     options: RunOptions,
+    cluster: Option<Cluster>,
     in_force: Arc<Mutex<(Node, Option<Desired>)>>,
 }
 
 impl Planner {
     /// For a daemon that has nothing in force yet.
-    pub(crate) fn new(options: RunOptions, node: Node) -> Self {
-        Self { options, in_force: Arc::new(Mutex::new((node, None))) }
+    pub(crate) fn new(options: RunOptions, node: Node, cluster: Option<Cluster>) -> Self {
+        Self { options, cluster, in_force: Arc::new(Mutex::new((node, None))) }
     }
 
     /// What is in force from here on.
@@ -56,15 +58,21 @@ impl Planner {
     pub(crate) fn plan(&self, instead: Instead) -> Result<model::Plan, String> {
         let (mut node, before) = self.in_force.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut remarks = Vec::new();
-        match config::node::load(instead.node_config.as_ref().unwrap_or(&self.options.node_config)) {
+        let file = instead.node_config.as_ref().unwrap_or(&self.options.node_config);
+        let read = match &self.cluster {
+            Some(cluster) => config::node::load_written(file).map(|written| cluster.node(&written).0),
+            None => config::node::load(file),
+        };
+        match read {
             Ok(new) => node = new,
             Err(error) => remarks.push(format!("{error}. The node stays as it is")),
         }
+        let said = self.cluster.as_ref().map(|cluster| cluster.said(&node));
         let options = RunOptions {
             config_dir: instead.config_dir.unwrap_or_else(|| self.options.config_dir.clone()),
             ..self.options.clone()
         };
-        compare(&options, &node, before.as_ref(), true, remarks)
+        compare(&options, &node, said.as_ref(), before.as_ref(), true, remarks)
     }
 }
 
@@ -74,18 +82,19 @@ impl Planner {
 /// A sentence when the node's file cannot be used or the kernel cannot be asked.
 pub(crate) fn without_daemon(options: &RunOptions) -> Result<model::Plan, String> {
     let node = config::node::load(&options.node_config).map_err(|error| error.to_string())?;
-    compare(options, &node, None, false, Vec::new())
+    compare(options, &node, None, None, false, Vec::new())
 }
 
 fn compare(
     options: &RunOptions,
     node: &Node,
+    said: Option<&Said>,
     before: Option<&Desired>,
     running: bool,
     remarks: Vec<String>,
 ) -> Result<model::Plan, String> {
-    let Reading { verdicts, none, wish, kept, left_out: _, secret_files: _ } =
-        objects::read(&options.config_dir, node, before);
+    let Reading { verdicts, none, wish, kept, left_out: _, secret_files: _, static_objects: _ } =
+        objects::read(&options.config_dir, node, said, before);
     let mut plan = model::Plan {
         config_dir: options.config_dir.display().to_string(),
         running,

@@ -1,7 +1,7 @@
-//! `perouter run`: the router of a node, from static files.
+//! `perouter run`: the router of a node, from static files and, with `--kubernetes`, from a cluster.
 //!
 //! Owns: the order of start and stop; what is in force and the host are [`Router`]'s. Is told: file changes, kernel
-//! changes, signals. Emits: intents to the speaker, desired hosts to the keeper, verdicts to the status.
+//! changes, what the API server says, signals. Emits: intents to the speaker, desired hosts to the keeper, verdicts to the status.
 //! Does not: read or compile objects (`config` does).
 //!
 //! What a reload means, from the best to the worst case:
@@ -9,18 +9,19 @@
 //! * there is none because something could not be read or an Underlay was rejected: an accident; the router keeps
 //!   running as it is, and the verdicts say what to repair;
 //! * there is none because nobody asks for one: the sessions end and the NICs go back to the host;
-//! * the folder is missing: nobody said anything (it may not be mounted yet); the router keeps running as it is.
+//! * the folder is missing, or the API server has not said yet what there is: nobody said anything; the router keeps
+//!   running as it is.
 //!
 //! SIGTERM leaves the data plane in place: namespace, links, addresses and routes stay, and the next start adopts
 //! them.
 
 mod gate;
+mod identity;
 mod router;
 mod verdicts;
 
 use std::path::{Path, PathBuf};
 
-use config::node::Node;
 use engine::Level;
 use kernel::host::DesiredHost;
 use kernel::netns::Namespace;
@@ -31,12 +32,14 @@ use crate::daemon::{Admin, Signals, StateDir, Wish, blocking, stop_speaker};
 use crate::host_routes::HostSide;
 use crate::plan::Planner;
 use crate::restart::Forwarding;
+use crate::source::cluster::{Cluster, ClusterOptions};
 use crate::source::files::Watched;
 use crate::speak::first_facts;
 use crate::speaker::connection::words;
 use crate::speaker::{self, Setup, SpeakerHandle, listener};
 use crate::status::{Mode, Status};
 use crate::watch::{self, News};
+use identity::Identity;
 use router::Router;
 pub(crate) use router::without_peers;
 
@@ -62,6 +65,8 @@ pub(crate) struct RunOptions {
     pub(crate) can_start: PathBuf,
     /// The namespace is made and named by somebody else, in whose sight this process could not.
     pub(crate) prepared: bool,
+    /// The cluster that the node is part of.
+    pub(crate) cluster: Option<ClusterOptions>,
 }
 
 impl RunOptions {
@@ -93,15 +98,16 @@ pub(crate) async fn run(options: RunOptions) -> Result<(), RunError> {
     let _claim = HostClaim::take()?;
     let status = Status::new(Mode::Run);
     status.note(Level::Info, None, crate::daemon::started());
-    let node = read_node(&options.node_config).await?;
     let name = options.namespace().to_owned();
+    let speaker = SpeakerHandle::default();
+    let mut identity = Identity::find(&options, &speaker, &status).await?;
+    let node = identity.node().0;
     status.update(|data| {
         data.node = Some(node.clone());
         data.namespace = Some(name.clone());
     });
     crate::daemon::raise_descriptor_limit();
-    let speaker = SpeakerHandle::default();
-    let planner = Planner::new(options.clone(), node.clone());
+    let planner = Planner::new(options.clone(), node.clone(), identity.cluster().cloned());
     let admin = Admin::start(&state, speaker.clone(), status.clone(), Some(planner.clone()))?;
     if !gate::open(&options.can_start, &status, &mut signals).await {
         admin.stop().await;
@@ -127,8 +133,10 @@ pub(crate) async fn run(options: RunOptions) -> Result<(), RunError> {
 
     let mut files = Watched::new(vec![options.config_dir.clone(), options.node_config.clone()], status.clone());
     let mut names = Watched::eager(vec![Path::new(NAMES).join(&name)], status.clone());
+    identity.known().await;
+    let mut changes = identity.cluster().cloned();
     let mut router =
-        Router::new(options, node, namespace, own, speaker.clone(), planner, status.clone()).after(restart);
+        Router::new(options, identity, namespace, own, speaker.clone(), planner, status.clone()).after(restart);
     reload(&mut router, &mut files).await;
     loop {
         tokio::select! {
@@ -137,6 +145,7 @@ pub(crate) async fn run(options: RunOptions) -> Result<(), RunError> {
                 Wish::Stop => break,
             },
             () = files.burst() => reload(&mut router, &mut files).await,
+            () = burst(&mut changes) => reload(&mut router, &mut files).await,
             () = names.burst() => router.kernel_changed(),
             _ = host_news.take() => router.kernel_changed(),
             changes = own_news.take() => if let Err(error) = router.host_changed(changes).await {
@@ -166,9 +175,12 @@ async fn reload(router: &mut Router, files: &mut Watched) {
     }
 }
 
-async fn read_node(path: &Path) -> Result<Node, RunError> {
-    let path = path.to_owned();
-    blocking(move || config::node::load(&path)).await?.map_err(|error| RunError(error.to_string()))
+/// Waits for the end of a burst of changes in the cluster, if the node is part of one. Safe to cancel.
+async fn burst(cluster: &mut Option<Cluster>) {
+    match cluster {
+        Some(cluster) => cluster.burst().await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn open_namespace(name: &str, prepared: bool) -> Result<Namespace, RunError> {

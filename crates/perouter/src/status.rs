@@ -36,6 +36,12 @@ pub(crate) struct StatusData {
     pub(crate) node: Option<config::node::Node>,
     /// Why the start waits. `None` once it has begun.
     pub(crate) waiting: Option<String>,
+    /// Why the objects are not put in force: what is missing. `None` when nothing is.
+    pub(crate) withheld: Option<String>,
+    /// A configuration is being put in force at this moment.
+    pub(crate) applying: bool,
+    /// What the API server of the cluster cannot be asked about, in words.
+    pub(crate) cluster_troubles: Vec<String>,
     /// Why there is no configuration at all. `None` when there is one.
     pub(crate) no_config: Option<String>,
     /// Sessions that are wanted and left out, in words.
@@ -72,6 +78,9 @@ impl Status {
             started: Moment::now(),
             node: None,
             waiting: None,
+            withheld: None,
+            applying: false,
+            cluster_troubles: Vec::new(),
             no_config: None,
             verdicts: Vec::new(),
             left_out: Vec::new(),

@@ -65,7 +65,9 @@ pub(super) fn status(
         events: warnings.iter().map(|record| event(now, record)).collect(),
     };
     status.problems = health::problems(&status, data.waiting.as_deref(), &data.left_out);
+    status.problems.extend(data.withheld.clone());
     status.warnings = health::warnings(&status.peers);
+    status.warnings.extend_from_slice(&data.cluster_troubles);
     status.healthy = status.problems.is_empty();
     status
 }
@@ -121,14 +123,24 @@ pub(super) fn family(family: wire::Family) -> model::Family {
 
 /// A verdict.
 pub(crate) fn verdict(verdict: &verdict::Verdict) -> model::Verdict {
-    let (file, line) = match &verdict.object.source {
-        verdict::Source::File { path, line } => (Some(path.display().to_string()), (*line > 0).then_some(*line as u64)),
-    };
+    let (mut file, mut line, mut namespace, mut generation) = (None, None, None, None);
+    match &verdict.object.source {
+        verdict::Source::File { path, line: at } => {
+            file = Some(path.display().to_string());
+            line = (*at > 0).then_some(*at as u64);
+        }
+        verdict::Source::Cluster { namespace: of, generation: at } => {
+            namespace = Some(of.clone());
+            generation = Some(*at);
+        }
+    }
     let mut model = model::Verdict {
         kind: verdict.object.kind.clone(),
         name: verdict.object.name.clone(),
         file,
         line,
+        namespace,
+        generation,
         outcome: model::Outcome::Applied,
         warnings: Vec::new(),
         reason: None,

@@ -22,13 +22,18 @@ pub(super) fn problems(status: &model::Status, waiting: Option<&str>, left_out: 
     for error in &status.host_errors {
         problems.push(format!("{}: {}", error.object, error.message));
     }
-    problems.extend(status.peers.iter().filter(|peer| is_missed(status, peer)).map(session));
+    problems.extend(missed(status).map(session));
     problems.extend(status.peers.iter().filter_map(bfd));
     if let Some(failed) = status.router.as_ref().map(|router| router.fib.failed).filter(|failed| *failed > 0) {
         let routes = if failed == 1 { "route" } else { "routes" };
         problems.push(format!("the kernel refused {failed} {routes}; the daemon's log says why"));
     }
     problems
+}
+
+/// The peers whose session is wanted and not there.
+pub(super) fn missed(status: &model::Status) -> impl Iterator<Item = &model::Peer> {
+    status.peers.iter().filter(|peer| is_missed(status, peer))
 }
 
 /// One sentence for each thing that is on its way back, or that the other side wants so.

@@ -63,6 +63,16 @@ pub(crate) fn serve(
     tokio::spawn(server::serve(listener, speaker, status, planner, shutdown))
 }
 
+/// Everything on one screen, at this moment.
+pub(crate) async fn status(speaker: &SpeakerHandle, status: &Status) -> model::Status {
+    server::status(speaker, status).await
+}
+
+/// The peers of a status whose session is wanted and not there.
+pub(crate) fn missed(status: &model::Status) -> Vec<&model::Peer> {
+    health::missed(status).collect()
+}
+
 /// Where sessions and routes are read. The speaker in production, a table in tests.
 trait Source: Clone + Send + Sync + 'static {
     /// The router at this moment; `None` when the speaker has stopped.

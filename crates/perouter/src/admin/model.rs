@@ -155,6 +155,10 @@ pub(crate) struct Verdict {
     pub(crate) file: Option<String>,
     /// The line of the object or of the field in question, from 1.
     pub(crate) line: Option<u64>,
+    /// Its namespace in the cluster.
+    pub(crate) namespace: Option<String>,
+    /// The generation of the cluster's object that this is about.
+    pub(crate) generation: Option<i64>,
     /// In force or not.
     pub(crate) outcome: Outcome,
     /// Remarks on an object in force.

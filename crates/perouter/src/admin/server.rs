@@ -89,9 +89,14 @@ fn router<S: Source>(app: App<S>) -> Router {
 }
 
 async fn get_status<S: Source>(State(app): State<App<S>>) -> Json<model::Status> {
-    let (snapshot, bfd) = (app.source.snapshot().await, app.source.bfd().await);
-    let warnings = app.status.journal().warnings(WARNINGS);
-    Json(convert::status(Moment::now(), &app.status.read(), &warnings, snapshot.as_ref(), &bfd))
+    Json(status(&app.source, &app.status).await)
+}
+
+/// Everything on one screen.
+pub(super) async fn status<S: Source>(source: &S, status: &Status) -> model::Status {
+    let (snapshot, bfd) = (source.snapshot().await, source.bfd().await);
+    let warnings = status.journal().warnings(WARNINGS);
+    convert::status(Moment::now(), &status.read(), &warnings, snapshot.as_ref(), &bfd)
 }
 
 /// Which events, and for how long to wait for one.

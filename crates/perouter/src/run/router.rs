@@ -9,6 +9,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use config::compile::InForce;
 use config::node::Node;
 use engine::intent::Effect;
 use engine::{Event, Intent, Level};
@@ -16,8 +17,9 @@ use kernel::host::HostError;
 use kernel::monitor::{Changes, LinkInfo};
 use kernel::netns::Namespace;
 
+use super::identity::Identity;
 use super::verdicts::Told;
-use super::{MAKER, RunOptions, read_node};
+use super::{MAKER, RunOptions};
 use crate::daemon::blocking;
 use crate::host::Keeper;
 use crate::plan::Planner;
@@ -47,7 +49,7 @@ impl From<&LinkInfo> for HostLink {
 
 pub(super) struct Router {
     options: RunOptions,
-    node: Node,
+    identity: Identity,
     namespace: Namespace,
     /// The host's namespace.
     own: Namespace,
@@ -69,7 +71,7 @@ impl Router {
     /// Nothing is in force.
     pub(super) fn new(
         options: RunOptions,
-        node: Node,
+        identity: Identity,
         namespace: Namespace,
         own: Namespace,
         speaker: SpeakerHandle,
@@ -79,7 +81,7 @@ impl Router {
         Self {
             keeper: Keeper::new(status.clone()),
             options,
-            node,
+            identity,
             namespace,
             own,
             status,
@@ -112,16 +114,21 @@ impl Router {
     pub(super) async fn reload(&mut self) {
         tracing::debug!("reading the configuration");
         let mut node_trouble = None;
-        match read_node(&self.options.node_config).await {
-            Ok(node) => self.node = node,
-            Err(error) => {
-                let text = format!("{error}. The node stays as it was, but would not start again");
-                self.status.note(Level::Warn, None, text.clone());
-                node_trouble = Some(text);
-            }
+        if let Err(error) = self.identity.reload(&self.options.node_config).await {
+            let text = format!("{error}. The node stays as it was, but would not start again");
+            self.status.note(Level::Warn, None, text.clone());
+            node_trouble = Some(text);
         }
-        let (folder, node, in_force) = (self.options.config_dir.clone(), self.node.clone(), self.in_force.clone());
-        let reading = match blocking(move || objects::read(&folder, &node, in_force.as_ref())).await {
+        self.identity.secrets_known().await;
+        let (node, known) = self.identity.node();
+        if let Err(why) = known {
+            return self.withhold(node, why);
+        }
+        let said = self.identity.cluster().map(|cluster| cluster.said(&node));
+        let (folder, in_force, cluster) = (self.options.config_dir.clone(), self.in_force.clone(), said.clone());
+        let its_node = node.clone();
+        let read = move || objects::read(&folder, &its_node, cluster.as_ref(), in_force.as_ref());
+        let reading = match blocking(read).await {
             Ok(reading) => reading,
             Err(error) => {
                 return self.status.note(Level::Warn, None, format!("cannot read the configuration: {error}"));
@@ -133,7 +140,9 @@ impl Router {
         }
         self.told.tell(&reading.verdicts, reading.none.as_deref(), &self.status);
         self.status.update(|data| {
-            data.node = Some(self.node.clone());
+            data.node = Some(node.clone());
+            data.withheld = said.as_ref().and_then(|said| said.complete.clone().err());
+            data.applying = true;
             data.no_config = reading.none;
             data.verdicts = reading.verdicts;
             data.left_out = node_trouble.into_iter().chain(reading.left_out).collect();
@@ -143,7 +152,25 @@ impl Router {
             Wish::Keep(reason) => self.status.note(Level::Warn, None, reason),
             Wish::Nothing => self.take_down().await,
         }
-        self.planner.in_force(self.node.clone(), self.in_force.clone());
+        self.status.update(|data| data.applying = false);
+        if let (Some(cluster), Some(said)) = (self.identity.cluster(), &said) {
+            let nothing = InForce::default();
+            cluster.applied(said, &node, self.in_force.as_ref().map_or(&nothing, |in_force| &in_force.from));
+            let (objects, has_folder) = &reading.static_objects;
+            cluster.mirror(objects, *has_folder);
+        }
+        self.planner.in_force(node, self.in_force.clone());
+    }
+
+    /// Nothing can be compiled for this node: it stays as it is.
+    fn withhold(&mut self, node: Node, why: String) {
+        let told = self.status.update(|data| {
+            data.node = Some(node);
+            data.withheld.replace(why.clone()).as_ref() == Some(&why)
+        });
+        if !told {
+            self.status.note(Level::Warn, None, format!("{why}: the router stays as it is"));
+        }
     }
 
     /// What goes is told first, then comes the host, then the rest: sessions over a NIC that arrives a moment later would

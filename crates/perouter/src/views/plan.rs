@@ -34,6 +34,7 @@ pub(crate) async fn run(args: &PlanArgs, state_dir: &Path, format: Format, out: 
             namespace: Some(args.namespace.clone()),
             can_start: CAN_START.into(),
             prepared: false,
+            cluster: None,
         })
         .map_err(Failure::Daemon)?,
     };
