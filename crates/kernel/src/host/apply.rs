@@ -156,6 +156,16 @@ fn needs_router(op: &Op) -> bool {
     }
 }
 
+/// Has a link of the pair use its link-local address at once: nobody else can have it there, and speakers on the host that
+/// need one (FRR for an IPv6 session) would wait a second and more for duplicate address detection.
+fn trust_addresses(namespace: &Namespace, link: &str) -> io::Result<()> {
+    match sysctl::write(namespace, &format!("net/ipv6/conf/{link}/accept_dad"), "0") {
+        // A kernel without IPv6.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
 /// The links that nothing more can be done with once this step has failed.
 fn breaks(op: &Op) -> Vec<(Place, String)> {
     match op {
@@ -256,7 +266,9 @@ impl Work<'_> {
             Op::DeleteLink { place, link, .. } => self.place(*place)?.delete(link),
             Op::CreateVeth { host_name, ns_name, mtu } => {
                 let router = self.router.as_mut().ok_or(Errno::NOENT)?;
-                Ok(link::create_veth(&mut self.host.socket, host_name, ns_name, &router.namespace, *mtu)?)
+                link::create_veth(&mut self.host.socket, host_name, ns_name, &router.namespace, *mtu)?;
+                trust_addresses(&self.host.namespace, host_name)?;
+                trust_addresses(&router.namespace, ns_name)
             }
             Op::SetMtu { place, link, mtu } => {
                 let place = self.place(*place)?;

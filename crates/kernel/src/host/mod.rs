@@ -22,7 +22,8 @@
 //!
 //! **Veth.** Made in one step with the peer already inside, so no half of it is ever seen elsewhere. A pair counts as
 //! right only if each end is the other's peer; else both names are cleared and the pair is made anew. Its MTU is the
-//! smallest of the desired NICs'. Addresses are exactly the desired ones; IPv6 link-local ones are left alone.
+//! smallest of the desired NICs'. Addresses are exactly the desired ones; IPv6 link-local ones are left alone, and are there
+//! without duplicate address detection: FRR on the host has no IPv6 session before it knows one.
 //!
 //! **The way back.** A speaker on the host may dial from any address of the host. IPv4 answers it by ARP, which Linux
 //! answers for addresses of all its links; IPv6 does not, since a host answers neighbour discovery only for addresses of

@@ -131,6 +131,10 @@ fn case_102_the_pair_is_made_once_and_removed_also_when_absent() {
     // Packets flow at once: no address waits for duplicate address detection.
     run(&lab.host, "ping", "-c1 -W5 192.168.2.1");
     run(&lab.host, "ping", "-c1 -W5 2001:db8::1");
+    for (ns, link) in [(&lab.host, PT_HOST), (&lab.inside(), PT_NS)] {
+        let address = ip(ns, &format!("-6 address show dev {link} scope link"));
+        assert!(address.contains("fe80::") && !address.contains("tentative"), "{address}");
+    }
     let without = lab.desired(&[], None);
     lab.settle(&without);
     assert_eq!(addresses(&lab.host, PT_HOST), None);
