@@ -300,7 +300,7 @@ impl Engine {
                 return;
             }
             Some(Some(until)) => until,
-            None => now + peer.retry_delay(portion),
+            None => now + peer.retry_delay(now, portion),
         };
         if !matches!(peer.dialler, Dialler::Waiting(_)) || peer.held_down.is_some() {
             peer.dialler = Dialler::Waiting(at);

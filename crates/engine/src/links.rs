@@ -4,7 +4,9 @@
 //! that is gone does not: a session bound to it would only wait for its hold timer, and the peer's next connection with it.
 //!
 //! When a link or its address comes back, nobody waits for a timer: its peers are dialled at once, and those with a session
-//! are sent a KEEPALIVE. One that has given the session up meanwhile answers with a reset, and is dialled then.
+//! are sent a KEEPALIVE. One that has given the session up meanwhile answers with a reset, and is dialled then. One that
+//! refuses, because a timer of its own has begun when the link went (BIRD's `error wait time`), is dialled several times a
+//! second for some seconds.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

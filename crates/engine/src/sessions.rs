@@ -19,7 +19,7 @@ use crate::intent::PeerIntent;
 use crate::peer::collision::{self, Resolution};
 use crate::peer::fsm::{Input, Phase, Verdict, step};
 use crate::peer::negotiate::{Agreed, negotiate};
-use crate::peer::{Connection, FIRST_RETRY, OPEN_HOLD, Peer, SILENT, Session, State};
+use crate::peer::{Connection, OPEN_HOLD, Peer, SILENT, Session, State};
 use crate::policy::PeerFacts;
 use crate::rib::MAX_PATHS;
 use crate::rib::table::PeerId;
@@ -318,7 +318,7 @@ impl Engine {
         connection.restart_hold(now);
         peer.since = now;
         peer.failures = 0;
-        peer.first_retry = FIRST_RETRY;
+        peer.eager_until = None;
         peer.last_error = None;
         peer.told.clear();
         peer.last_notification = None;

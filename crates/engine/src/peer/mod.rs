@@ -32,8 +32,11 @@ pub(crate) const SILENT: Duration = Duration::from_secs(5);
 const SEND_HOLD: Duration = Duration::from_secs(480);
 /// First wait after a failure; doubled up to the configured connect retry time.
 pub(crate) const FIRST_RETRY: Duration = Duration::from_secs(1);
-/// The same once the link to the peer has come back: what is broken then is mostly our own doing, and the peer is there.
-const EAGER_RETRY: Duration = Duration::from_millis(50);
+/// For how long it is tried without waits that grow once the link to the peer has come back: the peer is there, and refuses until
+/// a timer of its own is over. A wait that had grown until then would come on top of that.
+const EAGER: Duration = Duration::from_secs(10);
+/// The wait between attempts during that time.
+const EAGER_RETRY: Duration = Duration::from_millis(100);
 
 /// What we do about reaching the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -257,8 +260,8 @@ pub(crate) struct Peer {
     pub(crate) connections: Vec<Connection>,
     /// Failures since the last established session.
     pub(crate) failures: u32,
-    /// What the wait between attempts begins with.
-    pub(crate) first_retry: Duration,
+    /// Its link has come back, and it is tried again and again until this moment.
+    pub(crate) eager_until: Option<Instant>,
     pub(crate) since: Instant,
     pub(crate) flaps: u32,
     pub(crate) asn: Option<u32>,
@@ -304,7 +307,7 @@ impl Peer {
             dialler,
             connections: Vec::new(),
             failures: 0,
-            first_retry: FIRST_RETRY,
+            eager_until: None,
             since: now,
             flaps: 0,
             asn: None,
@@ -405,7 +408,7 @@ impl Peer {
     /// it is sent something.
     pub(crate) fn way_returns(&mut self, now: Instant) {
         self.failures = 0;
-        self.first_retry = EAGER_RETRY;
+        self.eager_until = Some(now + EAGER);
         if matches!(self.dialler, Dialler::Waiting(_)) && self.held_down.is_none() {
             self.dialler = Dialler::Waiting(now);
         }
@@ -414,9 +417,17 @@ impl Peer {
 
     /// How long to wait before dialling again, by the number of failures: `portion` in 0.0..1.0 shortens it by up
     /// to a quarter (RFC 4271 section 10).
-    pub(crate) fn retry_delay(&self, portion: f64) -> Duration {
-        let backoff = self.first_retry * (1 << self.failures.min(10));
-        backoff.min(self.intent.connect_retry).max(Duration::from_millis(100)).mul_f64(1.0 - portion / 4.0)
+    pub(crate) fn retry_delay(&mut self, now: Instant, portion: f64) -> Duration {
+        let delay = if self.eager_until.is_some_and(|until| until > now) {
+            EAGER_RETRY
+        } else {
+            if self.eager_until.take().is_some() {
+                self.failures = 1;
+            }
+            let backoff = FIRST_RETRY * (1 << self.failures.min(10));
+            backoff.min(self.intent.connect_retry).max(EAGER_RETRY)
+        };
+        delay.mul_f64(1.0 - portion / 4.0)
     }
 
     /// When something is due, and what.

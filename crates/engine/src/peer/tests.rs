@@ -11,11 +11,12 @@ use crate::intent::{PeerIntent, RemoteAs, Role};
 fn a_retry_waits_twice_as_long_each_time_up_to_the_configured_time() {
     let mut intent = PeerIntent::new("leaf", Role::Peer, RemoteAs::External, vec![Family::Ipv4Unicast]);
     intent.connect_retry = Duration::from_secs(20);
-    let mut peer = Peer::new(PeerId(1), PeerAddress::UNKNOWN, intent, Instant::now());
+    let now = Instant::now();
+    let mut peer = Peer::new(PeerId(1), PeerAddress::UNKNOWN, intent, now);
     let mut waits = Vec::new();
     for failures in 0..7 {
         peer.failures = failures;
-        let (longest, shortest) = (peer.retry_delay(0.0), peer.retry_delay(1.0));
+        let (longest, shortest) = (peer.retry_delay(now, 0.0), peer.retry_delay(now, 1.0));
         assert_eq!(shortest, longest.mul_f64(0.75), "jittered by up to a quarter");
         waits.push(longest.as_secs());
     }

@@ -39,6 +39,26 @@ fn a_peer_is_dialled_at_once_when_its_link_or_our_address_comes_back() {
     }
 }
 
+/// It may refuse for as long as a timer of its own lasts (BIRD's `error wait time`): we add nothing to that.
+#[test]
+fn a_peer_that_refuses_after_its_link_came_back_is_asked_often_for_some_seconds_and_then_as_ever() {
+    let mut script = Script::new(own(|_| {}));
+    links(&mut script, false, &["192.0.2.1/24"]);
+    links(&mut script, true, &["192.0.2.1/24"]);
+    let began = script.now;
+    let (mut soon, mut late) = (Vec::new(), Vec::new());
+    while script.now - began < SECOND * 30 {
+        let asked = script.now;
+        script.next_deadline();
+        let waits = if asked - began < SECOND * 10 { &mut soon } else { &mut late };
+        waits.push(script.now - asked);
+        let conn = script.dialled();
+        script.tell(Event::Closed { conn, error: Some("Connection refused".into()) });
+    }
+    assert!(soon.len() >= 100 && soon.iter().all(|wait| *wait <= SECOND / 10), "{soon:?}");
+    assert!(late.len() > 2 && late.iter().all(|wait| *wait >= SECOND), "{late:?}");
+}
+
 /// What was sent into a dead link is sent again by TCP, seconds later.
 #[test]
 fn a_dial_from_before_the_link_was_there_is_given_up_for_a_new_one() {
