@@ -125,8 +125,8 @@ impl Engine {
             (!peer.connections.is_empty() || peer.stale_until.is_some() || peer.held_down.is_some())
                 && matches!(&peer.origin, Origin::Range(prefix, link) if (*prefix, link.clone()) == key)
         };
-        let (used, limit) = match range.limit {
-            Some(limit) => (self.peers.values().filter(in_range).count(), limit),
+        let (used, limit): (Vec<&Peer>, usize) = match range.limit {
+            Some(limit) => (self.peers.values().filter(in_range).collect(), limit),
             None => {
                 let shared = |peer: &&Peer| match &peer.origin {
                     Origin::Range(prefix, link) => {
@@ -135,11 +135,17 @@ impl Engine {
                     Origin::Configured | Origin::Link => false,
                 };
                 let limit = self.intent.as_ref().map_or(0, |intent| intent.listen_limit);
-                (self.peers.values().filter(shared).count(), limit)
+                (self.peers.values().filter(shared).collect(), limit)
             }
         };
-        if used >= limit {
-            return Err(refused(&format!("{} has {used} peers, which is its limit", range.peer.name)));
+        if used.len() >= limit {
+            let full = format!("{} has {} peers, which is its limit", range.peer.name, used.len());
+            // What is kept for days of one that is away keeps nobody out who is here.
+            let away = used.iter().find(|peer| peer.connections.is_empty() && peer.is_last_choice());
+            let away = away.map(|peer| (peer.id, peer.address.ip, peer.intent.name.clone()));
+            let Some((away, address, name)) = away else { return Err(refused(&full)) };
+            self.forget(away);
+            self.tell(now, address, Level::Warn, format!("{full}: the routes that were kept of {name} are gone"));
         }
         let mut intent = range.peer.clone();
         intent.passive = true;

@@ -157,7 +157,9 @@ impl Engine {
             return;
         }
         let Some(told) = &mut self.sessions else { return };
-        let expected = |peer: &&Peer| peer.established().is_some() || peer.stale_until.is_some();
+        // Whoever did not come back in time is not expected any more, for however long its paths are kept (RFC 9494).
+        let returns = |peer: &Peer| peer.stale_until.is_some() && !peer.is_last_choice();
+        let expected = |peer: &&Peer| peer.established().is_some() || returns(peer);
         let known = self.peers.values().filter(expected).map(|peer| peer.address.ip);
         let sessions: BTreeSet<IpAddr> = known.chain(self.awaited.iter().flatten().copied()).collect();
         if *told != sessions {
@@ -260,16 +262,22 @@ impl Engine {
         let lasts = |family: &Family| times[family.index()].is_some_and(|until| until > now);
         let families: FamilySet = Family::ALL.into_iter().filter(lasts).collect();
         let Some(until) = families.iter().filter_map(|family| times[family.index()]).min() else { return false };
-        peer.stale_until = Some(until);
-        let (name, address) = (peer.intent.name.clone(), peer.address.ip);
         if begins {
             self.rib.last_choice(id, families);
-            let seconds = until.saturating_duration_since(now).as_secs();
-            let text = format!("{name} did not come back in time: its routes are the last choice for {seconds} s more");
-            self.tell(now, address, Level::Warn, text);
         } else {
             let gone = Family::ALL.into_iter().filter(|family| !families.contains(*family));
             gone.for_each(|family| self.rib.drop_family(id, family));
+        }
+        // What it said was perhaps not to be kept for long.
+        if self.rib.kept(id).is_empty() {
+            return false;
+        }
+        peer.stale_until = Some(until);
+        if begins {
+            let (name, address) = (peer.intent.name.clone(), peer.address.ip);
+            let seconds = until.saturating_duration_since(now).as_secs();
+            let text = format!("{name} did not come back in time: its routes are the last choice for {seconds} s more");
+            self.tell(now, address, Level::Warn, text);
         }
         true
     }

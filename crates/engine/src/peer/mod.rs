@@ -352,6 +352,11 @@ impl Peer {
         self.held_down.as_ref().is_some_and(|held| held.until().is_none_or(|until| until > now))
     }
 
+    /// Whether it did not come back in time, and its paths are kept nevertheless (RFC 9494).
+    pub(crate) fn is_last_choice(&self) -> bool {
+        self.stale_until.is_some() && self.last_choice != [None; 2]
+    }
+
     /// Whether an operator shut it down.
     pub(crate) fn is_shut_down(&self) -> bool {
         matches!(self.held_down, Some(HeldDown::Operator(_)))

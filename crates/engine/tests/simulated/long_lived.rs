@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use engine::intent::Role;
-use engine::{Family, RouteQuery, RouteView, Select};
+use engine::intent::{PeerIntent, RangeIntent, RemoteAs, Role};
+use engine::snapshot::{PeerSnapshot, PeerState};
+use engine::{Event, Family, RouteQuery, RouteView, Select};
 use wire::{AsPath, Capability, Community, GracefulRestart, LongLived, NextHop, attr_code, flag, write_attribute};
 
-use crate::script::raw;
+use crate::routes::announce;
+use crate::script::{self, Script, raw};
 use crate::scripted::Scripted;
 use crate::sim::{SECOND, With, intent};
 
@@ -174,4 +176,61 @@ fn a_route_that_arrives_as_the_last_choice_is_one() {
     assert_eq!(router.route(SHORT).paths[0].peer, C.parse().ok());
     assert_eq!(told(&mut router, B), [SHORT, "10.4.0.0/16"]);
     assert_eq!(told(&mut router, D), [BOTH, SHORT, ALONE]);
+}
+
+fn peer(router: &Scripted, address: &str) -> Option<PeerSnapshot> {
+    let peers = router.engine.snapshot(router.now).peers;
+    peers.into_iter().find(|peer| peer.address.to_string() == address)
+}
+
+/// RFC 9494 section 3.3: where nothing may be kept for long there is nothing to wait for.
+#[test]
+fn a_peer_that_has_said_nothing_that_may_be_kept_for_long_is_over_with_its_restart_time() {
+    let mut router = Scripted::new(&["192.0.2.1/24"], intent(64512, "10.0.0.1").peer(B, 64513, Role::Peer));
+    router.up_with(B, 64513, &keeps(120, 3600, true));
+    say(&mut router, B, SHORT, &[64513], &[Community::NO_LLGR]);
+    router.lose(B);
+    pass(&mut router, SECOND * 119);
+    assert!(peer(&router, B).expect("configured").kept_until.is_some());
+    pass(&mut router, SECOND * 2);
+    assert_eq!(prefixes(&router), Vec::<String>::new());
+    assert_eq!(peer(&router, B).expect("configured").kept_until, None);
+}
+
+/// The host's speaker may come from another address than before; days are too long to wait for the old one.
+#[test]
+fn a_peer_of_a_range_that_did_not_come_back_makes_room_for_another() {
+    let mut own = intent(64512, "10.0.0.1");
+    let families = vec![Family::Ipv4Unicast];
+    let peers = PeerIntent::new("range", Role::Host, RemoteAs::External, families);
+    let prefix = "192.0.2.0/24".parse().expect("a prefix");
+    own.ranges = vec![RangeIntent { prefix, link: None, limit: Some(1), peer: peers }];
+    let mut router = Scripted::new(&["192.0.2.1/24"], own);
+    router.up_with(B, 64513, &keeps(120, 3600, true));
+    say(&mut router, B, ALONE, &[64513], &[]);
+    router.lose(B);
+    pass(&mut router, SECOND * 60);
+    router.up(C, 64514);
+    assert!(peer(&router, C).is_none(), "B may be back at any moment");
+    pass(&mut router, SECOND * 100);
+    assert_eq!(prefixes(&router), [ALONE], "the last choice");
+    router.up(C, 64514);
+    assert_eq!(peer(&router, C).expect("accepted").state, PeerState::Established);
+    assert!(peer(&router, B).is_none() && prefixes(&router).is_empty());
+}
+
+/// After our own restart we know nothing of what was kept of it, and do not defer everything for it.
+#[test]
+fn a_later_process_does_not_wait_for_a_peer_that_did_not_come_back_in_time() {
+    let mut script = Script::new(script::own(|peer| peer.passive = true));
+    let multi = Capability::MultiProtocol(Family::Ipv4Unicast.code());
+    let conn = script.establish(&script::open("10.0.0.7", 90, &[vec![multi], keeps(120, 3600, true)].concat()));
+    script.send(conn, announce(ALONE, &[script::PEER]));
+    script.tell(Event::Closed { conn, error: None });
+    assert_eq!(script.sessions.take().map(|peers| peers.len()), Some(1));
+    script.pass(SECOND * 119);
+    assert_eq!(script.sessions, None);
+    script.pass(SECOND * 2);
+    assert!(script.peer().kept_until.is_some(), "kept");
+    assert_eq!(script.sessions.take().map(|peers| peers.len()), Some(0));
 }
