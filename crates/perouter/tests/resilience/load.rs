@@ -28,7 +28,7 @@ fn others_take_all_processors() {
         for peer in site.leaves.iter().chain([&site.host]) {
             [peer.pid(), peer.bfd_pid()].into_iter().for_each(prefer);
         }
-        let since = Since::now(site.node());
+        let (since, before) = (Since::now(site.node()), flaps(site.node()));
         let watch = site.watch();
         let log = lab.dir().join("busy.log");
         let shell = find_program("sh").unwrap();
@@ -39,7 +39,8 @@ fn others_take_all_processors() {
             lab.end(pid, Signal::KILL, crate::fabric::PATIENCE).unwrap();
         }
         watch.passes(SOME);
-        assert_eq!(flaps(site.node()), 0, "{:#?}", since.told());
+        // FRR may begin with a second connection, which ends the first.
+        assert_eq!(flaps(site.node()), before, "{:#?}", since.told());
         let down = since.told().into_iter().find(|text| text.contains("BFD"));
         assert_eq!(down, None, "BFD stays up");
         watch.nothing_lost(
@@ -71,12 +72,13 @@ fn real_time_threads(pid: u32) -> Vec<String> {
 fn it_is_stopped_for_two_seconds() {
     for (leaf, host) in PEERS {
         let site = Plan::new(&[leaf], host).start();
+        let before = flaps(site.node());
         let watch = site.watch();
         stop(&site, || watch.sends(2000));
         watch.passes(SOME);
         // Whoever had given up would do so within the hold time.
         watch.sends(9000);
-        assert_eq!(flaps(site.node()), 0);
+        assert_eq!(flaps(site.node()), before);
         watch.nothing_lost("SIGSTOP for 2 s, hold time 9 s", "no session is lost");
     }
 }
@@ -120,6 +122,7 @@ fn the_wall_clock_jumps() {
     site.router = site.node().start_router_by(&words).unwrap();
     site.works();
 
+    let before = flaps(site.node());
     let watch = site.watch();
     let today = year(&site, 1400);
     set("+3650d");
@@ -128,7 +131,7 @@ fn the_wall_clock_jumps() {
     set("-3650d");
     assert_eq!(year(&site, 1380), today - 10, "the router sees the jump back");
     watch.sends(10_000);
-    assert_eq!(flaps(site.node()), 0);
+    assert_eq!(flaps(site.node()), before);
     let uptime = site.node().ask_json(&["status"]).unwrap()["uptime_seconds"].as_u64().unwrap();
     assert!((1..3600).contains(&uptime), "up for {uptime} s");
     healthy(site.node());
