@@ -121,6 +121,13 @@ impl Many {
                 if said.split_whitespace().any(|word| word == "Up") { Ok(()) } else { Err(said) }
             });
         }
+        // Up at first means with intervals of a second.
+        lab.wait_until("BFD has its intervals", PATIENCE, || {
+            let peers = self.net.node().ask_json(&["peers"]).map_err(|e| e.to_string())?;
+            let quick = |peer: &&serde_json::Value| peer["bfd"]["detection_time_ms"] == 150;
+            let count = peers.as_array().into_iter().flatten().filter(quick).count();
+            if count >= leaves.len() { Ok(()) } else { Err(peers.to_string()) }
+        });
         lab.wait_until("nothing waits for the kernel", PATIENCE, || {
             let status = self.net.node().ask_json(&["status"]).map_err(|e| e.to_string())?;
             let left = [&status["router"]["fib"]["pending"], &status["router"]["fib"]["failed"]];

@@ -113,11 +113,12 @@ fn crash_under_bfd() {
             let event = "`kill -9`, new process after 5 s, BFD 3 x 300 ms";
             match verdict {
                 Verdict::Lenient => {
-                    watch.nothing_lost(event, "the peers go by the C bit: BFD that goes down means nothing");
+                    let event = &format!("{event}, peers that look at the C bit");
+                    watch.nothing_lost(event, "BFD that goes down means nothing");
                 }
                 Verdict::Plain => {
-                    let row =
-                        watch.row(event, "the daemons' default: FRR helps on, BIRD's BFD ends its help; all is back");
+                    let event = format!("{event}, peers by default");
+                    let row = watch.row(&event, "FRR helps on, BIRD's BFD ends its help; all is back by itself");
                     row.report();
                     for (daemon, loss) in [(leaf, row.to_host), (host, row.to_fabric)] {
                         assert_eq!(loss.lost > 0, daemon == Daemon::Bird, "{daemon}: {loss:?}");
