@@ -254,8 +254,9 @@ impl Storm {
 
     /// Changes the queue of both ends of a leaf's link: packets longer than a queue's bucket are dropped.
     fn queue(&self, l: usize, change: &[&str]) {
-        let nic = nic_name(l as u8);
-        let ends = [(self.site.net.leaves[l].as_str(), "tonode"), (&self.site.node().router_ns, nic.as_str())];
+        // Under whichever name the NIC has at this moment.
+        let (router, names) = (self.site.node().router_ns.as_str(), [nic_name(l as u8), format!("away{l}")]);
+        let ends = [(self.site.net.leaves[l].as_str(), "tonode"), (router, &names[0]), (router, &names[1])];
         for (ns, link) in ends {
             let args = [&["qdisc", change[0], "dev", link], &change[1..]].concat();
             // A NIC that was moved in the meantime has lost its queue.
