@@ -3,7 +3,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help lab test package package-test book fuzz resilience soak bench build fmt clippy doc deny layers check
+.PHONY: help lab test kube image package package-test book fuzz resilience soak bench build fmt clippy doc deny layers check
 
 help:
 	@echo 'make lab     build, and show leaf, router and host at work in namespaces of this machine'
@@ -11,6 +11,7 @@ help:
 	@echo 'make package       the .deb in target/package, of a release build'
 	@echo 'make package-test  install, run and remove it in a clean Debian that boots with systemd'
 	@echo 'make book    the documentation as a book, with mdBook: target/book/index.html'
+	@echo 'make image   build the container image, one static binary, as an archive: target/image/perouter.tar'
 	@echo 'make fuzz    look for inputs that break a promise: [TARGET=engine] [SECONDS=1800]'
 	@echo 'make resilience   what restarts, failures and changes cost in packets, as one table'
 	@echo 'make soak MINUTES=30   everything that can happen in random order; SEED=N repeats a run'
@@ -32,7 +33,19 @@ test:
 	@scripts/install-peers
 	$(CARGO) test --locked --workspace --exclude testbed --exclude perouter
 	$(CARGO) test --locked --package testbed --package perouter --lib --bins --test peers --test readme --test docs --test systemd \
-	    --test live --test labs --test scripted -- --show-output --test-threads=$(LABS)
+	    --test live --test labs --test scripted --test kube --test kubernetes --test cluster -- --show-output --test-threads=$(LABS)
+	@if [ -n "$$PEROUTER_KUBE_KIT" ]; then $(MAKE) --no-print-directory kube; \
+	 else echo 'PEROUTER_KUBE_KIT is not set: the tests with a Kubernetes are the ignored ones above (README)'; fi
+
+# What needs a Kubernetes and is ignored elsewhere: the kit's own programs, the agent, and what is installed in a cluster.
+kube: image
+	@scripts/install-peers
+	@scripts/install-kube
+	$(CARGO) test --locked --package testbed --package perouter --test kube --test kubernetes --test cluster -- \
+	    --ignored --show-output --test-threads=2
+
+image:
+	@scripts/build-image
 
 # In target/book, with every link followed.
 book:

@@ -23,6 +23,7 @@ use crate::types::{L3PassthroughSpec, UnderlaySpec};
 use crate::verdict::{ObjectRef, Verdict};
 use crate::{addresses, idle, schema, validate};
 
+pub mod admission;
 mod choose;
 mod joint;
 

@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 use crate::netns::Namespace;
+use crate::rule::MARK;
 use crate::sys;
 
 /// Traffic class of routing protocols: DSCP CS6 (RFC 4594 section 3.1).
@@ -148,6 +149,11 @@ fn new_socket(address: SocketAddr, link: Option<&str>) -> io::Result<Socket> {
 fn mark(socket: &Socket, ipv6: bool, ttl: Option<u8>) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     set_class(socket, ipv6)?;
+    // Marks belong to whoever may change routing; without that permission nobody has made a rule about them either.
+    match socket.set_mark(MARK) {
+        Err(error) if Errno::from_io_error(&error) != Some(Errno::PERM) => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
     match ttl {
         Some(ttl) if ipv6 => socket.set_unicast_hops_v6(ttl.into()),
         Some(ttl) => socket.set_ttl_v4(ttl.into()),

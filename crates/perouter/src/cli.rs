@@ -193,6 +193,17 @@ forwarded, then as before. The daemon does it: an end of this command changes no
 the daemon starts anew.")]
     Drain(DrainArgs),
 
+    /// Whether the router lives, or is ready: for a supervisor; exit code 1 when not ready, 2 when nobody answers
+    #[command(after_help = "\
+Examples:
+  perouter probe live
+  perouter probe ready")]
+    Probe {
+        /// What is asked
+        #[arg(value_enum)]
+        what: Probe,
+    },
+
     /// Routes and why they were chosen; exit code 1 when there is none for what was asked
     #[command(after_help = "\
 Examples:
@@ -202,6 +213,15 @@ Examples:
   perouter routes --received fabric        what a peer sent
   perouter routes --advertised host --family ipv6")]
     Routes(RoutesArgs),
+
+    /// What a cluster needs beside its routers: every node's index, and the webhook that judges objects
+    #[command(after_help = "\
+Examples:
+  perouter cluster
+  perouter cluster --kubeconfig ./kubeconfig --webhook-mode disabled
+
+Of several replicas one leads and the others answer the webhook too. No router depends on it.")]
+    Cluster(ClusterArgs),
 
     /// Give the NICs back and remove everything that `run` made
     #[command(after_help = "\
@@ -360,6 +380,71 @@ pub(crate) struct DrainArgs {
     /// Bring every session back
     #[arg(long)]
     pub(crate) undo: bool,
+    /// Only when the cluster's Node says that the node shuts down; else nothing is done
+    #[arg(long, conflicts_with = "undo", requires = "node_name")]
+    pub(crate) at_node_shutdown: bool,
+    /// Name of this node in the cluster
+    #[arg(long, value_name = "NAME", env = "NODE_NAME")]
+    pub(crate) node_name: Option<String>,
+    #[command(flatten)]
+    pub(crate) api_server: ApiServerArgs,
+}
+
+/// What a supervisor asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Probe {
+    /// The daemon answers.
+    Live,
+    /// And every session is up, or could not be had within a minute.
+    Ready,
+}
+
+/// `perouter cluster`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ClusterArgs {
+    #[command(flatten)]
+    pub(crate) api_server: ApiServerArgs,
+    /// Name of this replica [default: the host's name and the process]
+    #[arg(long, value_name = "NAME", env = "POD_NAME")]
+    pub(crate) identity: Option<String>,
+    /// Name of the Lease whose holder leads
+    #[arg(long, value_name = "NAME", default_value = "perouter-cluster")]
+    pub(crate) lease: String,
+    /// Whether objects are judged when they are written, and whether that is all that is done
+    #[arg(long, value_enum, value_name = "MODE", default_value_t = WebhookMode::Enabled)]
+    pub(crate) webhook_mode: WebhookMode,
+    /// Port of the webhook
+    #[arg(long, value_name = "PORT", default_value_t = 9443)]
+    pub(crate) webhook_port: u16,
+    /// Service through which the API server reaches the webhook
+    #[arg(long, value_name = "NAME", default_value = "openpe-webhook-service")]
+    pub(crate) webhook_service: String,
+    /// Another name or address by which an API server reaches it; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub(crate) webhook_name: Vec<String>,
+    /// Secret of the webhook's certificate, which must exist
+    #[arg(long, value_name = "NAME", default_value = "openpe-webhook-server-cert")]
+    pub(crate) webhook_secret: String,
+    /// Configuration of the webhook, where the API server is told whom to trust
+    #[arg(long, value_name = "NAME", default_value = "openpe-validating-webhook-configuration")]
+    pub(crate) webhook_configuration: String,
+    /// How long a certificate is valid; the next one comes when two thirds of that are over
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "8760h")]
+    pub(crate) certificate_lifetime: Duration,
+    /// Port of the probes /healthz and /readyz
+    #[arg(long, value_name = "PORT", default_value_t = 8081)]
+    pub(crate) health_port: u16,
+}
+
+/// What the webhook does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WebhookMode {
+    /// Webhook and indices.
+    Enabled,
+    /// Indices only.
+    Disabled,
+    /// Webhook only.
+    Webhookonly,
 }
 
 fn time(text: &str) -> Result<Duration, String> {

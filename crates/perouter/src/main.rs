@@ -10,6 +10,7 @@ mod apiserver;
 mod bfd;
 mod claim;
 mod cli;
+mod cluster;
 mod daemon;
 mod exit;
 mod fib;
@@ -25,6 +26,7 @@ mod plan;
 mod report;
 mod restart;
 mod run;
+mod shutdown;
 mod source;
 mod speak;
 mod speaker;
@@ -78,7 +80,9 @@ fn command(cli: &Cli) -> Result<Exit, Failure> {
         | Command::Clear(_)
         | Command::Shutdown(_)
         | Command::Drain(_)
+        | Command::Probe { .. }
         | Command::Routes(_)
+        | Command::Cluster(_)
         | Command::Teardown { .. }
         | Command::Netns(_)
         | Command::Lab(_) => None,
@@ -100,6 +104,7 @@ fn command(cli: &Cli) -> Result<Exit, Failure> {
             reduce(Namespaces::Others);
             daemon(speak::speak(file.clone()))
         }
+        Command::Cluster(args) => daemon(cluster::run(args.clone())),
         Command::Lab(args) => lab(args),
         Command::Crds => {
             let mut out = Out::stdout();
@@ -115,6 +120,7 @@ fn command(cli: &Cli) -> Result<Exit, Failure> {
         | Command::Clear(_)
         | Command::Shutdown(_)
         | Command::Drain(_)
+        | Command::Probe { .. }
         | Command::Routes(_)
         | Command::Teardown { .. } => {
             let mut out = Out::stdout();
@@ -136,10 +142,17 @@ async fn ask(cli: &Cli, out: &mut Out<'_>) -> Result<Exit, Failure> {
         Command::Peers { peer } => views::peers::run(&mut connect().await?, out, cli.output, peer.as_deref()).await,
         Command::Clear(args) => views::orders::clear(&mut connect().await?, out, cli.output, args).await,
         Command::Shutdown(args) => views::orders::shut_down(&mut connect().await?, out, cli.output, args).await,
+        Command::Drain(args) if args.at_node_shutdown && !shutdown::shuts_down(args).await => Ok(Exit::Fine),
         Command::Drain(args) => views::drain::run(&mut connect().await?, out, cli.output, args).await,
+        Command::Probe { what } => views::probe::run(&mut connect().await?, out, *what).await,
         Command::Routes(args) => views::routes::run(&mut connect().await?, out, cli.output, args).await,
         Command::Teardown { namespace } => teardown::run(cli.state_dir(), namespace, out).await,
-        Command::Run(_) | Command::Speak { .. } | Command::Netns(_) | Command::Lab(_) | Command::Crds => Ok(Exit::Fine),
+        Command::Run(_)
+        | Command::Speak { .. }
+        | Command::Netns(_)
+        | Command::Lab(_)
+        | Command::Crds
+        | Command::Cluster(_) => Ok(Exit::Fine),
     }
 }
 

@@ -4,12 +4,15 @@
 //! it gives itself is seen by nobody else. So this runs before it, among the node's mounts: as `perouter-netns.service`, or
 //! as an init container. With `--keep` it stays, and gives the name back when somebody removes it.
 //!
+//! It settles the namespace's kernel settings too: /proc/sys is read-only in a container.
+//!
 //! Owns: the name. Is told: changes beside it, signals. Does not: put anything into the namespace, nor remove it. A name
 //! that is removed when no link but `lo` is left was removed by whoever took the router down: that is the end.
 
 use std::path::Path;
 
 use engine::Level;
+use kernel::host::{HostError, Op, Site};
 use kernel::netns::Namespace;
 
 use crate::cli::NetnsArgs;
@@ -19,7 +22,7 @@ use crate::source::files::Watched;
 use crate::speaker::connection::words;
 use crate::status::{Mode, Status};
 
-/// Makes the namespace unless it is there, and keeps its name if that is asked for, until SIGTERM.
+/// Makes the namespace unless it is there, settles it, and keeps its name if that is asked for, until SIGTERM.
 pub(crate) async fn run(args: &NetnsArgs) -> Result<(), RunError> {
     let mut signals = Signals::catch()?;
     let status = Status::new(Mode::Run);
@@ -27,11 +30,15 @@ pub(crate) async fn run(args: &NetnsArgs) -> Result<(), RunError> {
     // Before it is looked at: what changes after that is noticed.
     let mut changes = Watched::eager(vec![Path::new(NAMES).join(&name)], status.clone());
     let wanted = name.clone();
-    let (namespace, created) = blocking(move || Namespace::ensure(&wanted))
-        .await?
-        .map_err(|error| RunError::io(format_args!("cannot make the network namespace {name}"), &error))?;
-    let text = if created { format!("made namespace {name}") } else { format!("namespace {name} is there") };
-    status.note(Level::Info, name.as_str(), text);
+    let (namespace, steps) = blocking(move || prepare(&wanted)).await?.map_err(RunError)?;
+    if steps.is_empty() {
+        status.note(Level::Info, name.as_str(), format!("namespace {name} is there and as it should be"));
+    }
+    for step in steps {
+        let made = matches!(step, Op::EnsureNamespace { .. });
+        let text = if made { format!("made namespace {name}") } else { step.to_string() };
+        status.note(Level::Info, step.object(), text);
+    }
     if !args.keep {
         return Ok(());
     }
@@ -45,6 +52,15 @@ pub(crate) async fn run(args: &NetnsArgs) -> Result<(), RunError> {
             },
         }
     }
+}
+
+/// The namespace, and what was done to it. `Err` says what could not be.
+fn prepare(name: &str) -> Result<(Namespace, Vec<Op>), String> {
+    let all = |errors: Vec<HostError>| errors.into_iter().map(|error| error.message).collect::<Vec<_>>().join("; ");
+    let steps = Site::here().map_err(|error| error.message)?.prepare(name).map_err(all)?;
+    let cannot = |error: std::io::Error| format!("cannot open the network namespace {name}: {}", words(&error));
+    let (namespace, _made) = Namespace::ensure(name).map_err(cannot)?;
+    Ok((namespace, steps))
 }
 
 /// Gives the namespace its name back if it has none; `false` when it was given up.

@@ -31,6 +31,10 @@
 //! host's planned address, whatever its destination: one rule for that link, one default route in the table
 //! [`WAY_BACK`]. Packets in transit are not bound to a link, and [`crate::fib`] decides where they go.
 //!
+//! **Nobody there.** While no router runs, the kernel would refuse whoever connects to its port, and a speaker that was
+//! refused may wait for minutes (FRR, `bgpd -p 0`, for the whole restart time). Two rules drop what leaves that port without
+//! the mark of our sockets: refusals. Who connects then tries again within seconds, and meets the next router.
+//!
 //! **Sysctls** only inside the namespace: forwarding, `arp_accept`, `accept_untracked_na`, loose source checks,
 //! multipath hashing by ports, `nexthop_compat_mode=0` (see [`crate::fib`]), IPv6 on and its addresses kept when a
 //! link goes down, router advertisements left to [`crate::advertise`]. Links made or moved later inherit `default`;
@@ -219,6 +223,23 @@ impl Site {
     /// Does it; goes on after a failure where the rest does not depend on it, and collects every error.
     pub fn apply(&self, desired: &DesiredHost, ops: &[Op]) -> Vec<HostError> {
         apply::apply(&self.host, desired, ops)
+    }
+
+    /// Makes the namespace and settles its kernel settings, for a router that has no permission to. Links that come later
+    /// inherit them. Nothing in the namespace is touched. Returns what was done.
+    pub fn prepare(&self, namespace: &str) -> Result<Vec<Op>, Vec<HostError>> {
+        // No NIC is given back for want of a place where its addresses are kept: those steps are left out.
+        let bare = DesiredHost {
+            namespace: namespace.to_owned(),
+            nics: Vec::new(),
+            veth: None,
+            state_dir: PathBuf::from("/nonexistent"),
+        };
+        let observed = self.observe(&bare).map_err(|error| vec![error])?;
+        let mut ops = plan(&bare, &observed);
+        ops.retain(Op::prepares);
+        let errors = self.apply(&bare, &ops);
+        if errors.is_empty() { Ok(ops) } else { Err(errors) }
     }
 
     /// Removes everything that we made in and for this namespace and gives the NICs back. Fine when nothing is

@@ -130,7 +130,7 @@ pub enum Op {
         /// Its name.
         link: String,
     },
-    /// Add an IPv6 rule in the router's namespace.
+    /// Add a rule in the router's namespace.
     AddRule {
         /// The rule.
         rule: Rule,
@@ -195,7 +195,7 @@ impl Op {
             | Self::AddAddress { link, .. }
             | Self::LinkUp { link, .. }
             | Self::AddWay { link, .. } => link,
-            Self::AddRule { rule } | Self::RemoveRule { rule } => &rule.link,
+            Self::AddRule { rule } | Self::RemoveRule { rule } => rule.object(),
             Self::RemoveWay { way } => &way.link,
         }
     }
@@ -220,6 +220,28 @@ impl Op {
             | Self::LinkUp { .. }
             | Self::AddRule { .. }
             | Self::AddWay { .. } => false,
+        }
+    }
+
+    /// Whether it is about the namespace alone, whatever is in it.
+    pub(super) fn prepares(&self) -> bool {
+        match self {
+            Self::EnsureNamespace { .. } | Self::SetSysctl { .. } => true,
+            Self::LinkUp { place, link } => (*place, link.as_str()) == (Place::Router, "lo"),
+            Self::AddRule { rule } => matches!(rule, Rule::Silence { .. }),
+            Self::ReturnNic { .. }
+            | Self::RestoreNic { .. }
+            | Self::MoveNic { .. }
+            | Self::MarkNic { .. }
+            | Self::AwaitNic { .. }
+            | Self::DeleteLink { .. }
+            | Self::CreateVeth { .. }
+            | Self::SetMtu { .. }
+            | Self::RemoveAddress { .. }
+            | Self::AddAddress { .. }
+            | Self::RemoveRule { .. }
+            | Self::AddWay { .. }
+            | Self::RemoveWay { .. } => false,
         }
     }
 

@@ -7,6 +7,9 @@ use ipnet::{IpNet, Ipv6Net};
 use super::op::{Missing, Op, Place, SeenWay};
 use super::{DEFAULT_MTU, DesiredHost, DesiredVeth, NIC_GROUP, Observed, PT_HOST, PT_NS, Rule, SeenLink, WAY_BACK};
 
+/// The port of BGP.
+const BGP: u16 = 179;
+
 /// A kernel setting that the router needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Setting {
@@ -86,6 +89,13 @@ fn namespace(desired: &DesiredHost, observed: &Observed, ops: &mut Vec<Op>) {
             ops.push(Op::SetSysctl { key, value: value.to_owned(), optional });
         }
     }
+    let missing = silences().into_iter().filter(|rule| !observed.rules.contains(rule));
+    ops.extend(missing.map(|rule| Op::AddRule { rule }));
+}
+
+/// Who connects while no router runs is not refused. Before the way back, which is taken by what the kernel says of itself too.
+pub(super) fn silences() -> [Rule; 2] {
+    [false, true].map(|ipv6| Rule::Silence { priority: WAY_BACK - 1, ipv6, port: BGP })
 }
 
 fn leaving_nics(desired: &DesiredHost, observed: &Observed, ops: &mut Vec<Op>) {
@@ -214,10 +224,12 @@ fn wanted_veth(veth: &DesiredVeth, mtu: u32, observed: &Observed, ops: &mut Vec<
 /// Exactly one rule and one route, or nothing. Last of all: a route needs its link up, and goes with it (`gone`).
 fn way_back(veth: Option<&DesiredVeth>, gone: Option<&str>, observed: &Observed, ops: &mut Vec<Op>) {
     let wanted = veth.and_then(|veth| Some((veth.ns_name.clone(), hosts_ipv6(veth)?)));
-    let rule = wanted.as_ref().map(|(link, _)| Rule { priority: WAY_BACK, link: link.clone(), table: WAY_BACK });
+    let rule =
+        wanted.as_ref().map(|(link, _)| Rule::Lookup { priority: WAY_BACK, link: link.clone(), table: WAY_BACK });
     let way = wanted.map(|(link, gateway)| SeenWay { prefix: ANYWHERE, link, gateway: Some(gateway) });
     let stays = |seen: &&SeenWay| gone != Some(seen.link.as_str());
-    for seen in observed.rules.iter().filter(|seen| Some(*seen) != rule.as_ref()) {
+    let ours = |seen: &&Rule| Some(*seen) == rule.as_ref() || silences().contains(seen);
+    for seen in observed.rules.iter().filter(|seen| !ours(seen)) {
         ops.push(Op::RemoveRule { rule: seen.clone() });
     }
     for seen in observed.ways.iter().filter(stays).filter(|seen| Some(*seen) != way.as_ref()) {

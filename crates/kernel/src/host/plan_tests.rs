@@ -1,6 +1,6 @@
 //! Tables for the pure plan: what is there, what is wanted, which sentences follow.
 
-use super::plan::settings;
+use super::plan::{settings, silences};
 use super::*;
 
 fn nets(texts: &[&str]) -> Vec<IpNet> {
@@ -56,7 +56,7 @@ fn settled() -> Observed {
         ],
         ..Observed::default()
     };
-    observed.rules.push(rule(PT_NS));
+    observed.rules.extend(silences().into_iter().chain([rule(PT_NS)]));
     observed.ways.push(way("2001:db8::2"));
     observed.saved.insert("eth1".to_owned(), nets(&["192.168.11.3/24"]));
     for setting in settings(["eth1", PT_NS].into_iter()) {
@@ -66,7 +66,7 @@ fn settled() -> Observed {
 }
 
 fn rule(link: &str) -> Rule {
-    Rule { priority: WAY_BACK, link: link.to_owned(), table: WAY_BACK }
+    Rule::Lookup { priority: WAY_BACK, link: link.to_owned(), table: WAY_BACK }
 }
 
 fn way(gateway: &str) -> SeenWay {
@@ -98,6 +98,8 @@ fn from_nothing_everything_is_made_in_order() {
         all,
         [
             "create namespace perouter",
+            "add IPv4 rule 20167: sport 179 without our mark blackhole in the router's namespace",
+            "add IPv6 rule 20167: sport 179 without our mark blackhole in the router's namespace",
             "move NIC eth1 into namespace perouter with 192.168.11.3/24, 2001:db8:11::3/64",
             "create veth pair pt-host on the host, pt-ns in the router's namespace, MTU 9000",
             "set pt-host on the host up",
@@ -220,8 +222,16 @@ fn one_fault_is_repaired_and_nothing_else_is_touched() {
         ),
         (
             "no rule for the way back",
-            |o| o.rules.clear(),
+            |o| o.rules.retain(|rule| silences().contains(rule)),
             &["add IPv6 rule 20168: oif pt-ns lookup 20168 in the router's namespace"],
+        ),
+        (
+            "who connects while no router runs is refused",
+            |o| o.rules.retain(|rule| !silences().contains(rule)),
+            &[
+                "add IPv4 rule 20167: sport 179 without our mark blackhole in the router's namespace",
+                "add IPv6 rule 20167: sport 179 without our mark blackhole in the router's namespace",
+            ],
         ),
         (
             "a rule too many",
@@ -339,7 +349,7 @@ fn without_a_passthrough_the_pair_goes_once() {
     let host_end = "delete link pt-host on the host: no passthrough is configured";
     let no_rule = "remove IPv6 rule 20168: oif pt-ns lookup 20168 in the router's namespace";
     assert_eq!(sentences(&desired, &observed), [host_end, no_rule], "the route goes with the pair");
-    observed.rules.clear();
+    observed.rules = silences().to_vec();
     // Two halves that do not belong together.
     observed.host[0].peer = None;
     let inner_end = "delete link pt-ns in the router's namespace: no passthrough is configured";

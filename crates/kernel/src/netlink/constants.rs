@@ -103,10 +103,15 @@ pub(crate) const RTNH_F_ONLINK: u32 = 4;
 
 // linux/fib_rules.h
 pub(crate) const FRA_PRIORITY: u16 = 6;
+pub(crate) const FRA_FWMARK: u16 = 10;
 pub(crate) const FRA_TABLE: u16 = 15;
+pub(crate) const FRA_FWMASK: u16 = 16;
 pub(crate) const FRA_OIFNAME: u16 = 17;
 pub(crate) const FRA_PROTOCOL: u16 = 21;
+pub(crate) const FRA_IP_PROTO: u16 = 22;
+pub(crate) const FRA_SPORT_RANGE: u16 = 23;
 pub(crate) const FR_ACT_TO_TBL: u8 = 1;
+pub(crate) const FR_ACT_BLACKHOLE: u8 = 6;
 
 // linux/nexthop.h
 pub(crate) const NHA_ID: u16 = 1;

@@ -1,13 +1,15 @@
 use std::fs;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use kernel::fib::{Batch, Fib, Hop};
 use kernel::host::{DesiredHost, DesiredVeth, HostError, NIC_GROUP, Op, PT_HOST, PT_NS, Site, WAY_BACK, plan};
 use kernel::monitor;
 use kernel::netns::Namespace;
+use kernel::sock::{self, Dial};
 
 use crate::advertise::Running;
-use crate::lab::{Name, index, ip, move_link, namespace, run};
+use crate::lab::{Name, eventually, index, ip, move_link, namespace, run};
 
 /// A host of its own, with NICs whose other ends are in a third namespace (the fabric), and a name for the router's
 /// namespace. The state directory goes away with it.
@@ -166,6 +168,31 @@ fn the_router_answers_ipv6_from_any_address_of_the_host() {
     assert_eq!(Fib::open(&lab.inside()).unwrap().routes().unwrap(), []);
 }
 
+/// As long as no router runs. A speaker that is refused may wait for minutes.
+#[test]
+fn who_connects_while_nobody_listens_is_not_refused_and_meets_the_next_router() {
+    let lab = Lab::new(&[]);
+    lab.settle(&lab.desired(&[], Some(DUAL)));
+    let dial = |remote: &str| Dial { remote: remote.parse().unwrap(), local: None, ttl: None, md5: None };
+    for remote in ["192.168.2.1:179", "[2001:db8::1]:179"] {
+        let waiting = sock::dial(&lab.host, &dial(remote)).unwrap();
+        // The first packet has crossed the pair when the call returns, and so has what the kernel says to it.
+        assert_eq!(waiting.take_error().unwrap().map(|error| error.kind()), None, "{remote}");
+        let listener = sock::listen(&lab.inside(), remote.parse().unwrap()).unwrap();
+        let mut met = false;
+        eventually("the next packet of the one that waits", || {
+            met = met || listener.accept().is_ok();
+            met
+        });
+        drop(listener);
+    }
+    // Any other port is refused, as ever.
+    let elsewhere = sock::dial(&lab.host, &dial("192.168.2.1:1790")).unwrap();
+    eventually("a refusal", || {
+        elsewhere.take_error().unwrap().is_some_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+    });
+}
+
 #[test]
 fn the_way_back_is_repaired_follows_the_plan_and_goes_with_the_pair() {
     let lab = Lab::new(&[]);
@@ -288,6 +315,32 @@ fn case_109_sysctls_are_set_whatever_they_were_and_nothing_changes_on_the_host()
     let errors = lab.site.apply(&desired, &[missing(false)]);
     assert_eq!(errors.len(), 1);
     assert!(errors[0].message.contains("net/ipv4/no_such") && errors[0].message.contains("does not exist"));
+}
+
+#[test]
+fn a_prepared_namespace_needs_no_setting_for_links_that_come_later_and_is_prepared_once() {
+    let lab = Lab::new(&[("eth1", "192.168.11.3/24")]);
+    let done = lab.site.prepare(&lab.router.0).unwrap();
+    assert!(done.iter().any(|op| matches!(op, Op::EnsureNamespace { .. })), "{done:?}");
+    assert!(done.iter().any(|op| matches!(op, Op::SetSysctl { .. })), "{done:?}");
+    let desired = lab.desired(&["eth1"], Some((&["192.169.10.2/24"], &["192.169.10.1/24"])));
+    let steps = plan(&desired, &lab.site.observe(&desired).unwrap());
+    assert!(
+        !steps
+            .iter()
+            .any(|op| matches!(op, Op::SetSysctl { key, .. } if !key.contains("eth1") && !key.contains("pt-ns")))
+    );
+    lab.settle(&desired);
+    // The next router starts while the NIC is inside, and it stays there.
+    assert_eq!(lab.site.prepare(&lab.router.0).unwrap(), []);
+    assert!(addresses(&lab.inside(), "eth1").is_some());
+    let forwarding = "/proc/sys/net/ipv4/conf/all/forwarding";
+    lab.inside().run(move || fs::write(forwarding, "0").unwrap()).unwrap();
+    let repaired = lab.site.prepare(&lab.router.0).unwrap();
+    assert!(
+        matches!(&repaired[..], [Op::SetSysctl { key, .. }] if key == "net/ipv4/conf/all/forwarding"),
+        "{repaired:?}"
+    );
 }
 
 #[test]

@@ -11,6 +11,7 @@ pub(crate) mod orders;
 mod out;
 pub(crate) mod peers;
 pub(crate) mod plan;
+pub(crate) mod probe;
 pub(crate) mod routes;
 pub(crate) mod status;
 mod table;
