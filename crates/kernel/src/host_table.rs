@@ -15,7 +15,7 @@
 //! **The link goes down or away**: its routes go along, without a word. The same routes can be applied again, and
 //! what was adopted before that is not taken for present ([`HostRoutes::apply`] looks at the link first).
 
-mod conflict;
+pub(crate) mod conflict;
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};

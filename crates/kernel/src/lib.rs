@@ -18,6 +18,7 @@ pub mod fuzz;
 pub mod host;
 pub mod host_table;
 mod link;
+pub mod lookup;
 pub mod monitor;
 mod netlink;
 pub mod netns;

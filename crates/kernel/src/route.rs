@@ -43,6 +43,8 @@ pub(crate) struct Route {
     pub(crate) object: Option<u32>,
     /// What the route itself says; empty when it names an object and `nexthop_compat_mode` is off.
     pub(crate) exits: Vec<Exit>,
+    /// The source that the kernel gives packets which have none.
+    pub(crate) source: Option<IpAddr>,
 }
 
 /// A next-hop object.
@@ -68,6 +70,7 @@ pub(crate) fn parse(body: &[u8]) -> Option<Route> {
         metric: 0,
         object: None,
         exits: Vec::new(),
+        source: None,
     };
     let (mut destination, mut gateway, mut link) = (None, None, None);
     for (kind, value) in attributes(body.tail(12)) {
@@ -79,6 +82,7 @@ pub(crate) fn parse(body: &[u8]) -> Option<Route> {
             RTA_OIF => link = value.number(),
             RTA_GATEWAY => gateway = value.ip(),
             RTA_VIA => gateway = via(value),
+            RTA_PREFSRC => route.source = value.ip(),
             RTA_MULTIPATH => route.exits = multipath(value),
             _ => {}
         }

@@ -77,7 +77,7 @@ impl Conflicts {
 }
 
 /// Names of `/etc/iproute2/rt_protos`.
-fn protocol_name(number: u8) -> Option<&'static str> {
+pub(crate) fn protocol_name(number: u8) -> Option<&'static str> {
     Some(match number {
         2 => "kernel",
         3 => "boot, a person or a script",

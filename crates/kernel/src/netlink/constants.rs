@@ -32,6 +32,7 @@ pub(crate) const RTM_GETADDR: u16 = 22;
 pub(crate) const RTM_NEWROUTE: u16 = 24;
 pub(crate) const RTM_DELROUTE: u16 = 25;
 pub(crate) const RTM_GETROUTE: u16 = 26;
+pub(crate) const RTM_GETNEIGH: u16 = 30;
 pub(crate) const RTM_NEWRULE: u16 = 32;
 pub(crate) const RTM_DELRULE: u16 = 33;
 pub(crate) const RTM_GETRULE: u16 = 34;
@@ -88,20 +89,39 @@ pub(crate) const NETNSA_FD: u16 = 3;
 
 // linux/rtnetlink.h: routes
 pub(crate) const RTN_UNICAST: u8 = 1;
+pub(crate) const RTN_LOCAL: u8 = 2;
+pub(crate) const RTN_BROADCAST: u8 = 3;
+pub(crate) const RTN_ANYCAST: u8 = 4;
+pub(crate) const RTN_MULTICAST: u8 = 5;
+pub(crate) const RTN_BLACKHOLE: u8 = 6;
+pub(crate) const RTN_UNREACHABLE: u8 = 7;
+pub(crate) const RTN_PROHIBIT: u8 = 8;
 pub(crate) const RT_SCOPE_UNIVERSE: u8 = 0;
 pub(crate) const RT_TABLE_MAIN: u8 = 254;
 pub(crate) const RTM_F_CLONED: u32 = 0x200;
+pub(crate) const RTM_F_LOOKUP_TABLE: u32 = 0x1000;
+pub(crate) const RTM_F_FIB_MATCH: u32 = 0x2000;
 pub(crate) const RTA_DST: u16 = 1;
+pub(crate) const RTA_SRC: u16 = 2;
+pub(crate) const RTA_IIF: u16 = 3;
 pub(crate) const RTA_OIF: u16 = 4;
 pub(crate) const RTA_GATEWAY: u16 = 5;
 pub(crate) const RTA_PRIORITY: u16 = 6;
+pub(crate) const RTA_PREFSRC: u16 = 7;
 pub(crate) const RTA_MULTIPATH: u16 = 9;
 pub(crate) const RTA_TABLE: u16 = 15;
 pub(crate) const RTA_VIA: u16 = 18;
 pub(crate) const RTA_NH_ID: u16 = 30;
 pub(crate) const RTNH_F_ONLINK: u32 = 4;
 
+// linux/neighbour.h
+pub(crate) const NDA_DST: u16 = 1;
+pub(crate) const NDA_LLADDR: u16 = 2;
+
 // linux/fib_rules.h
+pub(crate) const FRA_DST: u16 = 1;
+pub(crate) const FRA_SRC: u16 = 2;
+pub(crate) const FRA_IIFNAME: u16 = 3;
 pub(crate) const FRA_PRIORITY: u16 = 6;
 pub(crate) const FRA_FWMARK: u16 = 10;
 pub(crate) const FRA_TABLE: u16 = 15;
