@@ -139,6 +139,17 @@ pub struct PeerSnapshot {
     pub shut_down: bool,
 }
 
+/// The other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sender<'a> {
+    /// The peer's address.
+    pub peer: IpAddr,
+    /// As [`PeerSnapshot::link`].
+    pub link: Option<&'a str>,
+    /// UPDATEs received from the peer, on whatever connection.
+    pub updates: u64,
+}
+
 /// Graceful restart as both sides of a session agreed on it (RFC 4724).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RestartSnapshot {
@@ -217,8 +228,12 @@ pub struct RouteView {
     pub installed: Option<bool>,
     /// All paths; for `Select::Advertised` those that are sent, with the attributes that are sent.
     pub paths: Vec<PathView>,
+    /// Why the kernel refused it, if it did.
+    pub refusal: Option<String>,
     /// Peers that it is advertised to (empty for `Select::Advertised`).
     pub advertised_to: Vec<IpAddr>,
+    /// The other peers with a session, each with the reason; for `Select::Exact` and `Select::Longest` only.
+    pub withheld: Vec<(IpAddr, String)>,
 }
 
 /// One path.

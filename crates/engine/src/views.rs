@@ -4,16 +4,16 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
 use ipnet::IpNet;
-use wire::Family;
+use wire::{DecodeContext, Family, FamilySet};
 
-use crate::Engine;
 use crate::intent::RemoteAs;
 use crate::peer::negotiate::PeerRestart;
 use crate::peer::{Origin, Peer};
 use crate::rib::table::PeerId;
 use crate::snapshot::{
-    BfdSnapshot, FamilySnapshot, PeerSnapshot, PeerState, RestartSnapshot, RouteQuery, RouteView, Select, Snapshot,
+    BfdSnapshot, FamilySnapshot, PeerSnapshot, PeerState, RestartSnapshot, RouteQuery, RouteView, Select, Sender, Snapshot,
 };
+use crate::{ConnId, Engine};
 
 impl Engine {
     /// The state of everything but the routes. Costs as much as there are peers.
@@ -30,6 +30,38 @@ impl Engine {
             fib: self.rib.fib.snapshot(),
             drain: self.drain_snapshot(),
         }
+    }
+
+    /// Whom a connection is with, and what it has sent so far.
+    pub fn sender(&self, conn: ConnId) -> Option<Sender<'_>> {
+        let peer = self.peers.get(self.connections.get(&conn)?)?;
+        let updates = peer.received[wire::MessageType::Update as usize];
+        Some(Sender { peer: peer.address.ip, link: self.link_of(peer), updates })
+    }
+
+    /// How messages on a connection are read: the peer's, and ours as the peer reads them. Before both OPENs are there, as
+    /// if nothing had been agreed.
+    pub fn contexts(&self, conn: ConnId) -> [DecodeContext; 2] {
+        let nothing = DecodeContext {
+            four_octet_as: true,
+            external: false,
+            families: Family::ALL.into_iter().collect(),
+            extended_next_hop: true,
+            add_path: FamilySet::default(),
+        };
+        let peer = self.connections.get(&conn).and_then(|id| self.peers.get(id));
+        let connection = peer.and_then(|peer| peer.connections.iter().find(|connection| connection.id == conn));
+        let Some(session) = connection.and_then(|connection| connection.state.session()) else { return [nothing; 2] };
+        let agreed = &session.agreed;
+        let theirs = DecodeContext {
+            four_octet_as: agreed.four_octet_as,
+            external: agreed.external,
+            families: agreed.families,
+            extended_next_hop: agreed.extended_next_hop,
+            add_path: agreed.add_path_receive,
+        };
+        // Nothing is left out of what we say, whatever the peer makes of it.
+        [theirs, DecodeContext { external: false, add_path: agreed.add_path_send, ..theirs }]
     }
 
     /// One page of routes in prefix order. A listing costs a look at the whole table for each page: who must not hold the

@@ -25,6 +25,7 @@ pub(crate) mod slab;
 mod stale;
 pub(crate) mod table;
 mod views;
+mod withheld;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

@@ -74,7 +74,11 @@ impl Rib {
         match &query.select {
             Select::Exact(prefix) => {
                 let found = self.tables[family.index()].find(&Key::new(prefix));
-                found.filter(|_| Family::of(prefix) == family).map(|slot| self.view(family, slot)).into_iter().collect()
+                found
+                    .filter(|_| Family::of(prefix) == family)
+                    .map(|slot| self.whole(family, slot))
+                    .into_iter()
+                    .collect()
             }
             Select::Longest(prefix) if Family::of(prefix) == family => self.longest(prefix).into_iter().collect(),
             Select::Longest(_) => Vec::new(),
@@ -149,8 +153,13 @@ impl Rib {
         (0..=prefix.prefix_len()).rev().find_map(|length| {
             let covering = IpNet::new(prefix.addr(), length).ok()?.trunc();
             let slot = table.find(&Key::new(&covering))?;
-            (!table.dests[slot].paths.is_empty()).then(|| self.view(family, slot))
+            (!table.dests[slot].paths.is_empty()).then(|| self.whole(family, slot))
         })
+    }
+
+    /// With what a listing leaves out.
+    fn whole(&self, family: Family, slot: u32) -> RouteView {
+        RouteView { withheld: self.withheld(family, slot), ..self.view(family, slot) }
     }
 
     fn view(&self, family: Family, slot: u32) -> RouteView {
@@ -185,7 +194,14 @@ impl Rib {
         let mut advertised_to: Vec<IpAddr> =
             self.peers.iter().enumerate().filter_map(told).map(|(_, address)| address).collect();
         advertised_to.sort_unstable();
-        RouteView { prefix, installed: self.installed(dest, &prefix), paths: paths.collect(), advertised_to }
+        RouteView {
+            prefix,
+            installed: self.installed(dest, &prefix),
+            refusal: self.fib.failure(&prefix).map(str::to_owned),
+            paths: paths.collect(),
+            advertised_to,
+            withheld: Vec::new(),
+        }
     }
 
     fn installed(&self, dest: &Dest, prefix: &IpNet) -> Option<bool> {
@@ -248,8 +264,9 @@ impl Rib {
             let (attr, from) = exported(&self.own, &self.peers, &self.attrs, dest, family, id)?;
             self.sent_view(family, attr, from, dest.best()?.peer, &peer.facts).into_iter().collect()
         };
-        let installed = self.installed(dest, &prefix);
-        (!paths.is_empty()).then_some(RouteView { prefix, installed, paths, advertised_to: Vec::new() })
+        let (installed, refusal) = (self.installed(dest, &prefix), self.fib.failure(&prefix).map(str::to_owned));
+        let (advertised_to, withheld) = (Vec::new(), Vec::new());
+        (!paths.is_empty()).then_some(RouteView { prefix, installed, refusal, paths, advertised_to, withheld })
     }
 
     /// A path as a peer sees it.
