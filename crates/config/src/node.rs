@@ -5,8 +5,8 @@
 //! names an interface, that interface's addresses.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
-use std::path::Path;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 use kernel::netns::Namespace;
@@ -33,6 +33,34 @@ pub struct Node {
     pub index: u32,
     /// `logLevel` of its file, if set.
     pub log_level: Option<String>,
+    /// `http` of its file, if set.
+    pub http: Option<Http>,
+}
+
+/// Where metrics and the API are served over TCP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// The file of the token that every request must carry; `None`: anybody on the loopback interface may ask.
+    pub token_file: Option<PathBuf>,
+}
+
+impl Http {
+    /// That strangers cannot read: beyond the loopback interface a token is needed.
+    ///
+    /// # Errors
+    /// A sentence with the remedy.
+    pub fn check(&self) -> Result<(), String> {
+        if self.listen.ip().is_loopback() || self.token_file.is_some() {
+            return Ok(());
+        }
+        Err(format!(
+            "{} can be reached from other machines: name a file with a token, or listen on 127.0.0.1:{}",
+            self.listen,
+            self.listen.port()
+        ))
+    }
 }
 
 impl Node {
@@ -40,7 +68,7 @@ impl Node {
     pub fn new(name: impl Into<String>, index: u32) -> Self {
         let name = name.into();
         let labels = BTreeMap::from([("kubernetes.io/hostname".to_owned(), name.clone())]);
-        Self { name, labels, index, log_level: None }
+        Self { name, labels, index, log_level: None, http: None }
     }
 }
 
@@ -53,6 +81,8 @@ pub struct Written {
     pub index: Option<u32>,
     /// What is logged.
     pub log_level: Option<String>,
+    /// Where metrics and the API are served over TCP.
+    pub http: Option<Http>,
 }
 
 /// `node-config.yaml` as it is written.
@@ -68,6 +98,18 @@ pub(crate) struct NodeFile {
     /// What is logged: `error`, `warn`, `info`, `debug` or `trace`.
     #[schemars(extend("x-perouter-default" = "info"))]
     log_level: Option<String>,
+    /// Serves metrics and the read-only API over TCP.
+    #[schemars(extend("x-perouter-default" = "not served"))]
+    http: Option<HttpFile>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct HttpFile {
+    /// Address and port to listen on, as `127.0.0.1:9180`. Other than loopback addresses need `tokenFile`.
+    listen: String,
+    /// A file with the token that every request must carry. It is read again for each request.
+    token_file: Option<PathBuf>,
 }
 
 #[derive(Deserialize, JsonSchema, Default)]
@@ -81,6 +123,16 @@ struct NodeIndex {
     interface_name: Option<String>,
     /// Which of the interface's addresses: the one inside of this CIDR. Needs `interfaceName`.
     cidr: Option<String>,
+}
+
+impl HttpFile {
+    fn read(self) -> Result<Http, String> {
+        let listen = self.listen.parse().map_err(|_| {
+            format!("invalid listen \"{}\": write address and port, as 127.0.0.1:9180 or [::1]:9180", self.listen)
+        })?;
+        let http = Http { listen, token_file: self.token_file };
+        http.check().map(|()| http)
+    }
 }
 
 /// Reads `node-config.yaml`. A named interface is looked up here and, because the router may have taken it, in the
@@ -104,9 +156,9 @@ pub fn load_written(path: &Path) -> Result<Written, ConfigError> {
 
 /// As [`load_with`], of its text as if it had been read from `path`. The host's name is asked for where the text has none.
 pub fn parse_with(path: &Path, text: &str, lookup: &dyn Fn(&str) -> Option<Vec<IpNet>>) -> Result<Node, ConfigError> {
-    let Written { name, index, log_level } = written(path, text, lookup)?;
+    let Written { name, index, log_level, http } = written(path, text, lookup)?;
     let name = name.map_or_else(host_name, Ok)?;
-    Ok(Node { log_level, ..Node::new(name, index.unwrap_or(0)) })
+    Ok(Node { log_level, http, ..Node::new(name, index.unwrap_or(0)) })
 }
 
 fn written(path: &Path, text: &str, lookup: &dyn Fn(&str) -> Option<Vec<IpNet>>) -> Result<Written, ConfigError> {
@@ -148,8 +200,9 @@ fn written(path: &Path, text: &str, lookup: &dyn Fn(&str) -> Option<Vec<IpNet>>)
             Some(index)
         }
     };
+    let http = file.http.map(|http| http.read().map_err(|message| wrong(line("http.listen"), message))).transpose()?;
     let name = file.node_name.filter(|name| !name.is_empty());
-    Ok(Written { name, index, log_level: file.log_level })
+    Ok(Written { name, index, log_level: file.log_level, http })
 }
 
 /// The host part of the interface's address: the first in `wanted`, else the first IPv4 one, else the first global

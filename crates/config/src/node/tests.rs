@@ -107,3 +107,16 @@ proptest::proptest! {
         let _ = index(&text);
     }
 }
+
+#[test]
+fn http_beyond_the_loopback_interface_needs_a_token() {
+    let http = |text: &str| load_text(&format!("nodeName: n\nhttp: {text}\n")).map(|node| node.http);
+    let local = Http { listen: "127.0.0.1:9180".parse().unwrap(), token_file: None };
+    assert_eq!(http("{listen: \"127.0.0.1:9180\"}"), Ok(Some(local)));
+    assert!(http("{listen: \"[::1]:9180\"}").is_ok());
+    let open = http("{listen: \"0.0.0.0:9180\"}").unwrap_err();
+    assert!(open.starts_with("/node-config.yaml:2: 0.0.0.0:9180 can be reached from other machines"), "{open}");
+    let served = http("{listen: \"0.0.0.0:9180\", tokenFile: /etc/token}").unwrap().unwrap();
+    assert_eq!(served.token_file.as_deref(), Some(Path::new("/etc/token")));
+    assert!(http("{listen: localhost}").unwrap_err().contains("invalid listen \"localhost\""));
+}

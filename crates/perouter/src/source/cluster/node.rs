@@ -86,6 +86,7 @@ pub(super) fn merged(name: &str, written: &Written, facts: Option<&NodeFacts>) -
     let index = written.index.or_else(|| facts?.index);
     let mut node = Node::new(name, index.unwrap_or_default());
     node.log_level.clone_from(&written.log_level);
+    node.http.clone_from(&written.http);
     if let Some(facts) = facts.filter(|facts| !facts.labels.is_empty()) {
         node.labels.clone_from(&facts.labels);
     }
