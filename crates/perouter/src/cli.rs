@@ -1,9 +1,11 @@
 //! What can be typed. Types only: what is meant by it is decided in `main`.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use config::node::Http;
 use ipnet::IpNet;
 
 use crate::apiserver::ApiServerArgs;
@@ -29,7 +31,10 @@ Examples:
   perouter plan --config-dir ./new    what would these files change?
   perouter clear fabric --soft in     have a peer send its routes again
   perouter drain                      have peers move their traffic, then end every session
-  perouter routes 10.1.2.3            where does this address go, and why?
+  perouter routes 10.1.2.3            which route does this address take, and why?
+  perouter explain 10.1.2.3           the walk of a packet to it, and of the answer
+  perouter top                        sessions and rates, live
+  perouter trace fabric               a peer's messages as they pass
   perouter -o json status | jq .problems
 
 Exit codes: 0 fine, 1 the answer is \"not healthy\", 2 usage or no daemon answers.";
@@ -76,8 +81,40 @@ impl Cli {
 pub(crate) enum Format {
     /// Aligned tables for people.
     Table,
+    /// The same with more columns.
+    Wide,
     /// JSON for programs.
     Json,
+    /// YAML for programs and people.
+    Yaml,
+}
+
+/// What kind of answer a [`Format`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// Text for people, wide or not.
+    Text { wide: bool },
+    /// The value itself.
+    Value(Notation),
+}
+
+/// How a value is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Notation {
+    Json,
+    Yaml,
+}
+
+impl Format {
+    /// Its kind.
+    pub(crate) fn shape(self) -> Shape {
+        match self {
+            Self::Table => Shape::Text { wide: false },
+            Self::Wide => Shape::Text { wide: true },
+            Self::Json => Shape::Value(Notation::Json),
+            Self::Yaml => Shape::Value(Notation::Yaml),
+        }
+    }
 }
 
 /// The commands.
@@ -89,6 +126,7 @@ Examples:
   perouter run
   perouter run --config-dir ./configs --node-config ./node-config.yaml --namespace test
   perouter run --kubernetes                with the cluster's Underlays and L3Passthroughs too
+  perouter run --http 127.0.0.1:9180       and serve metrics and the read-only API there
 
 Files are watched and changes are applied live. SIGTERM leaves the data plane in place; `perouter teardown` removes it.")]
     Run(RunArgs),
@@ -100,10 +138,7 @@ Examples:
   perouter --state-dir ./state peers       ask it (stateDir of its file)
 
 SIGHUP reads the file again and applies the difference.")]
-    Speak {
-        /// The speaker's file
-        file: PathBuf,
-    },
+    Speak(SpeakArgs),
 
     /// Check configuration files without a daemon; exit code 1 when something is rejected
     #[command(after_help = "\
@@ -222,6 +257,67 @@ Examples:
 
 Of several replicas one leads and the others answer the webhook too. No router depends on it.")]
     Cluster(ClusterArgs),
+    /// The walk of a packet through host and router, and of the answer; exit code 1 when one of them is lost
+    #[command(after_help = "\
+Examples:
+  perouter explain 10.1.2.3                    from the host
+  perouter explain 10.1.2.3 --source 10.244.1.7
+  perouter explain 10.244.1.7 --from fabric    does what the fabric sends arrive?
+  perouter -o json explain 10.1.2.3 | jq .verdicts
+
+Rules, routes and next hops are those of the kernel's own lookup; nothing is sent.")]
+    Explain(ExplainArgs),
+
+    /// A peer's messages as they pass, decoded
+    #[command(after_help = "\
+Examples:
+  perouter trace fabric                    until interrupted
+  perouter trace 192.168.11.2 -n 10        ten messages
+  perouter -o wide trace fabric            every prefix of each UPDATE
+  perouter -o json trace fabric | jq 'select(.type == \"UPDATE\").withdrawn'
+
+What already was exchanged is not repeated: `perouter clear fabric --soft in` has the peer send its routes again.")]
+    Trace(TraceArgs),
+
+    /// Sessions and rates, live, until interrupted
+    #[command(after_help = "\
+Examples:
+  perouter top
+  perouter top --interval 5s
+  perouter top --count 1                   one picture, also into a file")]
+    Top(TopArgs),
+
+    /// One archive with everything that a maintainer needs to know, and no secret
+    #[command(after_help = "\
+Examples:
+  perouter support-bundle                          perouter-support-NODE-TIME.tar in this directory
+  perouter support-bundle --file /tmp/bundle.tar
+
+Keys, passwords and tokens are taken out; look into it before it leaves your hands all the same. Without a daemon it has
+the files, the kernel's state and the log.")]
+    SupportBundle(BundleArgs),
+
+    /// A shell's completions, on standard output
+    #[command(after_help = "\
+Examples:
+  perouter completions bash > /usr/share/bash-completion/completions/perouter
+  perouter completions zsh > /usr/share/zsh/site-functions/_perouter
+  perouter completions fish > ~/.config/fish/completions/perouter.fish")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+
+    /// The manual: one page on standard output, or all of them into a directory
+    #[command(after_help = "\
+Examples:
+  perouter man | man -l -
+  perouter man --dir /usr/local/share/man/man1")]
+    Man {
+        /// Where to write perouter.1, perouter-status.1, ..
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
 
     /// Give the NICs back and remove everything that `run` made
     #[command(after_help = "\
@@ -278,6 +374,9 @@ pub(crate) struct RunArgs {
     pub(crate) node_name: Option<String>,
     #[command(flatten)]
     pub(crate) api_server: ApiServerArgs,
+    /// Metrics over TCP.
+    #[command(flatten)]
+    pub(crate) http: HttpArgs,
 }
 
 /// `perouter netns`.
@@ -289,6 +388,44 @@ pub(crate) struct NetnsArgs {
     /// Stay, and keep the name
     #[arg(long)]
     pub(crate) keep: bool,
+}
+
+/// `perouter speak`.
+#[derive(Args, Debug)]
+pub(crate) struct SpeakArgs {
+    /// The speaker's file
+    pub(crate) file: PathBuf,
+    /// Metrics over TCP.
+    #[command(flatten)]
+    pub(crate) http: HttpArgs,
+}
+
+/// Where a daemon serves metrics and its read-only API over TCP.
+#[derive(Args, Debug)]
+pub(crate) struct HttpArgs {
+    /// Serve metrics and the read-only API there, such as 127.0.0.1:9180 [default: `http` in the node's file]
+    #[arg(long, env = "PEROUTER_HTTP", value_name = "ADDRESS:PORT")]
+    http: Option<SocketAddr>,
+    /// A file with the token that every request must carry; needed beyond the loopback interface
+    #[arg(long, env = "PEROUTER_HTTP_TOKEN_FILE", value_name = "FILE")]
+    http_token_file: Option<PathBuf>,
+}
+
+impl HttpArgs {
+    /// What was asked for.
+    ///
+    /// # Errors
+    /// A sentence when strangers could read, or when there is nothing that a token would be for.
+    pub(crate) fn read(&self) -> Result<Option<Http>, String> {
+        match (self.http, &self.http_token_file) {
+            (None, None) => Ok(None),
+            (None, Some(_)) => Err("--http-token-file needs --http: where should be listened?".to_owned()),
+            (Some(listen), token_file) => {
+                let http = Http { listen, token_file: token_file.clone() };
+                http.check().map(|()| Some(http))
+            }
+        }
+    }
 }
 
 /// `perouter plan`.
@@ -479,6 +616,67 @@ pub(crate) struct RoutesArgs {
     pub(crate) family: Option<FamilyArg>,
 }
 
+/// `perouter trace`.
+#[derive(Args, Debug)]
+pub(crate) struct TraceArgs {
+    /// Address or name of a peer
+    #[arg(value_name = "ADDRESS|NAME")]
+    pub(crate) peer: String,
+    /// End after so many messages
+    #[arg(short = 'n', long, value_name = "N")]
+    pub(crate) count: Option<u64>,
+}
+
+/// `perouter top`.
+#[derive(Args, Debug)]
+pub(crate) struct TopArgs {
+    /// Between two pictures: seconds, or 90s, 5m
+    #[arg(short, long, value_name = "TIME", default_value = "1s", value_parser = time)]
+    pub(crate) interval: Duration,
+    /// End after so many pictures
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+}
+
+/// `perouter support-bundle`.
+#[derive(Args, Debug)]
+pub(crate) struct BundleArgs {
+    /// The archive [default: perouter-support-NODE-TIME.tar]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Directory of openpe_*.yaml [default: /etc/openperouter/configs]
+    #[arg(long, value_name = "DIR", default_value = CONFIG_DIR)]
+    pub(crate) config_dir: PathBuf,
+    /// The node's own file
+    #[arg(long, value_name = "FILE", default_value = NODE_CONFIG)]
+    pub(crate) node_config: PathBuf,
+    /// The file of `perouter speak`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) speak: Vec<PathBuf>,
+}
+
+/// `perouter explain`.
+#[derive(Args, Debug)]
+pub(crate) struct ExplainArgs {
+    /// Where the packet goes
+    pub(crate) address: IpAddr,
+    /// Where it begins
+    #[arg(long, value_enum, value_name = "SIDE", default_value_t = SideArg::Host)]
+    pub(crate) from: SideArg,
+    /// Its source [default: what the kernel would take, or a fabric peer's address]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) source: Option<IpAddr>,
+}
+
+/// Sides of the router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SideArg {
+    /// A program on the node.
+    Host,
+    /// Whoever is beyond the NICs.
+    Fabric,
+}
+
 /// What `routes` is asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
@@ -498,7 +696,7 @@ impl Target {
 }
 
 fn target(text: &str) -> Result<Target, String> {
-    if let Ok(address) = text.parse::<std::net::IpAddr>() {
+    if let Ok(address) = text.parse::<IpAddr>() {
         return Ok(Target::Address(IpNet::from(address)));
     }
     let prefix: IpNet = text

@@ -151,3 +151,97 @@ fn events_are_as_many_as_are_kept_at_most() {
     assert_eq!(usize::from(events("perouter events -n 1000").lines), crate::journal::KEPT);
     assert_eq!(parse("perouter events -n 1001").unwrap_err().kind(), ErrorKind::ValueValidation);
 }
+
+/// Commands as they stand in shell blocks of the documentation, and between backquotes: `perouter plan --config-dir ./new`.
+fn documented() -> Vec<(String, Vec<String>)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut pages = vec![root.join("README.md")];
+    for folder in ["docs", "docs/hosts"] {
+        pages.extend(std::fs::read_dir(root.join(folder)).unwrap().map(|entry| entry.unwrap().path()));
+    }
+    pages.retain(|page| page.extension().is_some_and(|extension| extension == "md"));
+    let mut found = Vec::new();
+    for page in pages {
+        let name = page.file_name().unwrap().to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(&page).unwrap();
+        let (mut fence, mut block) = (false, false);
+        for (number, line) in text.lines().enumerate() {
+            let place = format!("{name}:{}", number + 1);
+            if line.starts_with("```") {
+                // One that closes has no name either.
+                (fence, block) = (!fence, !fence && (line == "```sh" || line == "```"));
+                continue;
+            }
+            let line = line.strip_prefix("$ ").unwrap_or(line);
+            if block && line.starts_with("perouter ") && !line.starts_with("perouter 0.") {
+                found.push((place, words(line)));
+            } else if !block {
+                let ticked = line.split('`').skip(1).step_by(2).filter(|code| code.starts_with("perouter "));
+                found.extend(ticked.map(|code| (place.clone(), words(code))));
+            }
+        }
+    }
+    found
+}
+
+/// The first command of a line as a shell takes it apart: up to a comment, a pipe or the like.
+fn words(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
+    for character in line.chars() {
+        match (quote, character) {
+            (Some(open), close) if open == close => quote = None,
+            (Some(_), inside) => word.push(inside),
+            (None, '\'' | '"') => quote = Some(character),
+            (None, '#' | '|' | '&' | ';' | '>') if word.is_empty() => break,
+            (None, '>' | ';') => break,
+            (None, ' ') => words.extend(Some(std::mem::take(&mut word)).filter(|word| !word.is_empty())),
+            (None, other) => word.push(other),
+        }
+    }
+    words.extend(Some(word).filter(|word| !word.is_empty()));
+    words
+}
+
+#[test]
+fn every_command_in_the_documentation_can_be_typed() {
+    // What stands for something else.
+    let filled = |word: String| match word.as_str() {
+        "PREFIX" => "10.0.0.0/8".to_owned(),
+        _ => word,
+    };
+    let all = documented();
+    assert!(all.len() > 50, "{} commands: are they still found?", all.len());
+    let mut complaints = Vec::new();
+    for (place, words) in all {
+        let line = words.join(" ");
+        // The name of a command in a sentence, without what it needs.
+        let (named, option) = (words.len() == 2, words.last().is_some_and(|word| word.starts_with("--")));
+        match Cli::try_parse_from(words.into_iter().map(filled)) {
+            Ok(_) => {}
+            Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {}
+            Err(error) if named && error.kind() == ErrorKind::MissingRequiredArgument => {}
+            // The name of an option, likewise.
+            Err(error) if option && error.kind() == ErrorKind::InvalidValue => {}
+            Err(error) => complaints.push(format!("{place}: {line}: {error}")),
+        }
+    }
+    assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
+}
+
+#[test]
+fn a_typo_is_answered_with_what_was_meant() {
+    let said = |line: &str| parse(line).unwrap_err().to_string();
+    assert!(said("perouter staus").contains("'status'"), "{}", said("perouter staus"));
+    assert!(said("perouter routes --recieved x").contains("'--received'"));
+    assert!(said("perouter clear fabric --soft im").contains("in"));
+}
+
+#[test]
+fn every_command_has_examples() {
+    let missing: Vec<String> = Cli::command()
+        .get_subcommands()
+        .filter(|command| command.get_after_help().is_none_or(|help| !help.to_string().contains("Examples:")))
+        .map(|command| command.get_name().to_owned())
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}

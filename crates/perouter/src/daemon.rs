@@ -34,6 +34,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use config::node::Http;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -151,15 +152,19 @@ pub(crate) struct Admin {
 }
 
 impl Admin {
-    /// Starts it on the state directory's socket.
+    /// Starts it on the state directory's socket and, if wanted, over TCP.
     pub(crate) fn start(
         state: &StateDir,
         speaker: SpeakerHandle,
         status: Status,
         planner: Option<Planner>,
+        http: Option<Http>,
     ) -> Result<Self, RunError> {
         let (shutdown, stop) = watch::channel(false);
-        let server = crate::admin::serve(state.listen()?, speaker, status, planner, stop);
+        if let Some(file) = http.as_ref().and_then(|http| http.token_file.as_deref()) {
+            crate::admin::check_token(file).map_err(RunError)?;
+        }
+        let server = crate::admin::serve(state.listen()?, http, speaker, status, planner, stop);
         Ok(Self { shutdown, server, socket: state.socket() })
     }
 

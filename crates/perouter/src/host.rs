@@ -157,6 +157,7 @@ impl Keeper {
         // What could not be done is told with the error.
         let failed = |step: &Op| errors.iter().any(|error| error.step.as_ref() == Some(step));
         let done: Vec<&Op> = steps.iter().filter(|step| !failed(step)).collect();
+        let repaired = if self.made { done.len() as u64 } else { 0 };
         self.tell_done(&done, now);
         for error in errors.iter().filter(|error| !self.errors.contains(error)) {
             self.status.note(Level::Warn, error.object.as_str(), error.message.clone());
@@ -170,6 +171,13 @@ impl Keeper {
         let changed = !steps.is_empty();
         self.failed_steps = if errors.is_empty() { Vec::new() } else { steps };
         self.status.update(|data| {
+            data.tallies.host_repairs += repaired;
+            let tally = match (errors.is_empty(), changed) {
+                (false, _) => &mut data.tallies.host_failed,
+                (true, true) => &mut data.tallies.host_changed,
+                (true, false) => &mut data.tallies.host_untouched,
+            };
+            *tally += 1;
             data.host_errors.clone_from(&errors);
             data.host_warnings =
                 self.warnings.iter().chain(self.fights.iter().map(|fight| &fight.text)).cloned().collect();

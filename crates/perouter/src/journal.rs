@@ -64,10 +64,17 @@ pub(crate) struct Page {
     pub(crate) missed: u64,
 }
 
+#[derive(Debug, Default)]
+struct Ring {
+    events: VecDeque<EventRecord>,
+    /// Warnings since the start, those that made room included.
+    warned: u64,
+}
+
 /// The ring. Cheap to clone, all clones are one.
 #[derive(Clone, Debug)]
 pub(crate) struct Journal {
-    ring: Arc<Mutex<VecDeque<EventRecord>>>,
+    ring: Arc<Mutex<Ring>>,
     /// Number of the newest event; 0 before the first.
     newest: Arc<watch::Sender<u64>>,
 }
@@ -83,17 +90,18 @@ impl Journal {
     pub(crate) fn add(&self, at: Moment, level: Level, about: About, text: String) {
         let mut ring = self.lock();
         let number = *self.newest.borrow() + 1;
-        if ring.len() >= KEPT {
-            ring.pop_front();
+        if ring.events.len() >= KEPT {
+            ring.events.pop_front();
         }
-        ring.push_back(EventRecord { number, at, level, about, text });
+        ring.warned += u64::from(level == Level::Warn);
+        ring.events.push_back(EventRecord { number, at, level, about, text });
         // Under the lock, so that numbers stay in order.
         self.newest.send_replace(number);
     }
 
     /// The newest ones, at most `limit`.
     pub(crate) fn newest(&self, limit: usize) -> Page {
-        let ring = self.lock();
+        let ring = &self.lock().events;
         let events: Vec<_> = ring.iter().skip(ring.len().saturating_sub(limit)).cloned().collect();
         Page { last: events.last().map_or(0, |event| event.number), events, missed: 0 }
     }
@@ -101,7 +109,7 @@ impl Journal {
     /// Those after number `after`, the oldest ones of them first, at most `limit`. A number that was not reached yet is
     /// one of an earlier process: everything is news to whoever has it.
     pub(crate) fn after(&self, after: u64, limit: usize) -> Page {
-        let ring = self.lock();
+        let ring = &self.lock().events;
         let after = if after > *self.newest.borrow() { 0 } else { after };
         let events: Vec<_> = ring.iter().filter(|event| event.number > after).take(limit).cloned().collect();
         let missed = events.first().map_or(0, |event| event.number - after - 1);
@@ -110,11 +118,17 @@ impl Journal {
 
     /// The newest warnings, at most `limit`, oldest first.
     pub(crate) fn warnings(&self, limit: usize) -> Vec<EventRecord> {
-        let ring = self.lock();
+        let ring = &self.lock().events;
         let mut warnings: Vec<_> =
             ring.iter().rev().filter(|event| event.level == Level::Warn).take(limit).cloned().collect();
         warnings.reverse();
         warnings
+    }
+
+    /// How many there were since the start: ordinary ones, and warnings.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        let warned = self.lock().warned;
+        (self.newest.borrow().saturating_sub(warned), warned)
     }
 
     /// Waits until there is news for whoever has everything up to `after`. Safe to cancel.
@@ -125,7 +139,7 @@ impl Journal {
     }
 
     // Every holder leaves it whole, so a panic elsewhere does not make it unusable.
-    fn lock(&self) -> MutexGuard<'_, VecDeque<EventRecord>> {
+    fn lock(&self) -> MutexGuard<'_, Ring> {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -178,6 +192,11 @@ mod tests {
     #[test]
     fn the_number_of_an_earlier_process_means_everything() {
         assert_eq!(numbers(&with(2).after(70, 10)), [1, 2]);
+    }
+
+    #[test]
+    fn every_event_is_counted_also_those_that_made_room() {
+        assert_eq!(with(KEPT + 100).counts(), (990, 110));
     }
 
     #[test]

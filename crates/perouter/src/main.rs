@@ -8,11 +8,13 @@
 mod admin;
 mod apiserver;
 mod bfd;
+mod bundle;
 mod claim;
 mod cli;
 mod cluster;
 mod daemon;
 mod exit;
+mod explain;
 mod fib;
 mod host;
 mod host_routes;
@@ -20,6 +22,8 @@ mod journal;
 mod lab;
 mod lifeline;
 mod logging;
+mod manual;
+mod metrics;
 mod moment;
 mod netns;
 mod plan;
@@ -32,6 +36,7 @@ mod speak;
 mod speaker;
 mod status;
 mod teardown;
+mod trace;
 mod validate;
 mod views;
 mod watch;
@@ -70,7 +75,7 @@ fn command(cli: &Cli) -> Result<Exit, Failure> {
     // The node's level counts for the daemon only; a file that cannot be read is the daemon's to report.
     let node_level = match &cli.command {
         Command::Run(args) => config::node::load_written(&args.node_config).ok().and_then(|node| node.log_level),
-        Command::Speak { .. }
+        Command::Speak(_)
         | Command::Validate(_)
         | Command::Plan(_)
         | Command::Crds
@@ -83,6 +88,12 @@ fn command(cli: &Cli) -> Result<Exit, Failure> {
         | Command::Probe { .. }
         | Command::Routes(_)
         | Command::Cluster(_)
+        | Command::Explain(_)
+        | Command::Trace(_)
+        | Command::Top(_)
+        | Command::SupportBundle(_)
+        | Command::Completions { .. }
+        | Command::Man { .. }
         | Command::Teardown { .. }
         | Command::Netns(_)
         | Command::Lab(_) => None,
@@ -92,17 +103,18 @@ fn command(cli: &Cli) -> Result<Exit, Failure> {
     match &cli.command {
         Command::Run(args) => {
             reduce(if args.prepared { Namespaces::Others } else { Namespaces::Ours });
-            daemon(run::run(run_options(cli, args)))
+            daemon(run::run(run_options(cli, args)?))
         }
         Command::Netns(args) => daemon(netns::run(args)),
-        Command::Speak { file } => {
+        Command::Speak(args) => {
             if cli.state_dir_typed() {
                 return Err(Failure::Usage(
                     "speak takes its state directory from stateDir in its file; leave --state-dir away".to_owned(),
                 ));
             }
+            let http = args.http.read().map_err(Failure::Usage)?;
             reduce(Namespaces::Others);
-            daemon(speak::speak(file.clone()))
+            daemon(speak::speak(args.file.clone(), http))
         }
         Command::Cluster(args) => daemon(cluster::run(args.clone())),
         Command::Lab(args) => lab(args),
@@ -122,6 +134,12 @@ fn command(cli: &Cli) -> Result<Exit, Failure> {
         | Command::Drain(_)
         | Command::Probe { .. }
         | Command::Routes(_)
+        | Command::Explain(_)
+        | Command::Trace(_)
+        | Command::Top(_)
+        | Command::SupportBundle(_)
+        | Command::Completions { .. }
+        | Command::Man { .. }
         | Command::Teardown { .. } => {
             let mut out = Out::stdout();
             let answer = runtime(&mut Builder::new_current_thread())?.block_on(ask(cli, &mut out));
@@ -146,9 +164,15 @@ async fn ask(cli: &Cli, out: &mut Out<'_>) -> Result<Exit, Failure> {
         Command::Drain(args) => views::drain::run(&mut connect().await?, out, cli.output, args).await,
         Command::Probe { what } => views::probe::run(&mut connect().await?, out, *what).await,
         Command::Routes(args) => views::routes::run(&mut connect().await?, out, cli.output, args).await,
+        Command::Explain(args) => views::explain::run(&mut connect().await?, out, cli.output, args).await,
+        Command::Trace(args) => views::trace::run(connect().await?, out, cli.output, args).await,
+        Command::Top(args) => views::top::run(&mut connect().await?, out, args).await,
+        Command::SupportBundle(args) => bundle::run(cli.state_dir(), args, out).await,
+        Command::Completions { shell } => manual::completions(*shell, out),
+        Command::Man { dir } => manual::pages(dir.as_deref(), out),
         Command::Teardown { namespace } => teardown::run(cli.state_dir(), namespace, out).await,
         Command::Run(_)
-        | Command::Speak { .. }
+        | Command::Speak(_)
         | Command::Netns(_)
         | Command::Lab(_)
         | Command::Crds
@@ -179,8 +203,8 @@ fn daemon(life: impl Future<Output = Result<(), daemon::RunError>>) -> Result<Ex
     result.map(|()| Exit::Fine).map_err(|error| Failure::Daemon(error.to_string()))
 }
 
-fn run_options(cli: &Cli, args: &RunArgs) -> run::RunOptions {
-    run::RunOptions {
+fn run_options(cli: &Cli, args: &RunArgs) -> Result<run::RunOptions, Failure> {
+    Ok(run::RunOptions {
         config_dir: args.config_dir.clone(),
         node_config: args.node_config.clone(),
         state_dir: cli.state_dir().to_owned(),
@@ -192,7 +216,8 @@ fn run_options(cli: &Cli, args: &RunArgs) -> run::RunOptions {
             node_name: args.node_name.clone(),
             state_dir: cli.state_dir().to_owned(),
         }),
-    }
+        http: args.http.read().map_err(Failure::Usage)?,
+    })
 }
 
 fn lab(args: &LabArgs) -> Result<Exit, Failure> {

@@ -22,6 +22,7 @@ mod verdicts;
 
 use std::path::{Path, PathBuf};
 
+use config::node::Http;
 use engine::Level;
 use kernel::host::DesiredHost;
 use kernel::netns::Namespace;
@@ -67,6 +68,8 @@ pub(crate) struct RunOptions {
     pub(crate) prepared: bool,
     /// The cluster that the node is part of.
     pub(crate) cluster: Option<ClusterOptions>,
+    /// Where metrics and the API are served over TCP; `None`: where the node's file says.
+    pub(crate) http: Option<Http>,
 }
 
 impl RunOptions {
@@ -108,7 +111,8 @@ pub(crate) async fn run(options: RunOptions) -> Result<(), RunError> {
     });
     crate::daemon::raise_descriptor_limit();
     let planner = Planner::new(options.clone(), node.clone(), identity.cluster().cloned());
-    let admin = Admin::start(&state, speaker.clone(), status.clone(), Some(planner.clone()))?;
+    let http = options.http.clone().or_else(|| node.http.clone());
+    let admin = Admin::start(&state, speaker.clone(), status.clone(), Some(planner.clone()), http)?;
     if !gate::open(&options.can_start, &status, &mut signals).await {
         admin.stop().await;
         return Ok(());

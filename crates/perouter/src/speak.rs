@@ -8,6 +8,7 @@
 
 use std::path::{Path, PathBuf};
 
+use config::node::Http;
 use config::speak::Speak;
 use engine::Level;
 use kernel::netns::Namespace;
@@ -21,7 +22,7 @@ use crate::status::{Mode, Status};
 use crate::watch::{self, News};
 
 /// Runs until SIGTERM or SIGINT.
-pub(crate) async fn speak(file: PathBuf) -> Result<(), RunError> {
+pub(crate) async fn speak(file: PathBuf, http: Option<Http>) -> Result<(), RunError> {
     let mut signals = Signals::catch()?;
     let mut config = read(&file).await?;
     let state = StateDir::take(&config.state_dir, "speak")?;
@@ -50,7 +51,8 @@ pub(crate) async fn speak(file: PathBuf) -> Result<(), RunError> {
     let speaker = SpeakerHandle::default();
     let task = speaker::start(&speaker, setup).map_err(|error| RunError::io("cannot start the speaker", &error))?;
     let follower = watch::follow(namespace, news, speaker.clone(), status.clone());
-    let admin = Admin::start(&state, speaker.clone(), status.clone(), None)?;
+    let admin = Admin::start(&state, speaker.clone(), status.clone(), None, http)?;
+    status.update(|data| data.tallies.applied());
     speaker.apply(config.intent.clone()).await;
 
     let mut keys = Watched::new(Vec::new(), status.clone());
@@ -108,6 +110,7 @@ async fn reload(file: &Path, old: Speak, speaker: &SpeakerHandle, status: &Statu
     let mut new = match read(file).await {
         Ok(new) => new,
         Err(error) => {
+            status.update(|data| data.tallies.config_kept += 1);
             status.note(Level::Warn, None, format!("{error}. The previous configuration stays in force"));
             return old;
         }
@@ -121,6 +124,7 @@ async fn reload(file: &Path, old: Speak, speaker: &SpeakerHandle, status: &Statu
     for warning in new.warnings.iter().filter(|warning| !old.warnings.contains(warning)) {
         status.note(Level::Warn, None, warning.clone());
     }
+    status.update(|data| data.tallies.applied());
     new.listen = old.listen;
     new.state_dir = old.state_dir;
     if new.intent == old.intent {

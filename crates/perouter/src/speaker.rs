@@ -14,8 +14,13 @@ mod dial;
 pub(crate) mod listener;
 mod listing;
 mod liveness;
+mod measure;
 mod neighbors;
 mod owner;
+mod tap;
+
+pub(crate) use measure::Measured;
+pub(crate) use tap::{Tapped, Way};
 
 use std::io;
 use std::net::{IpAddr, TcpListener};
@@ -36,12 +41,16 @@ use listing::Listings;
 
 /// Requests waiting for the owner; askers wait beyond that.
 const REQUESTS: usize = 16;
+/// Pieces of a traced connection that wait for the tracer; more are lost to it.
+const TAPPED: usize = 256;
 
 /// A question or an order for the owner.
 #[derive(Debug)]
 pub(crate) enum Request {
     /// The state of everything but the routes.
     Snapshot(oneshot::Sender<Snapshot>),
+    /// The same, with what was counted and timed.
+    Measured(oneshot::Sender<(Snapshot, Measured)>),
     /// One destination.
     Routes(RouteQuery, oneshot::Sender<Vec<RouteView>>),
     /// A part of the prefixes of a listing, and where the next one begins.
@@ -58,6 +67,8 @@ pub(crate) enum Request {
     Bfd(oneshot::Sender<Vec<View>>),
     /// All of these for a peer or, with a sentence that says why, none of them.
     Order(Whom, Vec<Order>, oneshot::Sender<Result<(), String>>),
+    /// Copies of what passes over this peer's connections from here on.
+    Trace(Whom, mpsc::Sender<Tapped>),
     /// Something for the engine: an intent, a reset, kernel state.
     Tell(Box<Event>),
     /// The table for the host's routes.
@@ -99,6 +110,11 @@ impl SpeakerHandle {
         self.ask(Request::Snapshot).await
     }
 
+    /// The state of everything but the routes, and what was counted and timed. `None`: the speaker has stopped.
+    pub(crate) async fn measured(&self) -> Option<(Snapshot, Measured)> {
+        self.ask(Request::Measured).await
+    }
+
     /// One page of routes. `None`: the speaker has stopped.
     pub(crate) async fn routes(&self, query: RouteQuery) -> Option<Vec<RouteView>> {
         match query.select {
@@ -115,6 +131,13 @@ impl SpeakerHandle {
     /// Has operators' orders carried out: all of them or, with the reason, none. `None`: the speaker has stopped.
     pub(crate) async fn order(&self, whom: Whom, orders: Vec<Order>) -> Option<Result<(), String>> {
         self.ask(|answer| Request::Order(whom, orders, answer)).await
+    }
+
+    /// What passes over a peer's connections from here on, until the receiver is dropped.
+    pub(crate) async fn trace(&self, whom: Whom) -> mpsc::Receiver<Tapped> {
+        let (sender, tapped) = mpsc::channel(TAPPED);
+        self.send(Request::Trace(whom, sender)).await;
+        tapped
     }
 
     /// Puts a configuration in force.

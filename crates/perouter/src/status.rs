@@ -56,10 +56,39 @@ pub(crate) struct StatusData {
     pub(crate) nics: Vec<String>,
     /// Those of them that have lost their carrier since they had one.
     pub(crate) without_carrier: BTreeSet<String>,
+    /// How often what was done.
+    pub(crate) tallies: Tallies,
     /// Links of the router's namespace.
     pub(crate) links: Vec<kernel::monitor::LinkInfo>,
     /// Name of the router's namespace; `None` is the one that the process was started in.
     pub(crate) namespace: Option<String>,
+}
+
+/// How often what was done since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tallies {
+    /// Looks at the host that found nothing to do.
+    pub(crate) host_untouched: u64,
+    /// Those that changed something.
+    pub(crate) host_changed: u64,
+    /// Those after which something was still missing.
+    pub(crate) host_failed: u64,
+    /// Steps that were done again because somebody undid them.
+    pub(crate) host_repairs: u64,
+    /// Configurations that were put in force.
+    pub(crate) config_applied: u64,
+    /// Those that left the router as it was.
+    pub(crate) config_kept: u64,
+    /// When one was last put in force.
+    pub(crate) config_applied_at: Option<Moment>,
+}
+
+impl Tallies {
+    /// A configuration was put in force.
+    pub(crate) fn applied(&mut self) {
+        self.config_applied += 1;
+        self.config_applied_at = Some(Moment::now());
+    }
 }
 
 /// Shared access to the [`StatusData`] and the [`Journal`] of this process. Cheap to clone.
@@ -88,6 +117,7 @@ impl Status {
             host_warnings: Vec::new(),
             nics: Vec::new(),
             without_carrier: BTreeSet::new(),
+            tallies: Tallies::default(),
             links: Vec::new(),
             namespace: None,
         };

@@ -8,7 +8,7 @@ use config::verdict::{ObjectRef, Outcome, Source, Verdict};
 
 use crate::admin;
 use crate::admin::model;
-use crate::cli::{CONFIG_DIR, Format, NODE_CONFIG, ValidateArgs};
+use crate::cli::{CONFIG_DIR, Format, NODE_CONFIG, Shape, ValidateArgs};
 use crate::exit::{Exit, Failure};
 use crate::views::{Out, verdicts};
 
@@ -59,9 +59,9 @@ fn print(
 ) -> Result<Exit, Failure> {
     found.sort_by(|a, b| (a.outcome, &a.file, a.line).cmp(&(b.outcome, &b.file, b.line)));
     let rejected = found.iter().filter(|verdict| verdict.outcome == model::Outcome::Rejected).count();
-    match format {
-        Format::Json => out.json(&found)?,
-        Format::Table => {
+    match format.shape() {
+        Shape::Value(notation) => out.value(notation, &found)?,
+        Shape::Text { .. } => {
             verdicts::print(out, 0, &found)?;
             for remark in remarks {
                 out.line(remark)?;
@@ -92,7 +92,7 @@ fn node(named: Option<&Path>, default: &Path) -> Result<(Node, Option<String>), 
 }
 
 fn placeholder() -> Node {
-    Node { name: "node".to_owned(), labels: BTreeMap::new(), index: 0, log_level: None }
+    Node { name: "node".to_owned(), labels: BTreeMap::new(), index: 0, log_level: None, http: None }
 }
 
 /// Files that are there to be read, the speakers' apart from the others.

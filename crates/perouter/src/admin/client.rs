@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use tokio::net::UnixStream;
 use super::{model, socket_path};
 use crate::exit::Failure;
 use crate::plan::Instead;
+use crate::views::progress;
 
 /// How long a healthy daemon can need for one answer, with a wide margin.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -113,6 +115,22 @@ impl Client {
         self.get(&question.target()).await
     }
 
+    /// `/v1/explain`.
+    pub(crate) async fn explain(
+        &mut self,
+        address: IpAddr,
+        from: model::Side,
+        source: Option<IpAddr>,
+    ) -> Result<model::Explanation, Failure> {
+        let mut target = Target::new("/v1/explain");
+        target.add("address", &address.to_string());
+        target.add("from", if from == model::Side::Host { "host" } else { "fabric" });
+        if let Some(source) = source {
+            target.add("source", &source.to_string());
+        }
+        self.get(&target.0).await
+    }
+
     /// `/v1/plan`, with the daemon's own files or others.
     pub(crate) async fn plan(&mut self, instead: &Instead) -> Result<model::Plan, Failure> {
         let mut target = Target::new("/v1/plan");
@@ -148,6 +166,33 @@ impl Client {
         self.post("/v1/drain", how).await
     }
 
+    /// `/metrics`.
+    pub(crate) async fn metrics(&mut self) -> Result<String, Failure> {
+        let (status, body) = exchange(&mut self.sender, Method::GET, "/metrics", Bytes::new())
+            .await
+            .map_err(|error| self.broken(&error.to_string()))?;
+        if status != StatusCode::OK {
+            return Err(self.broken(&status.to_string()));
+        }
+        Ok(String::from_utf8_lossy(&body).into_owned())
+    }
+
+    /// The messages of a peer as they pass. Nothing else can be asked over this connection any more.
+    pub(crate) async fn trace(mut self, peer: &str) -> Result<Trace, Failure> {
+        let target = order_target(peer, "trace");
+        let request = Request::builder().uri(target).header("host", "perouter").body(Full::default());
+        let request = request.map_err(|error| self.broken(&error.to_string()))?;
+        let answer = self.sender.send_request(request).await.map_err(|error| self.broken(&error.to_string()))?;
+        if answer.status() != StatusCode::OK {
+            let body = answer.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+            return Err(Failure::Daemon(match serde_json::from_slice::<model::Refusal>(&body) {
+                Ok(refusal) => refusal.error,
+                Err(_) => format!("the daemon at {} does not trace", self.path.display()),
+            }));
+        }
+        Ok(Trace { body: answer.into_body(), rest: Vec::new(), path: self.path })
+    }
+
     async fn get<T: DeserializeOwned>(&mut self, target: &str) -> Result<T, Failure> {
         self.ask(Method::GET, target, Bytes::new()).await
     }
@@ -159,7 +204,7 @@ impl Client {
 
     async fn ask<T: DeserializeOwned>(&mut self, method: Method, target: &str, body: Bytes) -> Result<T, Failure> {
         let exchange = tokio::time::timeout(PATIENCE, exchange(&mut self.sender, method, target, body));
-        let (status, body) = match exchange.await {
+        let (status, body) = match progress::with("waiting for the daemon", exchange).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => return Err(self.broken(&error.to_string())),
             Err(_) => {
@@ -179,6 +224,36 @@ impl Client {
 
     fn broken(&self, why: &str) -> Failure {
         Failure::Daemon(format!("the daemon at {} gives no usable answer: {why}", self.path.display()))
+    }
+}
+
+/// Messages as they pass.
+#[derive(Debug)]
+pub(crate) struct Trace {
+    body: hyper::body::Incoming,
+    rest: Vec<u8>,
+    path: PathBuf,
+}
+
+impl Trace {
+    /// The next message.
+    ///
+    /// # Errors
+    /// The daemon has gone.
+    pub(crate) async fn next(&mut self) -> Result<model::TracedMessage, Failure> {
+        loop {
+            while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.rest.drain(..=end).collect();
+                if let Some(message) = line.strip_prefix(b"data: ").and_then(|data| serde_json::from_slice(data).ok()) {
+                    return Ok(message);
+                }
+            }
+            let frame = self.body.frame().await.and_then(Result::ok);
+            let gone = || Failure::Daemon(format!("the daemon at {} has gone", self.path.display()));
+            if let Ok(data) = frame.ok_or_else(gone)?.into_data() {
+                self.rest.extend_from_slice(&data);
+            }
+        }
     }
 }
 

@@ -330,7 +330,7 @@ impl Names {
         Self(snapshot.peers.iter().map(|peer| (peer.address, peer.name.clone())).collect())
     }
 
-    fn peer(&self, address: IpAddr) -> model::PeerRef {
+    pub(super) fn peer(&self, address: IpAddr) -> model::PeerRef {
         // A peer that left between the snapshot and the page has only its address.
         model::PeerRef { name: self.0.get(&address).cloned().unwrap_or_default(), address }
     }
@@ -346,7 +346,22 @@ pub(super) fn route(names: &Names, view: &RouteView) -> model::Route {
             None => model::Kernel::NotWanted,
         },
         paths: view.paths.iter().map(|one| path(names, one)).collect(),
+        kernel_error: view.refusal.clone(),
         advertised_to: view.advertised_to.iter().map(|address| names.peer(*address)).collect(),
+        withheld: view
+            .withheld
+            .iter()
+            .map(|(address, reason)| model::Withheld { peer: names.peer(*address), reason: reason.clone() })
+            .collect(),
+    }
+}
+
+/// Adds the peers that get nothing at all to what is known of one destination.
+pub(super) fn without_session(snapshot: &Snapshot, route: &mut model::Route) {
+    for peer in snapshot.peers.iter().filter(|peer| peer.state != PeerState::Established) {
+        let reason = format!("there is no session: {}", peer.state.name());
+        let peer = model::PeerRef { name: peer.name.clone(), address: peer.address };
+        route.withheld.push(model::Withheld { peer, reason });
     }
 }
 

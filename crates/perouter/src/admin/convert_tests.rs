@@ -38,7 +38,7 @@ fn a_router_where_everything_is_up_is_healthy() {
     let mut data = data();
     data.verdicts = vec![applied()];
     data.no_config = Some("no files".into());
-    data.node = Some(Node { name: "n1".into(), labels: BTreeMap::new(), index: 3, log_level: None });
+    data.node = Some(Node { name: "n1".into(), labels: BTreeMap::new(), index: 3, log_level: None, http: None });
     let status = status(Moment::now(), &data, &[], Some(&snapshot), &[]);
     assert!(status.healthy, "{:?}", status.problems);
     assert_eq!(status.node, Some(model::Node { name: "n1".into(), index: 3 }));

@@ -1,4 +1,5 @@
-//! The local admin API: HTTP/1 with JSON over a Unix socket in the state directory, readable by its owner only.
+//! The local admin API: HTTP/1 with JSON over a Unix socket in the state directory, readable by its owner only. Who asks for
+//! it has the questions, not the orders, over TCP as well ([`http`]).
 //!
 //! Owns the socket's name, the model types ([`model`]), the server that the daemon starts ([`serve`]) and the
 //! client that the command line uses ([`client`]). Is told nothing; it asks the speaker and the status when it
@@ -7,11 +8,15 @@
 //! | path | answer |
 //! |---|---|
 //! | `/v1/status` | [`model::Status`] |
-//! | `/v1/events?after&limit&wait` | [`model::EventPage`], bounded; with `wait` the answer comes with the next event |
+//! | `/v1/openapi.json` | all of this as OpenAPI 3.1 ([`openapi`]) |
+//! | `/metrics` | [`crate::metrics`], for Prometheus |
+//! | `/v1/events?after&limit&wait` | [`model::EventPage`], bounded; with `wait` the answer comes with the next event; for those who accept `text/event-stream` a stream ([`events`]) |
 //! | `/v1/peers` | list of [`model::Peer`] |
 //! | `/v1/routes?family&prefix&longest&received&advertised&after&limit` | [`model::RoutePage`], bounded |
+//! | `/v1/explain?address&from&source` | [`model::Explanation`]: the walk of a packet and of its answer |
 //! | `/v1/plan?config_dir&node_config` | [`model::Plan`]: what would change if those files were in force |
 //! | POST `/v1/peers/{peer}/clear` [`model::Clear`] | list of [`model::Ordered`]; `{peer}` by address or name, or `all` |
+//! | `/v1/peers/{peer}/trace` | a stream of [`model::TracedMessage`]; on the socket only |
 //! | `/v1/drain` | [`model::Drain`], or `null` |
 //! | POST `/v1/drain` [`model::DrainOrder`] | the same, as it is from then on |
 //! | POST `/v1/peers/{peer}/shutdown` [`model::ShutDown`] | list of one [`model::Ordered`] |
@@ -21,14 +26,21 @@
 
 pub(crate) mod client;
 mod convert;
+mod events;
+mod explain;
 mod health;
+mod http;
 pub(crate) mod model;
+mod openapi;
 mod orders;
 mod query;
 mod server;
 mod time;
+mod token;
+mod trace;
 
 pub(crate) use convert::verdict;
+pub(crate) use token::check as check_token;
 
 use std::fmt;
 use std::future::Future;
@@ -36,14 +48,15 @@ use std::net::IpAddr;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
+use config::node::Http;
 use engine::Order;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::bfd::View;
 use crate::exit::Failure;
 use crate::plan::Planner;
-use crate::speaker::{SpeakerHandle, Whom};
+use crate::speaker::{Measured, SpeakerHandle, Tapped, Whom};
 use crate::status::Status;
 
 /// The daemon's socket.
@@ -51,16 +64,17 @@ pub(crate) fn socket_path(state_dir: &Path) -> PathBuf {
     state_dir.join(crate::daemon::SOCKET)
 }
 
-/// Answers on `listener` until `shutdown` turns true or its sender is gone; then questions that are being
+/// Answers on `listener`, and questions at `http`, until `shutdown` turns true or its sender is gone; then questions that are being
 /// answered get a little more time.
 pub(crate) fn serve(
     listener: UnixListener,
+    http: Option<Http>,
     speaker: SpeakerHandle,
     status: Status,
     planner: Option<Planner>,
     shutdown: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
-    tokio::spawn(server::serve(listener, speaker, status, planner, shutdown))
+    tokio::spawn(server::serve(listener, http, speaker, status, planner, shutdown))
 }
 
 /// Everything on one screen, at this moment.
@@ -77,8 +91,12 @@ pub(crate) fn missed(status: &model::Status) -> Vec<&model::Peer> {
 trait Source: Clone + Send + Sync + 'static {
     /// The router at this moment; `None` when the speaker has stopped.
     fn snapshot(&self) -> impl Future<Output = Option<engine::Snapshot>> + Send;
+    /// As [`Source::snapshot`], with what was counted and timed.
+    fn measured(&self) -> impl Future<Output = Option<(engine::Snapshot, Measured)>> + Send;
     /// The BFD sessions; none when they cannot be asked.
     fn bfd(&self) -> impl Future<Output = Vec<View>> + Send;
+    /// What passes over a peer's connections from here on.
+    fn trace(&self, whom: Whom) -> impl Future<Output = mpsc::Receiver<Tapped>> + Send;
     /// Drains the router, or with `None` undoes it.
     fn drain(&self, drain: Option<engine::Drain>) -> impl Future<Output = ()> + Send;
     /// One page of routes; `None` when the speaker has stopped.
@@ -92,8 +110,16 @@ impl Source for SpeakerHandle {
         SpeakerHandle::snapshot(self).await
     }
 
+    async fn measured(&self) -> Option<(engine::Snapshot, Measured)> {
+        SpeakerHandle::measured(self).await
+    }
+
     async fn bfd(&self) -> Vec<View> {
         SpeakerHandle::bfd(self).await.unwrap_or_default()
+    }
+
+    async fn trace(&self, whom: Whom) -> mpsc::Receiver<Tapped> {
+        SpeakerHandle::trace(self, whom).await
     }
 
     async fn drain(&self, drain: Option<engine::Drain>) {
@@ -147,13 +173,24 @@ pub(crate) fn find_peer(wanted: &str, known: &[model::PeerRef]) -> Result<usize,
     match found[..] {
         [at] => Ok(at),
         [] if known.is_empty() => Err(NoPeer::Unknown(format!("no peer is called {wanted}; no peer is configured"))),
-        [] => Err(NoPeer::Unknown(format!("no peer is called {wanted}; known peers: {}", list(known.iter())))),
+        [] => Err(NoPeer::Unknown(match similar(wanted, known) {
+            Some(name) => format!("no peer is called {wanted}; did you mean {name}?"),
+            None => format!("no peer is called {wanted}; known peers: {}", list(known.iter())),
+        })),
         // One link-local address behind several links, for example.
         _ => Err(NoPeer::Several(format!(
             "several peers are called {wanted}: {}",
             list(found.iter().map(|at| &known[*at]))
         ))),
     }
+}
+
+/// The name or address that was probably meant: one letter in three may be wrong.
+fn similar(wanted: &str, known: &[model::PeerRef]) -> Option<String> {
+    let names = known.iter().flat_map(|peer| [peer.name.clone(), peer.address.to_string()]);
+    let near = names.filter(|name| !name.is_empty()).map(|name| (strsim::damerau_levenshtein(wanted, &name), name));
+    let (distance, name) = near.min()?;
+    (distance * 3 <= wanted.chars().count()).then_some(name)
 }
 
 /// Names and addresses, not too many.

@@ -10,21 +10,26 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod explain;
 mod liveness;
+mod trace;
 
+pub(crate) use explain::{Announced, Explanation, Place, Side, Step, Walk};
 pub(crate) use liveness::{Bfd, BfdSide, BfdState, Drain, DrainOrder, DrainState, GracefulRestart};
+pub(crate) use trace::{Direction, TracedMessage};
 
 /// Why a question was not answered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Refusal {
     /// One sentence.
     pub(crate) error: String,
 }
 
 /// Everything on one screen.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Status {
     /// Version of the running daemon.
     pub(crate) version: String,
@@ -67,7 +72,7 @@ pub(crate) struct Status {
 }
 
 /// What a daemon is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Mode {
     /// The whole node: `perouter run`.
@@ -77,7 +82,7 @@ pub(crate) enum Mode {
 }
 
 /// The node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Node {
     /// Its name.
     pub(crate) name: String,
@@ -86,7 +91,7 @@ pub(crate) struct Node {
 }
 
 /// The router.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Router {
     /// Its AS; `null` without configuration.
     pub(crate) asn: Option<u32>,
@@ -101,7 +106,7 @@ pub(crate) struct Router {
 }
 
 /// Destinations of one family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Destinations {
     /// Which one.
     pub(crate) family: Family,
@@ -112,7 +117,7 @@ pub(crate) struct Destinations {
 }
 
 /// Totals of the kernel's table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Fib {
     /// Routes that the kernel has acknowledged.
     pub(crate) installed: u64,
@@ -125,7 +130,7 @@ pub(crate) struct Fib {
 }
 
 /// Address families, as in the configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Family {
     /// IPv4 unicast.
@@ -145,7 +150,7 @@ impl Family {
 }
 
 /// What became of an object.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Verdict {
     /// "Underlay", "L3Passthrough", .., or "File" when the text could not be read as objects.
     pub(crate) kind: String,
@@ -172,7 +177,7 @@ pub(crate) struct Verdict {
 }
 
 /// Whether an object is in force.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Outcome {
     /// It is not.
@@ -182,7 +187,7 @@ pub(crate) enum Outcome {
 }
 
 /// A link of the router's namespace.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Link {
     /// Its name.
     pub(crate) name: String,
@@ -197,11 +202,12 @@ pub(crate) struct Link {
     /// In bytes.
     pub(crate) mtu: u32,
     /// With prefix lengths.
+    #[schemars(with = "Vec<String>")]
     pub(crate) addresses: Vec<IpNet>,
 }
 
 /// What could not be done to the host.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct HostError {
     /// A link, namespace, address or sysctl.
     pub(crate) object: String,
@@ -210,7 +216,7 @@ pub(crate) struct HostError {
 }
 
 /// Something that happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Event {
     /// Its number in the life of this daemon, from 1, without gaps.
     pub(crate) number: u64,
@@ -230,7 +236,7 @@ pub(crate) struct Event {
 }
 
 /// Some of what happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct EventPage {
     /// Oldest first.
     pub(crate) events: Vec<Event>,
@@ -244,7 +250,7 @@ pub(crate) struct EventPage {
 }
 
 /// Gravity of an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Level {
     /// Ordinary progress.
@@ -254,7 +260,7 @@ pub(crate) enum Level {
 }
 
 /// A peer in few words.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct PeerRef {
     /// Its configured name.
     pub(crate) name: String,
@@ -273,7 +279,7 @@ impl fmt::Display for PeerRef {
 }
 
 /// A peer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Peer {
     /// Its configured name.
     pub(crate) name: String,
@@ -282,6 +288,7 @@ pub(crate) struct Peer {
     /// The link that its session is bound to.
     pub(crate) link: Option<String>,
     /// The range that it connected from, when it is not configured itself.
+    #[schemars(with = "Option<String>")]
     pub(crate) range: Option<IpNet>,
     /// Its AS: from its OPEN, else as configured; `null` when any is accepted and none was seen.
     pub(crate) asn: Option<u32>,
@@ -367,7 +374,7 @@ impl Peer {
 }
 
 /// What a peer is to us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Role {
     /// The data centre fabric.
@@ -390,7 +397,7 @@ impl Role {
 }
 
 /// States of RFC 4271 8.2.2.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum PeerState {
     /// Waiting before the next attempt.
@@ -422,7 +429,7 @@ impl PeerState {
 }
 
 /// Counts of one family of one peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct FamilyCounts {
     /// Which one.
     pub(crate) family: Family,
@@ -439,7 +446,7 @@ pub(crate) struct FamilyCounts {
 }
 
 /// Messages by type.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Messages {
     /// OPEN.
     pub(crate) open: u64,
@@ -454,29 +461,44 @@ pub(crate) struct Messages {
 }
 
 /// A bounded part of a listing, in prefix order.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct RoutePage {
     /// Destinations.
     pub(crate) routes: Vec<Route>,
     /// `after` of the next page; `null` after the last one.
+    #[schemars(with = "Option<String>")]
     pub(crate) next: Option<IpNet>,
 }
 
 /// A destination with its paths.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Route {
     /// The destination.
+    #[schemars(with = "String")]
     pub(crate) prefix: IpNet,
     /// Where it is in the kernel.
     pub(crate) kernel: Kernel,
     /// Paths, best first; in a listing of what is advertised the one that is sent, as it is sent.
     pub(crate) paths: Vec<Path>,
+    /// Why the kernel refused it; `null` when it did not.
+    pub(crate) kernel_error: Option<String>,
     /// Peers that it is advertised to.
     pub(crate) advertised_to: Vec<PeerRef>,
+    /// The other peers, each with the reason. Empty in listings: only a question about one destination is answered with it.
+    pub(crate) withheld: Vec<Withheld>,
+}
+
+/// Why a peer does not get a destination.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Withheld {
+    /// Who.
+    pub(crate) peer: PeerRef,
+    /// One clause.
+    pub(crate) reason: String,
 }
 
 /// Where a route is in the kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Kernel {
     /// Acknowledged.
@@ -488,7 +510,7 @@ pub(crate) enum Kernel {
 }
 
 /// One path.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Path {
     /// Where it came from; `null` is this router.
     pub(crate) from: Option<PeerRef>,
@@ -521,7 +543,7 @@ pub(crate) struct Path {
 }
 
 /// What `clear` is asked.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Clear {
     /// Exchange routes again and keep the session; `null`: end it and begin again.
@@ -531,7 +553,7 @@ pub(crate) struct Clear {
 }
 
 /// Which routes are exchanged again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Soft {
     /// The peer's (RFC 2918).
@@ -543,7 +565,7 @@ pub(crate) enum Soft {
 }
 
 /// What `shutdown` is asked.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ShutDown {
     /// As above.
@@ -551,7 +573,7 @@ pub(crate) struct ShutDown {
 }
 
 /// What became of an order for one peer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Ordered {
     /// Which.
     pub(crate) peer: PeerRef,
@@ -562,7 +584,7 @@ pub(crate) struct Ordered {
 }
 
 /// What was done with a peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Deed {
     /// The session ends and begins again; a peer that was shut down may come up again.
@@ -576,7 +598,7 @@ pub(crate) enum Deed {
 }
 
 /// What would change if the files were put in force.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Plan {
     /// The folder that was read.
     pub(crate) config_dir: String,
@@ -597,7 +619,7 @@ pub(crate) struct Plan {
 }
 
 /// One step in the kernel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct PlanStep {
     /// A link, namespace or setting.
     pub(crate) object: String,
@@ -606,7 +628,7 @@ pub(crate) struct PlanStep {
 }
 
 /// One change in BGP.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct PlanChange {
     /// The peer; `null` is the router.
     pub(crate) peer: Option<String>,
@@ -617,7 +639,7 @@ pub(crate) struct PlanChange {
 }
 
 /// What a change costs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum PlanEffect {
     /// The session ends and is opened anew.

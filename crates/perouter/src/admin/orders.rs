@@ -139,11 +139,11 @@ pub(super) async fn one_or_all(
     Ok(answers)
 }
 
-fn reference(peer: &PeerSnapshot) -> model::PeerRef {
+pub(super) fn reference(peer: &PeerSnapshot) -> model::PeerRef {
     model::PeerRef { name: peer.name.clone(), address: peer.address }
 }
 
-fn whom(peer: &PeerSnapshot) -> Whom {
+pub(super) fn whom(peer: &PeerSnapshot) -> Whom {
     Whom { address: peer.address, link: peer.link.clone() }
 }
 

@@ -1,4 +1,4 @@
-//! The daemon's side: HTTP to questions, answers to JSON.
+//! The daemon's side: HTTP to questions, answers to JSON. The socket takes orders, too; over TCP there are questions only.
 
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
@@ -6,18 +6,20 @@ use std::time::Duration;
 
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use bytes::Bytes;
+use config::node::Http;
 use serde::Deserialize;
 use tokio::sync::watch;
 
 use super::convert::{self, Names};
-use super::query::{self, Params, Refused};
-use super::{Source, model, orders};
-use crate::journal::KEPT;
+use super::query::{self, Ask, Of, Params, Refused};
+use super::{Source, events, explain, http, model, openapi, orders, trace};
+use crate::bfd::View;
+use crate::metrics::{self, Process, Scrape};
 use crate::moment::Moment;
 use crate::plan::{Instead, Planner};
 use crate::status::Status;
@@ -27,19 +29,21 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// Warnings in a status.
 const WARNINGS: usize = 50;
-/// Events of a page when the question does not say.
-const EVENTS: usize = 100;
-/// Longest that a question waits for an event.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// Answers until `shutdown` turns true or its sender is gone.
 pub(super) async fn serve<S: Source>(
     listener: UnixListener,
+    http: Option<Http>,
     source: S,
     status: Status,
     planner: Option<Planner>,
     shutdown: watch::Receiver<bool>,
 ) {
+    let app = App { source, status, planner, shutdown: shutdown.clone(), strangers: false };
+    if let Some(http) = http {
+        let questions = questions().with_state(App { strangers: true, ..app.clone() });
+        tokio::spawn(http::serve(http, questions, app.status.clone(), shutdown.clone()));
+    }
     let listener = match listener.set_nonblocking(true).and_then(|()| tokio::net::UnixListener::from_std(listener)) {
         Ok(listener) => listener,
         Err(error) => {
@@ -47,8 +51,8 @@ pub(super) async fn serve<S: Source>(
             return;
         }
     };
-    let app = App { source, status, planner, shutdown: shutdown.clone() };
-    let service = axum::serve(listener, router(app)).with_graceful_shutdown(ended(shutdown.clone()));
+    let router = questions().merge(orders()).with_state(app);
+    let service = axum::serve(listener, router).with_graceful_shutdown(ended(shutdown.clone()));
     tokio::select! {
         result = service.into_future() => if let Err(error) = result {
             tracing::error!(%error, "the admin socket has failed");
@@ -58,34 +62,59 @@ pub(super) async fn serve<S: Source>(
     }
 }
 
-async fn ended(mut shutdown: watch::Receiver<bool>) {
+/// Waits for the end of the daemon.
+pub(super) async fn ended(mut shutdown: watch::Receiver<bool>) {
     // An error means that the sender is gone, which is an end too.
     let _ = shutdown.wait_for(|ended| *ended).await;
 }
 
 #[derive(Clone)]
-struct App<S> {
-    source: S,
-    status: Status,
+pub(super) struct App<S> {
+    pub(super) source: S,
+    pub(super) status: Status,
     planner: Option<Planner>,
-    shutdown: watch::Receiver<bool>,
+    pub(super) shutdown: watch::Receiver<bool>,
+    /// Whoever asks has not shown that it may read the node's files.
+    strangers: bool,
 }
 
-fn router<S: Source>(app: App<S>) -> Router {
+/// What changes nothing.
+fn questions<S: Source>() -> Router<App<S>> {
     Router::new()
+        .route("/metrics", get(get_metrics::<S>))
+        .route("/v1/openapi.json", get(async || Json(openapi::document())))
         .route("/v1/status", get(get_status::<S>))
-        .route("/v1/events", get(get_events::<S>))
+        .route("/v1/events", get(events::get::<S>))
         .route("/v1/peers", get(get_peers::<S>))
-        .route("/v1/peers/{peer}/clear", post(post_clear::<S>))
-        .route("/v1/peers/{peer}/shutdown", post(post_shutdown::<S>))
-        .route("/v1/drain", get(get_drain::<S>).post(post_drain::<S>))
+        .route("/v1/drain", get(get_drain::<S>))
         .route("/v1/routes", get(get_routes::<S>))
+        .route("/v1/explain", get(explain::get::<S>))
         .route("/v1/plan", get(get_plan::<S>))
         .fallback(async || {
-            let paths = "/v1/status, /v1/events, /v1/peers, /v1/peers/PEER/clear, /v1/peers/PEER/shutdown, /v1/drain, /v1/routes and /v1/plan";
-            Refuse(StatusCode::NOT_FOUND, format!("there are {paths}"))
+            let paths = openapi::document()["paths"].as_object().into_iter().flatten();
+            let paths: Vec<&str> = paths.map(|(path, _)| path.as_str()).collect();
+            Refuse(StatusCode::NOT_FOUND, format!("there are {}", paths.join(", ")))
         })
-        .with_state(app)
+}
+
+/// What changes something, or costs something.
+fn orders<S: Source>() -> Router<App<S>> {
+    Router::new()
+        .route("/v1/peers/{peer}/trace", get(trace::get::<S>))
+        .route("/v1/peers/{peer}/clear", post(post_clear::<S>))
+        .route("/v1/peers/{peer}/shutdown", post(post_shutdown::<S>))
+        .route("/v1/drain", post(post_drain::<S>))
+}
+
+async fn get_metrics<S: Source>(State(app): State<App<S>>) -> Response {
+    let (measured, bfd) = (app.source.measured().await, app.source.bfd().await);
+    let (snapshot, measured) = measured.unzip();
+    let status = screen(&app.status, snapshot.as_ref(), &bfd);
+    let events = app.status.journal().counts();
+    let tallies = app.status.read().tallies;
+    let process = tokio::task::spawn_blocking(Process::read).await.unwrap_or_default();
+    let text = metrics::text(Scrape { status, measured: measured.unwrap_or_default(), tallies, events, process });
+    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
 }
 
 async fn get_status<S: Source>(State(app): State<App<S>>) -> Json<model::Status> {
@@ -95,41 +124,13 @@ async fn get_status<S: Source>(State(app): State<App<S>>) -> Json<model::Status>
 /// Everything on one screen.
 pub(super) async fn status<S: Source>(source: &S, status: &Status) -> model::Status {
     let (snapshot, bfd) = (source.snapshot().await, source.bfd().await);
+    screen(status, snapshot.as_ref(), &bfd)
+}
+
+/// The same of what was asked already.
+fn screen(status: &Status, snapshot: Option<&engine::Snapshot>, bfd: &[View]) -> model::Status {
     let warnings = status.journal().warnings(WARNINGS);
-    convert::status(Moment::now(), &status.read(), &warnings, snapshot.as_ref(), &bfd)
-}
-
-/// Which events, and for how long to wait for one.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct EventParams {
-    /// Those after this number; without it the newest.
-    after: Option<u64>,
-    limit: Option<usize>,
-    /// Seconds.
-    wait: Option<u64>,
-}
-
-async fn get_events<S: Source>(
-    State(app): State<App<S>>,
-    params: Result<Query<EventParams>, QueryRejection>,
-) -> Result<Json<model::EventPage>, Refuse> {
-    let Query(EventParams { after, limit, wait }) =
-        params.map_err(|error| Refuse(StatusCode::BAD_REQUEST, error.body_text()))?;
-    let limit = limit.unwrap_or(EVENTS).min(KEPT);
-    let journal = app.status.journal();
-    let page = || after.map_or_else(|| journal.newest(limit), |after| journal.after(after, limit));
-    let mut answer = page();
-    if let (Some(after), Some(wait), true) = (after, wait, answer.events.is_empty() && limit > 0) {
-        // Nobody who waits holds up the end of the daemon.
-        tokio::select! {
-            () = journal.beyond(after) => {}
-            () = ended(app.shutdown.clone()) => {}
-            () = tokio::time::sleep(Duration::from_secs(wait).min(LONGEST_WAIT)) => {}
-        }
-        answer = page();
-    }
-    Ok(Json(convert::events(Moment::now(), app.status.read().started, &answer)))
+    convert::status(Moment::now(), &status.read(), &warnings, snapshot, bfd)
 }
 
 async fn get_peers<S: Source>(State(app): State<App<S>>) -> Result<Json<Vec<model::Peer>>, Refuse> {
@@ -190,7 +191,10 @@ async fn get_routes<S: Source>(
     let ask = query::parse(&params, &peers)?;
     let (views, next) = query::answer(&app.source, &ask).await.ok_or_else(Refuse::stopped)?;
     let names = Names::of(&snapshot);
-    let routes = views.iter().map(|view| convert::route(&names, view)).collect();
+    let mut routes: Vec<_> = views.iter().map(|view| convert::route(&names, view)).collect();
+    if let Ask::One { of: Of::Router, .. } = ask {
+        routes.iter_mut().for_each(|route| convert::without_session(&snapshot, route));
+    }
     Ok(Json(model::RoutePage { routes, next }))
 }
 
@@ -207,6 +211,10 @@ async fn get_plan<S: Source>(
     params: Result<Query<PlanParams>, QueryRejection>,
 ) -> Result<Json<model::Plan>, Refuse> {
     let Query(params) = params.map_err(|error| Refuse(StatusCode::BAD_REQUEST, error.body_text()))?;
+    if app.strangers && (params.config_dir.is_some() || params.node_config.is_some()) {
+        let sentence = "files are named to the daemon's own socket only: `perouter plan --config-dir DIR` on the node";
+        return Err(Refuse(StatusCode::FORBIDDEN, sentence.to_owned()));
+    }
     let planner = app.planner.ok_or_else(|| {
         Refuse(
             StatusCode::NOT_FOUND,

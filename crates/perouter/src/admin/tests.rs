@@ -47,8 +47,16 @@ impl Source for Fake {
         Some(snapshot)
     }
 
+    async fn measured(&self) -> Option<(Snapshot, Measured)> {
+        Some((self.snapshot().await?, Measured::default()))
+    }
+
     async fn bfd(&self) -> Vec<View> {
         self.sessions.clone()
+    }
+
+    async fn trace(&self, _: Whom) -> mpsc::Receiver<Tapped> {
+        mpsc::channel(1).1
     }
 
     async fn drain(&self, drain: Option<engine::Drain>) {
@@ -164,7 +172,9 @@ pub(super) fn route(prefix: &str) -> RouteView {
             local_pref: None,
             communities: vec![],
         }],
+        refusal: None,
         advertised_to: vec!["192.169.10.2".parse().unwrap()],
+        withheld: Vec::new(),
     }
 }
 
@@ -189,7 +199,7 @@ impl Running {
         let listener = UnixListener::bind(socket_path(dir.path())).unwrap();
         let (stop, stopped) = watch::channel(false);
         let status = Status::new(Mode::Speak);
-        let task = tokio::spawn(server::serve(listener, source, status.clone(), None, stopped));
+        let task = tokio::spawn(server::serve(listener, None, source, status.clone(), None, stopped));
         Self { dir, status, stop, task }
     }
 
@@ -252,7 +262,7 @@ async fn an_unknown_peer_is_refused_with_the_known_ones() {
     let server = Running::start(Fake::new(Some(two_peers()), vec![]));
     let question = RoutesQuestion { received: Some("fabrik".into()), ..RoutesQuestion::default() };
     let sentence = refusal(server.client().await.routes(&question).await);
-    assert_eq!(sentence, "no peer is called fabrik; known peers: fabric (192.168.11.2), host (192.169.10.2)");
+    assert_eq!(sentence, "no peer is called fabrik; did you mean fabric?");
 }
 
 #[tokio::test]
@@ -280,7 +290,7 @@ async fn orders_reach_the_speaker_and_the_answer_says_what_was_done() {
         ]
     );
     let sentence = refusal(client.clear("fabrik", &model::Clear::default()).await);
-    assert_eq!(sentence, "no peer is called fabrik; known peers: fabric (192.168.11.2), host (192.169.10.2)");
+    assert_eq!(sentence, "no peer is called fabrik; did you mean fabric?");
     let long = model::ShutDown { message: Some("x".repeat(256)) };
     assert!(refusal(client.shut_down("fabric", &long).await).contains("256 octets"));
 }

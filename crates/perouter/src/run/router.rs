@@ -149,7 +149,10 @@ impl Router {
         });
         match reading.wish {
             Wish::Router(desired) => self.apply(*desired).await,
-            Wish::Keep(reason) => self.status.note(Level::Warn, None, reason),
+            Wish::Keep(reason) => {
+                self.status.update(|data| data.tallies.config_kept += 1);
+                self.status.note(Level::Warn, None, reason);
+            }
             Wish::Nothing => self.take_down().await,
         }
         self.status.update(|data| data.applying = false);
@@ -198,6 +201,7 @@ impl Router {
         if before.map(|before| &before.host_table) != Some(&desired.host_table) {
             self.speaker.set_host_table(desired.host_table).await;
         }
+        self.status.update(|data| data.tallies.applied());
         if before.map(|before| &before.intent) != Some(&desired.intent) {
             // Also when the host has errors: the sessions that can work, work.
             self.speaker.apply(desired.intent).await;
@@ -233,6 +237,7 @@ impl Router {
     /// Speaker first: its peers are told while the NIC is still there.
     async fn take_down(&mut self) {
         self.restart = None;
+        self.status.update(|data| data.tallies.applied());
         if let Some(Desired { intent, .. }) = self.in_force.take() {
             let text = "no Underlay any more: ending all sessions and giving the NICs back";
             self.status.note(Level::Info, None, text);

@@ -16,7 +16,7 @@ use bytes::{Bytes, BytesMut};
 use engine::ConnId;
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// Chunks handed to a writer and not yet written: one in the socket, one behind it.
 pub(crate) const IN_FLIGHT: usize = 2;
@@ -115,6 +115,8 @@ pub(crate) enum Fact {
         conn: ConnId,
         /// What arrived.
         data: Bytes,
+        /// When.
+        read: Instant,
         /// The reader's.
         turn: Turn,
     },
@@ -186,11 +188,11 @@ async fn read(conn: ConnId, line: &Arc<Line>, facts: &mpsc::Sender<Fact>) -> Opt
         match line.stream.try_read_buf(&mut buffer) {
             Ok(0) => return None,
             Ok(_) => {
-                let data = buffer.split().freeze();
+                let (data, read) = (buffer.split().freeze(), Instant::now());
                 // Never closed: it lives here.
                 let Ok(permit) = Arc::clone(&turns).acquire_owned().await else { return None };
                 let turn = Turn { _permit: permit, _in_hand: in_hand };
-                if facts.send(Fact::Data { conn, data, turn }).await.is_err() {
+                if facts.send(Fact::Data { conn, data, read, turn }).await.is_err() {
                     return None;
                 }
             }

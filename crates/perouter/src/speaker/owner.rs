@@ -26,7 +26,9 @@ use tokio::time::Instant;
 use super::connection::{self, COMMANDS, Command, Fact, IN_FLIGHT, Line};
 use super::listener::{Complaint, Listeners};
 use super::liveness::Watch;
+use super::measure::Measured;
 use super::neighbors::Neighbors;
+use super::tap::{Tap, Tapped, Way};
 use super::{Request, Setup, Whom, dial};
 use crate::fib::FibThread;
 use crate::host_routes::HostThread;
@@ -75,6 +77,8 @@ pub(super) struct Owner {
     host_retelling: Retelling,
     neighbors: Neighbors,
     liveness: Watch,
+    measured: Measured,
+    taps: Vec<Tap>,
     connections: BTreeMap<ConnId, Connection>,
     /// Connections for which the engine has bytes.
     ready: BTreeSet<ConnId>,
@@ -161,6 +165,8 @@ impl Owner {
             host_retelling: Retelling::No,
             neighbors,
             liveness,
+            measured: Measured::default(),
+            taps: Vec::new(),
             connections: BTreeMap::new(),
             ready: BTreeSet::new(),
             accepted: 0,
@@ -288,6 +294,11 @@ impl Owner {
     fn request(&mut self, request: Request) {
         match request {
             Request::Snapshot(answer) => drop(answer.send(self.engine.snapshot(now()))),
+            Request::Measured(answer) => {
+                let snapshot = self.engine.snapshot(now());
+                self.measured.keep(&snapshot);
+                drop(answer.send((snapshot, self.measured.clone())));
+            }
             Request::Routes(query, answer) => drop(answer.send(self.engine.routes(&query))),
             Request::Prefixes { family, select, from, look, answer } => {
                 drop(answer.send(self.engine.prefixes(family, &select, from, look)));
@@ -298,6 +309,7 @@ impl Owner {
             // The thread answers: nobody here waits for it.
             Request::Bfd(answer) => self.liveness.show(answer),
             Request::Order(whom, orders, answer) => drop(answer.send(self.order(&whom, orders))),
+            Request::Trace(whom, sender) => self.taps.push(Tap::new(whom, sender)),
             Request::Tell(event) => self.tell(*event),
             Request::HostTable(table) => {
                 if let Some(host) = &self.host {
@@ -327,9 +339,11 @@ impl Owner {
         if event == Event::FibLost {
             // What the FIB thread believes of the kernel is as stale as what the engine believes.
             self.fib.reopen();
+            self.measured.fib.lost += 1;
         }
         if event == Event::HostLost {
             self.host_retelling = Retelling::Due;
+            self.measured.host.lost += 1;
         }
         if let Event::Intent(intent) = &event
             && let Err(error) = self.neighbors.set_links(intent.unnumbered.keys().cloned().collect())
@@ -351,11 +365,13 @@ impl Owner {
     }
 
     fn kernel_fact(&mut self, event: Event) {
-        if let Event::FibAck { .. } = event {
+        if let Event::FibAck { failed, failed_groups, .. } = &event {
             self.fib_idle = true;
+            self.measured.fib.end(failed.len() + failed_groups.len());
         }
-        if let Event::HostAck { .. } = event {
+        if let Event::HostAck { failed, .. } = &event {
             self.host_idle = true;
+            self.measured.host.end(failed.len());
         }
         self.tell(event);
     }
@@ -383,11 +399,11 @@ impl Owner {
                 }
             }
             Fact::Incoming { stream, local, remote, link } => self.incoming(stream, local, remote, link),
-            Fact::Data { conn, data, turn } => {
+            Fact::Data { conn, data, read, turn } => {
                 // Its reader may hand over the next chunk as soon as this one is out of the queue.
                 drop(turn);
                 if let Some(Connection::Open(_)) = self.connections.get(&conn) {
-                    self.engine.handle(now(), Event::Bytes { conn, data });
+                    self.data(conn, data, read);
                 }
             }
             Fact::Ended { conn, error } => {
@@ -398,6 +414,32 @@ impl Owner {
                     }
                     Some(Connection::Closing) | None => {}
                 }
+            }
+        }
+    }
+
+    fn data(&mut self, conn: ConnId, data: Bytes, read: Instant) {
+        self.tap(conn, Way::Received, &data);
+        let before = self.engine.sender(conn).map_or(0, |sender| sender.updates);
+        self.engine.handle(now(), Event::Bytes { conn, data });
+        if let Some(sender) = self.engine.sender(conn).filter(|sender| sender.updates > before) {
+            self.measured.updates(sender.peer, sender.link, sender.updates - before, read.elapsed());
+        }
+    }
+
+    /// Copies for those who trace the peer; usually nobody does.
+    fn tap(&mut self, conn: ConnId, way: Way, bytes: &Bytes) {
+        if self.taps.is_empty() {
+            return;
+        }
+        self.taps.retain(Tap::is_open);
+        let [theirs, ours] = self.engine.contexts(conn);
+        let context = if way == Way::Received { theirs } else { ours };
+        let sender = self.engine.sender(conn);
+        let tapped = Tapped { conn, way, bytes: bytes.clone(), context, lost: 0 };
+        for tap in &mut self.taps {
+            if tap.is_for(conn, sender) {
+                tap.tell(&tapped);
             }
         }
     }
@@ -451,6 +493,7 @@ impl Owner {
             && let Some(batch) = self.engine.poll_fib()
         {
             self.fib_idle = false;
+            self.measured.fib.begin(&batch);
             self.fib.apply(batch);
         }
         if self.host_idle
@@ -464,6 +507,7 @@ impl Owner {
                     if fresh {
                         self.host_retelling = Retelling::Begun;
                     }
+                    self.measured.host.begin_host(&batch);
                     host.apply(batch, fresh);
                 }
                 None if self.host_retelling != Retelling::No => {
@@ -508,14 +552,14 @@ impl Owner {
                 if open.in_flight == IN_FLIGHT {
                     continue;
                 }
-                match self.engine.poll_transmit(conn) {
-                    Some(bytes) => {
-                        open.in_flight += 1;
-                        // Only a task that is over refuses, and its last fact is on the way.
-                        let _ = open.commands.try_send(Command::Write(bytes));
-                    }
-                    None => drop(self.ready.remove(&conn)),
-                }
+                let Some(bytes) = self.engine.poll_transmit(conn) else {
+                    self.ready.remove(&conn);
+                    continue;
+                };
+                open.in_flight += 1;
+                // Only a task that is over refuses, and its last fact is on the way.
+                let _ = open.commands.try_send(Command::Write(bytes.clone()));
+                self.tap(conn, Way::Sent, &bytes);
             }
         }
     }
@@ -523,6 +567,7 @@ impl Owner {
     fn close(&mut self, conn: ConnId) {
         self.ready.remove(&conn);
         let rest: Vec<Bytes> = std::iter::from_fn(|| self.engine.poll_transmit(conn)).collect();
+        rest.iter().for_each(|bytes| self.tap(conn, Way::Sent, bytes));
         match self.connections.remove(&conn) {
             Some(Connection::Dialling(task)) => task.abort(),
             Some(Connection::Open(open)) => {

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::Out;
-use crate::cli::Format;
+use crate::cli::{Format, Notation, Shape};
 use crate::exit::{Exit, Failure};
 
 /// Prints them: YAML documents, or with `-o json` one list.
@@ -12,12 +12,12 @@ use crate::exit::{Exit, Failure};
 /// When the output cannot be written.
 pub(crate) fn run(out: &mut Out<'_>, format: Format) -> Result<Exit, Failure> {
     let definitions = config::crds::definitions();
-    match format {
-        Format::Json => {
+    match format.shape() {
+        Shape::Value(Notation::Json) => {
             let list = json!({ "apiVersion": "v1", "kind": "List", "items": definitions });
             out.line(&format!("{list:#}"))?;
         }
-        Format::Table => {
+        Shape::Text { .. } | Shape::Value(Notation::Yaml) => {
             for definition in definitions {
                 // Sorted keys: what is generated into a repository changes only where the types do.
                 let sorted = serde_json::to_value(definition).map_err(|error| Failure::Usage(error.to_string()))?;

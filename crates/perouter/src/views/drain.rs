@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::out::{Out, Style, clean};
 use crate::admin::client::Client;
 use crate::admin::model::{Drain, DrainOrder, DrainState};
-use crate::cli::{DrainArgs, Format};
+use crate::cli::{DrainArgs, Format, Shape};
 use crate::exit::{Exit, Failure};
 
 /// Between two looks at how far it is.
@@ -26,16 +26,18 @@ pub(crate) async fn run(
     let mut now = client.order_drain(&order).await?;
     let mut progress = Progress::default();
     while !args.undo && now.as_ref().is_some_and(|drain| drain.state == DrainState::Draining) {
-        if let Some(line) = now.as_ref().filter(|_| format == Format::Table).and_then(|drain| progress.line(drain)) {
+        if let Some(line) =
+            now.as_ref().filter(|_| matches!(format.shape(), Shape::Text { .. })).and_then(|drain| progress.line(drain))
+        {
             out.line(&line)?;
             out.flush()?;
         }
         tokio::time::sleep(LOOK).await;
         now = client.drain().await?;
     }
-    match format {
-        Format::Json => out.json(&now)?,
-        Format::Table => end(out, args.undo, now.as_ref())?,
+    match format.shape() {
+        Shape::Value(notation) => out.value(notation, &now)?,
+        Shape::Text { .. } => end(out, args.undo, now.as_ref())?,
     }
     Ok(Exit::healthy(args.undo == now.is_none()))
 }

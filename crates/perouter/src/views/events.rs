@@ -8,7 +8,7 @@ use super::out::{Out, Style};
 use super::table::{Cell, Table, text};
 use crate::admin::client::Client;
 use crate::admin::model::{Event, EventPage, Level};
-use crate::cli::{EventsArgs, Format};
+use crate::cli::{EventsArgs, Format, Shape};
 use crate::exit::{Exit, Failure};
 
 /// Between two looks whether a daemon that went away is back.
@@ -27,9 +27,9 @@ pub(crate) async fn run(
     let mut client = Client::connect(state_dir).await?;
     let mut page = client.newest_events(args.lines).await?;
     if !args.follow {
-        match format {
-            Format::Json => out.json(&page)?,
-            Format::Table => Printer::new(format).page(out, &page)?,
+        match format.shape() {
+            Shape::Value(notation) => out.value(notation, &page)?,
+            Shape::Text { .. } => Printer::new(format).page(out, &page)?,
         }
         return Ok(Exit::Fine);
     }
@@ -75,12 +75,9 @@ impl Printer {
     }
 
     fn page(&mut self, out: &mut Out<'_>, page: &EventPage) -> io::Result<()> {
-        match self.format {
-            Format::Json => page.events.iter().try_for_each(|event| {
-                out.json_item("", event)?;
-                out.line("")
-            }),
-            Format::Table => {
+        match self.format.shape() {
+            Shape::Value(notation) => page.events.iter().try_for_each(|event| out.next_value(notation, event)),
+            Shape::Text { .. } => {
                 if page.missed > 0 {
                     let text = format!("{} older events were not kept", page.missed);
                     self.table.row([Cell::from("..."), Cell::default(), Cell::default(), Cell::from(text)]);

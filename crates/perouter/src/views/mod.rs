@@ -7,14 +7,18 @@ mod bfd;
 pub(crate) mod crds;
 pub(crate) mod drain;
 pub(crate) mod events;
+pub(crate) mod explain;
 pub(crate) mod orders;
 mod out;
 pub(crate) mod peers;
 pub(crate) mod plan;
 pub(crate) mod probe;
+pub(crate) mod progress;
 pub(crate) mod routes;
 pub(crate) mod status;
 mod table;
+pub(crate) mod top;
+pub(crate) mod trace;
 pub(crate) mod verdicts;
 
 pub(crate) use out::Out;

@@ -5,7 +5,7 @@ use std::io;
 use super::out::{Out, Style, clean};
 use crate::admin::client::Client;
 use crate::admin::model::{Clear, Deed, Ordered, ShutDown, Soft};
-use crate::cli::{ClearArgs, Format, ShutdownArgs, SoftArg};
+use crate::cli::{ClearArgs, Format, Shape, ShutdownArgs, SoftArg};
 use crate::exit::{Exit, Failure};
 
 /// Has sessions begun anew, or routes exchanged again; not healthy when some of all peers refused.
@@ -42,9 +42,9 @@ pub(crate) async fn shut_down(
 }
 
 fn print(out: &mut Out<'_>, format: Format, answer: &[Ordered]) -> Result<Exit, Failure> {
-    match format {
-        Format::Json => out.json(&answer)?,
-        Format::Table => lines(out, answer)?,
+    match format.shape() {
+        Shape::Value(notation) => out.value(notation, &answer)?,
+        Shape::Text { .. } => lines(out, answer)?,
     }
     Ok(Exit::healthy(answer.iter().all(|one| one.refused.is_none())))
 }

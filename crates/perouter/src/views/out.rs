@@ -6,6 +6,8 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 
 use serde::Serialize;
 
+use crate::cli::Notation;
+
 /// Emphasis. Colour only: the text says the same without it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Style {
@@ -54,6 +56,11 @@ impl<'a> Out<'a> {
         Self { writer: Box::new(BufWriter::new(stdout)), colour }
     }
 
+    /// Another writer with the same colours.
+    pub(super) fn like(other: &Out<'_>, writer: impl Write + 'a) -> Self {
+        Self { writer: Box::new(writer), colour: other.colour }
+    }
+
     /// A writer without colours.
     #[cfg(test)]
     pub(crate) fn plain(writer: impl Write + 'a) -> Self {
@@ -76,15 +83,49 @@ impl<'a> Out<'a> {
         writeln!(self.writer, "{text}")
     }
 
+    /// Something that is not ours to lay out.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.writer.write_all(bytes)
+    }
+
     /// One line in a style.
     pub(super) fn styled(&mut self, style: Style, text: &str) -> io::Result<()> {
         if self.colour { self.line(&style.paint(text)) } else { self.line(text) }
     }
 
-    /// A value as indented JSON.
-    pub(crate) fn json(&mut self, value: &impl Serialize) -> io::Result<()> {
-        serde_json::to_writer_pretty(&mut self.writer, value)?;
-        self.line("")
+    /// A value by itself.
+    pub(crate) fn value(&mut self, notation: Notation, value: &impl Serialize) -> io::Result<()> {
+        match notation {
+            Notation::Json => {
+                serde_json::to_writer_pretty(&mut self.writer, value)?;
+                self.line("")
+            }
+            Notation::Yaml => self.yaml(value),
+        }
+    }
+
+    fn yaml(&mut self, value: &impl Serialize) -> io::Result<()> {
+        let text = serde_saphyr::to_string(value).map_err(io::Error::other)?;
+        self.line(text.trim_end())
+    }
+
+    /// One of several values that are written as they come: JSON in a line of its own, or a YAML document.
+    pub(super) fn next_value(&mut self, notation: Notation, value: &impl Serialize) -> io::Result<()> {
+        match notation {
+            Notation::Json => {
+                self.json_item("", value)?;
+                self.line("")
+            }
+            Notation::Yaml => {
+                self.line("---")?;
+                self.yaml(value)
+            }
+        }
+    }
+
+    /// One item of a list, as YAML.
+    pub(super) fn yaml_item(&mut self, value: &impl Serialize) -> io::Result<()> {
+        self.yaml(&[value])
     }
 
     /// A value as JSON in one line, after `before`.

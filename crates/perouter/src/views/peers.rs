@@ -7,8 +7,8 @@ use super::table::{Cell, Table, number, text};
 use super::{bfd, duration, or_dash};
 use crate::admin::client::Client;
 use crate::admin::find_peer;
-use crate::admin::model::{GracefulRestart, Messages, Peer};
-use crate::cli::Format;
+use crate::admin::model::{FamilyCounts, GracefulRestart, Messages, Peer};
+use crate::cli::{Format, Shape};
 use crate::exit::{Exit, Failure};
 
 /// Asks and prints; not healthy when a session that was looked at is not up.
@@ -25,22 +25,25 @@ pub(crate) async fn run(
     if let Some(wanted) = wanted {
         let known: Vec<_> = peers.iter().map(Peer::reference).collect();
         let peer = &peers[find_peer(wanted, &known)?];
-        match format {
-            Format::Json => out.json(peer)?,
-            Format::Table => detail(out, peer)?,
+        match format.shape() {
+            Shape::Value(notation) => out.value(notation, peer)?,
+            Shape::Text { .. } => detail(out, peer)?,
         }
         return Ok(Exit::healthy(peer.is_up()));
     }
-    match format {
-        Format::Json => out.json(&peers)?,
-        Format::Table if peers.is_empty() => out.line("no peer is configured")?,
-        Format::Table => table(out, 0, &peers)?,
+    match format.shape() {
+        Shape::Value(notation) => out.value(notation, &peers)?,
+        Shape::Text { .. } if peers.is_empty() => out.line("no peer is configured")?,
+        Shape::Text { wide } => table(out, 0, &peers, wide)?,
     }
     Ok(Exit::healthy(peers.iter().all(Peer::is_up)))
 }
 
 /// One row per peer and family.
-pub(super) fn table(out: &mut Out<'_>, indent: usize, peers: &[Peer]) -> io::Result<()> {
+pub(super) fn table(out: &mut Out<'_>, indent: usize, peers: &[Peer], wide: bool) -> io::Result<()> {
+    if wide {
+        return wide_table(out, indent, peers);
+    }
     let mut table = Table::new(
         indent,
         [
@@ -96,12 +99,72 @@ pub(super) fn table(out: &mut Out<'_>, indent: usize, peers: &[Peer]) -> io::Res
         }
     }
     table.print(out)?;
+    below(out, indent, peers)
+}
+
+/// What is said of sessions below their table.
+fn below(out: &mut Out<'_>, indent: usize, peers: &[Peer]) -> io::Result<()> {
     for peer in peers {
         if let Some(kept) = peer.kept() {
             out.styled(Style::Warn, &format!("{:indent$}{}: {kept}", "", clean(&peer.title())))?;
         }
     }
     bfd::table(out, indent, peers)
+}
+
+/// Everything that fits into a row per peer and family, for terminals that have room.
+fn wide_table(out: &mut Out<'_>, indent: usize, peers: &[Peer]) -> io::Result<()> {
+    let columns = [
+        text("NAME"),
+        text("ADDRESS"),
+        text("LINK"),
+        number("AS"),
+        text("ROLE"),
+        text("ROUTER ID"),
+        text("STATE"),
+        number("FOR"),
+        number("LOST"),
+        number("HOLD TIME"),
+        text("BFD"),
+        text("FAMILY"),
+        number("RECEIVED"),
+        number("ACCEPTED"),
+        number("ADVERTISED"),
+        number("UPDATES IN"),
+        number("UPDATES OUT"),
+        number("MALFORMED"),
+        text("LAST ERROR"),
+    ];
+    let mut table = Table::new(indent, columns);
+    for peer in peers {
+        let families: Vec<_> = peer.families.iter().map(Some).collect();
+        for counts in if families.is_empty() { vec![None] } else { families } {
+            let of = |which: fn(&FamilyCounts) -> u64| Cell::from(or_dash(counts.map(which)));
+            table.row([
+                Cell::from(&peer.name),
+                Cell::from(peer.place()),
+                Cell::from(or_dash(peer.link.as_ref())),
+                Cell::from(or_dash(peer.asn)),
+                Cell::from(peer.role.name()),
+                Cell::from(or_dash(peer.router_id)),
+                Cell::styled(style(peer), peer.state.name()),
+                Cell::from(duration(peer.since_seconds)),
+                Cell::from(peer.flaps.to_string()),
+                Cell::from(or_dash(peer.hold_time_seconds)),
+                Cell::from(or_dash(peer.bfd.as_ref().map(|bfd| bfd.local.state.name()))),
+                Cell::from(or_dash(counts.map(|counts| counts.family.short()))),
+                of(|counts| counts.received),
+                of(|counts| counts.accepted),
+                of(|counts| counts.advertised),
+                Cell::from(peer.messages_received.update.to_string()),
+                Cell::from(peer.messages_sent.update.to_string()),
+                Cell::from(peer.malformed.to_string()),
+                Cell::styled(Style::Bad, peer.last_error.as_deref().unwrap_or_default()),
+            ]);
+        }
+    }
+    table.print(out)?;
+    below(out, indent, peers)
 }
 
 fn style(peer: &Peer) -> Style {

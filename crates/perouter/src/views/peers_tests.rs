@@ -14,7 +14,7 @@ fn the_table_has_a_row_per_family_and_shows_why_a_session_is_down() {
         end_of_rib: false,
     });
     assert_eq!(
-        printed(|out| table(out, 0, &[dual, peer_down()])),
+        printed(|out| table(out, 0, &[dual, peer_down()], false)),
         "\
 NAME    ADDRESS                                  AS  ROLE    STATE          FOR  FAMILY  RECEIVED  ACCEPTED  ADVERTISED  LAST ERROR
 fabric  192.168.11.2                          64512  fabric  Established  1h02m  ipv4      100000     99999           2
@@ -70,7 +70,7 @@ fn a_peer_that_an_operator_shut_down_says_so_and_what_ends_it() {
     ] {
         assert!(text.contains(line), "{line}: {text}");
     }
-    let text = printed(|out| table(out, 0, &[down]));
+    let text = printed(|out| table(out, 0, &[down], false));
     assert!(text.contains(" Idle ") && text.ends_with("shut down by an operator: disk change\n"), "{text}");
 }
 
@@ -112,7 +112,7 @@ fn bfd() -> Bfd {
 #[test]
 fn the_table_is_followed_by_what_is_kept_and_by_bfd() {
     let kept = Peer { routes_kept_seconds: Some(93), bfd: Some(bfd()), ..peer_down() };
-    let text = printed(|out| table(out, 2, &[peer(), kept]));
+    let text = printed(|out| table(out, 2, &[peer(), kept], false));
     let (_, rest) = text.split_once("connection refused\n").unwrap();
     assert_eq!(
         rest,

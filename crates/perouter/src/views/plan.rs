@@ -8,7 +8,7 @@ use super::table::{Cell, Table, text};
 use super::{count, verdicts};
 use crate::admin::client::Client;
 use crate::admin::model::{Plan, PlanEffect};
-use crate::cli::{CAN_START, CONFIG_DIR, Format, NODE_CONFIG, PlanArgs};
+use crate::cli::{CAN_START, CONFIG_DIR, Format, NODE_CONFIG, PlanArgs, Shape};
 use crate::exit::{Exit, Failure};
 use crate::plan::{Instead, without_daemon};
 use crate::run::RunOptions;
@@ -28,6 +28,7 @@ pub(crate) async fn run(args: &PlanArgs, state_dir: &Path, format: Format, out: 
     let plan = match Client::connect_if_running(state_dir).await? {
         Some(mut client) => client.plan(&instead).await?,
         None => without_daemon(&RunOptions {
+            http: None,
             config_dir: instead.config_dir.unwrap_or_else(|| CONFIG_DIR.into()),
             node_config: instead.node_config.unwrap_or_else(|| NODE_CONFIG.into()),
             state_dir: state_dir.to_owned(),
@@ -38,9 +39,9 @@ pub(crate) async fn run(args: &PlanArgs, state_dir: &Path, format: Format, out: 
         })
         .map_err(Failure::Daemon)?,
     };
-    match format {
-        Format::Json => out.json(&plan)?,
-        Format::Table => print(out, &plan)?,
+    match format.shape() {
+        Shape::Value(notation) => out.value(notation, &plan)?,
+        Shape::Text { .. } => print(out, &plan)?,
     }
     Ok(Exit::healthy(plan.rejected.is_empty()))
 }

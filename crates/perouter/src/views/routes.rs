@@ -8,8 +8,8 @@ use super::table::{Cell, Table, number, text};
 use super::{count, or_dash};
 use crate::admin::client::{Client, RoutesQuestion};
 use crate::admin::find_peer;
-use crate::admin::model::{Family, Kernel, Path, Peer, PeerRef, Route};
-use crate::cli::{FamilyArg, Format, RoutesArgs, Target};
+use crate::admin::model::{Family, Kernel, Path, Peer, PeerRef, Route, Withheld};
+use crate::cli::{FamilyArg, Format, Notation, RoutesArgs, Shape, Target};
 use crate::exit::{Exit, Failure};
 
 /// Asks and prints; not healthy when there is no route to what was asked for.
@@ -70,9 +70,9 @@ async fn one(
         fell_back = true;
         routes = client.routes(&question).await?.routes;
     }
-    match format {
-        Format::Json => out.json(&routes)?,
-        Format::Table => {
+    match format.shape() {
+        Shape::Value(notation) => out.value(notation, &routes)?,
+        Shape::Text { .. } => {
             let place = among(&question);
             match routes.first() {
                 None => out.line(&format!("no route to {}{place}", wanted(target)))?,
@@ -125,12 +125,19 @@ async fn listing(
     Ok(Exit::Fine)
 }
 
+/// What the marks before a prefix mean.
+const LEGEND: &str = "* usable  > best  = used with the best";
+
 /// A listing in the making.
 enum Sink {
     /// A JSON array, one route per line.
     Json { empty: bool },
+    /// A YAML sequence.
+    Yaml { empty: bool },
     /// The router's routes, or those received from a peer.
     Paths { table: Table<10>, empty: bool, among: String },
+    /// The same with what else is known of each path.
+    WidePaths { table: Table<14>, empty: bool, among: String },
     /// Routes as they are sent.
     Sent { table: Table<8>, empty: bool, among: String },
 }
@@ -138,9 +145,10 @@ enum Sink {
 impl Sink {
     fn new(format: Format, question: &RoutesQuestion) -> Self {
         let among = among(question);
-        match format {
-            Format::Json => Self::Json { empty: true },
-            Format::Table if question.advertised.is_some() => {
+        match format.shape() {
+            Shape::Value(Notation::Json) => Self::Json { empty: true },
+            Shape::Value(Notation::Yaml) => Self::Yaml { empty: true },
+            Shape::Text { .. } if question.advertised.is_some() => {
                 let columns = [
                     text("PREFIX"),
                     text("NEXT HOP"),
@@ -153,7 +161,26 @@ impl Sink {
                 ];
                 Self::Sent { table: Table::new(0, columns), empty: true, among }
             }
-            Format::Table => {
+            Shape::Text { wide: true } => {
+                let columns = [
+                    text(""),
+                    text("PREFIX"),
+                    text("NEXT HOP"),
+                    text("LINK"),
+                    text("FROM"),
+                    text("ADDRESS"),
+                    number("PATH ID"),
+                    text("AS PATH"),
+                    text("ORIGIN"),
+                    number("MED"),
+                    number("LOCAL-PREF"),
+                    text("COMMUNITIES"),
+                    text("KERNEL"),
+                    text("REASON"),
+                ];
+                Self::WidePaths { table: Table::new(0, columns), empty: true, among }
+            }
+            Shape::Text { wide: false } => {
                 let columns = [
                     text(""),
                     text("PREFIX"),
@@ -181,12 +208,26 @@ impl Sink {
                 }
                 Ok(())
             }
+            Self::Yaml { empty } => {
+                *empty &= routes.is_empty();
+                routes.iter().try_for_each(|route| out.yaml_item(route))
+            }
+            Self::WidePaths { table, empty, .. } => {
+                if routes.is_empty() {
+                    return Ok(());
+                }
+                if std::mem::take(empty) {
+                    out.line(LEGEND)?;
+                }
+                paths.for_each(|(route, path)| table.row(wide_row(route, path)));
+                table.print(out)
+            }
             Self::Paths { table, empty, .. } => {
                 if routes.is_empty() {
                     return Ok(());
                 }
                 if std::mem::take(empty) {
-                    out.line("* usable  > best  = used with the best")?;
+                    out.line(LEGEND)?;
                 }
                 paths.for_each(|(route, path)| table.row(path_row(route, path)));
                 table.print(out)
@@ -205,10 +246,21 @@ impl Sink {
     fn end(self, out: &mut Out<'_>) -> io::Result<()> {
         match self {
             Self::Json { empty } => out.line(if empty { "[]" } else { "\n]" }),
-            Self::Paths { empty, among, .. } | Self::Sent { empty, among, .. } if empty => {
+            Self::Yaml { empty } => {
+                if empty {
+                    out.line("[]")
+                } else {
+                    Ok(())
+                }
+            }
+            Self::Paths { empty, among, .. }
+            | Self::WidePaths { empty, among, .. }
+            | Self::Sent { empty, among, .. }
+                if empty =>
+            {
                 out.line(&format!("no routes{}", clean(&among)))
             }
-            Self::Paths { .. } | Self::Sent { .. } => Ok(()),
+            Self::Paths { .. } | Self::WidePaths { .. } | Self::Sent { .. } => Ok(()),
         }
     }
 }
@@ -225,6 +277,31 @@ fn path_row(route: &Route, path: &Path) -> [Cell; 10] {
         Cell::from(or_dash(path.med)),
         Cell::from(or_dash(path.local_pref)),
         Cell::from(if path.stale { format!("stale; {}", path.reason) } else { path.reason.clone() }),
+    ]
+}
+
+fn wide_row(route: &Route, path: &Path) -> [Cell; 14] {
+    let [marks, prefix, next_hop, link, from, as_path, origin, med, local_pref, reason] = path_row(route, path);
+    let kernel = match route.kernel {
+        Kernel::Installed => "installed",
+        Kernel::NotInstalled => "missing",
+        Kernel::NotWanted => "-",
+    };
+    [
+        marks,
+        prefix,
+        next_hop,
+        link,
+        from,
+        Cell::from(or_dash(path.from.as_ref().map(|peer| peer.address))),
+        Cell::from(or_dash(path.path_id)),
+        as_path,
+        origin,
+        med,
+        local_pref,
+        Cell::from(path.communities.join(" ")),
+        Cell::from(kernel),
+        reason,
     ]
 }
 
@@ -268,10 +345,22 @@ fn detail(out: &mut Out<'_>, route: &Route, question: &RoutesQuestion) -> io::Re
         out.line(&format!("{}: {}", route.prefix, count(route.paths.len(), "path")))?;
         let kernel = match route.kernel {
             Kernel::Installed => Cell::styled(Style::Good, "installed"),
-            Kernel::NotInstalled => Cell::styled(Style::Warn, "not installed: waiting, or refused by the kernel"),
+            Kernel::NotInstalled => match &route.kernel_error {
+                Some(error) => Cell::styled(Style::Bad, format!("refused: {error}")),
+                None => Cell::styled(Style::Warn, "not installed yet"),
+            },
             Kernel::NotWanted => Cell::from("not meant to be installed"),
         };
         print_facts(out, 2, vec![("kernel", kernel), ("advertised to", Cell::from(peers(&route.advertised_to)))])?;
+    }
+    if !route.withheld.is_empty() {
+        out.line("\n  not advertised to")?;
+        let name = |one: &Withheld| one.peer.to_string();
+        let width = route.withheld.iter().map(|one| name(one).chars().count()).max().unwrap_or_default();
+        for one in &route.withheld {
+            let line = format!("    {:width$}  {}", clean(&name(one)), clean(&one.reason));
+            out.line(&line)?;
+        }
     }
     for (index, path) in route.paths.iter().enumerate() {
         out.line("")?;

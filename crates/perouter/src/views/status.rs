@@ -6,12 +6,15 @@ use super::out::{Out, Style, clean};
 use super::table::{Cell, Table, number, text};
 use super::{count, duration, peers, verdicts};
 use crate::admin::client::Client;
-use crate::admin::model::{Level, Link, Mode, Status};
-use crate::cli::Format;
+use crate::admin::model::{Level, Link, Mode, Peer, Status};
+use crate::cli::{Format, Shape};
 use crate::exit::{Exit, Failure};
 
-/// Warnings shown; all of them are in the JSON and the log.
-const RECENT: usize = 10;
+/// What fits one screen of each kind: more is there with `-o wide`, in the JSON, and behind the commands that are named.
+const PROBLEMS: usize = 8;
+const VERDICTS: usize = 6;
+const SESSIONS: usize = 12;
+const RECENT: usize = 5;
 
 /// Asks and prints; not healthy when a problem is listed.
 ///
@@ -19,21 +22,24 @@ const RECENT: usize = 10;
 /// Those of the client.
 pub(crate) async fn run(client: &mut Client, out: &mut Out<'_>, format: Format) -> Result<Exit, Failure> {
     let status = client.status().await?;
-    match format {
-        Format::Json => out.json(&status)?,
-        Format::Table => print(out, &status)?,
+    match format.shape() {
+        Shape::Value(notation) => out.value(notation, &status)?,
+        Shape::Text { wide } => print(out, &status, wide)?,
     }
     Ok(Exit::healthy(status.healthy))
 }
 
-fn print(out: &mut Out<'_>, status: &Status) -> io::Result<()> {
-    head(out, status)?;
+fn print(out: &mut Out<'_>, status: &Status, wide: bool) -> io::Result<()> {
+    head(out, status, wide)?;
     if !status.verdicts.is_empty() || status.no_config.is_some() {
         out.line("\nConfiguration")?;
         if let Some(reason) = &status.no_config {
             out.line(&format!("  none: {}", clean(reason)))?;
         }
-        verdicts::print(out, 2, &status.verdicts)?;
+        // The rejected ones come first.
+        let shown = if wide { status.verdicts.len() } else { VERDICTS.min(status.verdicts.len()) };
+        verdicts::print(out, 2, &status.verdicts[..shown])?;
+        more(out, 2, status.verdicts.len() - shown, "object", "`perouter -o wide status` lists all")?;
     }
     if !status.links.is_empty() || !status.host_errors.is_empty() || !status.host_warnings.is_empty() {
         out.line("\nHost")?;
@@ -43,7 +49,7 @@ fn print(out: &mut Out<'_>, status: &Status) -> io::Result<()> {
     if status.peers.is_empty() {
         out.line("  none")?;
     } else {
-        peers::table(out, 2, &status.peers)?;
+        sessions(out, &status.peers, wide)?;
     }
     if let Some(router) = &status.router {
         out.line("\nRoutes")?;
@@ -64,7 +70,7 @@ fn print(out: &mut Out<'_>, status: &Status) -> io::Result<()> {
     warnings(out, status)
 }
 
-fn head(out: &mut Out<'_>, status: &Status) -> io::Result<()> {
+fn head(out: &mut Out<'_>, status: &Status, wide: bool) -> io::Result<()> {
     let mode = match status.mode {
         Mode::Run => "run",
         Mode::Speak => "speak",
@@ -91,10 +97,34 @@ fn head(out: &mut Out<'_>, status: &Status) -> io::Result<()> {
         return remarks(out, status);
     }
     out.styled(Style::Bad, &format!("NOT HEALTHY: {}", count(status.problems.len(), "problem")))?;
-    for problem in &status.problems {
+    let shown = if wide { status.problems.len() } else { PROBLEMS.min(status.problems.len()) };
+    for problem in &status.problems[..shown] {
         out.line(&format!("  {}", clean(problem)))?;
     }
+    more(out, 2, status.problems.len() - shown, "problem", "`perouter -o wide status` lists all")?;
     remarks(out, status)
+}
+
+/// That there is more than is shown, and where.
+fn more(out: &mut Out<'_>, indent: usize, hidden: usize, noun: &str, where_to: &str) -> io::Result<()> {
+    if hidden == 0 {
+        return Ok(());
+    }
+    out.line(&format!("{:indent$}and {} more; {where_to}", "", count(hidden, noun)))
+}
+
+/// All of a few sessions. Of many those that are not up, and then others, as far as there is room.
+fn sessions(out: &mut Out<'_>, all: &[Peer], wide: bool) -> io::Result<()> {
+    if wide || all.len() <= SESSIONS {
+        return peers::table(out, 2, all, wide);
+    }
+    let mut telling: Vec<&Peer> = all.iter().collect();
+    telling.sort_by_key(|peer| peer.is_up());
+    let (shown, hidden) = telling.split_at(SESSIONS);
+    let shown: Vec<Peer> = shown.iter().map(|peer| (*peer).clone()).collect();
+    peers::table(out, 2, &shown, wide)?;
+    let up = hidden.iter().filter(|peer| peer.is_up()).count();
+    more(out, 2, hidden.len(), "session", &format!("{up} of them up; `perouter peers` lists all"))
 }
 
 fn remarks(out: &mut Out<'_>, status: &Status) -> io::Result<()> {

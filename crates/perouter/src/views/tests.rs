@@ -112,7 +112,9 @@ pub(super) fn route() -> Route {
                 ..path()
             },
         ],
+        kernel_error: None,
         advertised_to: vec![reference("host", "192.169.10.2")],
+        withheld: Vec::new(),
     }
 }
 
@@ -271,7 +273,7 @@ fn text_from_outside_cannot_steer_the_terminal() {
     assert_eq!(clean("bye\x1b[2J\nnow"), "bye\u{fffd}[2J now");
     assert_eq!(clean("plain"), "plain");
     let hostile = Peer { last_error: Some("\x1b[31mred".into()), ..peer_down() };
-    assert!(!printed(|out| peers::table(out, 0, &[hostile])).contains('\x1b'));
+    assert!(!printed(|out| peers::table(out, 0, &[hostile], false)).contains('\x1b'));
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! Who is reached, who comes back, who goes: BFD, restarts, draining.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A BFD session (RFC 5880).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Bfd {
     /// How long it has been in its state.
     pub(crate) since_seconds: u64,
@@ -41,7 +42,7 @@ impl Bfd {
 }
 
 /// One end of a BFD session.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct BfdSide {
     /// Its state.
     pub(crate) state: BfdState,
@@ -60,7 +61,7 @@ pub(crate) struct BfdSide {
 }
 
 /// States of RFC 5880 section 4.1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum BfdState {
     /// Held down on purpose.
@@ -86,7 +87,7 @@ impl BfdState {
 }
 
 /// What was agreed about restarts (RFC 4724).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct GracefulRestart {
     /// How long the peer's restart may take; 0: it only bears with ours.
     pub(crate) restart_seconds: u64,
@@ -97,7 +98,7 @@ pub(crate) struct GracefulRestart {
 }
 
 /// How far draining is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Drain {
     /// Whether sessions have ended.
     pub(crate) state: DrainState,
@@ -110,7 +111,7 @@ pub(crate) struct Drain {
 }
 
 /// Before and after the end of the sessions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum DrainState {
     /// Peers are asked to move their traffic (RFC 8326).
@@ -120,7 +121,7 @@ pub(crate) enum DrainState {
 }
 
 /// What `drain` is asked.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct DrainOrder {
     /// How long peers have to move their traffic; `null`: 10 s.
