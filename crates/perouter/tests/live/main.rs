@@ -2,14 +2,18 @@
 //! and goes away with the test, also when it fails.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test fails where it stands, and says why")]
 
+mod api;
 mod gate;
 mod host_routes;
+mod http;
+mod monitoring;
 mod operator;
 mod plan;
 mod privileges;
 mod ranges;
 mod restart;
 mod run;
+mod schema;
 mod site;
 mod speak;
 mod support;

@@ -116,6 +116,18 @@ impl Site {
         Daemon::start(namespace, &self.path(&format!("{name}.log")), &["speak".as_ref(), &file])
     }
 
+    /// A speaker with nobody to talk to that serves HTTP in the node's namespace.
+    pub(crate) fn speak_serving(&self, name: &str, address: &str) -> Daemon {
+        let (file, state) = (self.path(&format!("{name}.yaml")), self.path(&format!("{name}-state")));
+        let text = format!(
+            "asn: 64999\nrouterID: 10.0.9.9\nlisten: [\"127.0.0.1:1179\"]\nneighbors: []\nstateDir: {}\n",
+            state.display()
+        );
+        fs::write(&file, text).unwrap();
+        let args: [&std::path::Path; 4] = ["speak".as_ref(), "--http".as_ref(), address.as_ref(), &file];
+        Daemon::start(&self.node, &self.path(&format!("{name}.log")), &args)
+    }
+
     pub(crate) fn leaf(&self) -> Daemon {
         self.speak(&self.leaf, "leaf", 64512, "192.168.11.3", "203.0.113.0/24")
     }

@@ -37,7 +37,14 @@ impl Table {
         } else if let Request::RoutesOf(_, _, prefixes, answer) = request {
             self.most.fetch_max(prefixes.len(), Ordering::Relaxed);
             let known: BTreeSet<IpNet> = places.into_iter().collect();
-            let view = |prefix| RouteView { prefix, installed: None, paths: vec![], advertised_to: vec![] };
+            let view = |prefix| RouteView {
+                prefix,
+                installed: None,
+                refusal: None,
+                paths: vec![],
+                advertised_to: vec![],
+                withheld: vec![],
+            };
             let views = prefixes.into_iter().filter(|prefix| known.contains(prefix)).map(view).collect();
             answer.send(views).expect("somebody waits");
         } else {
