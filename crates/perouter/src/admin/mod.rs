@@ -33,6 +33,7 @@ mod http;
 pub(crate) mod model;
 mod openapi;
 mod orders;
+mod page;
 mod query;
 mod server;
 mod time;

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use super::convert::{self, Names};
 use super::query::{self, Ask, Of, Params, Refused};
-use super::{Source, events, explain, http, model, openapi, orders, trace};
+use super::{Source, events, explain, http, model, openapi, orders, page, trace};
 use crate::bfd::View;
 use crate::metrics::{self, Process, Scrape};
 use crate::moment::Moment;
@@ -41,7 +41,7 @@ pub(super) async fn serve<S: Source>(
 ) {
     let app = App { source, status, planner, shutdown: shutdown.clone(), strangers: false };
     if let Some(http) = http {
-        let questions = questions().with_state(App { strangers: true, ..app.clone() });
+        let questions = questions().merge(page::routes()).with_state(App { strangers: true, ..app.clone() });
         tokio::spawn(http::serve(http, questions, app.status.clone(), shutdown.clone()));
     }
     let listener = match listener.set_nonblocking(true).and_then(|()| tokio::net::UnixListener::from_std(listener)) {

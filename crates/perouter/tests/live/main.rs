@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test fails where it stands, and says why")]
 
 mod api;
+mod browser;
 mod gate;
 mod host_routes;
 mod http;
 mod monitoring;
 mod operator;
+mod page;
 mod plan;
 mod privileges;
 mod ranges;
