@@ -11,7 +11,8 @@ use crate::peer::negotiate::PeerRestart;
 use crate::peer::{Origin, Peer};
 use crate::rib::table::PeerId;
 use crate::snapshot::{
-    BfdSnapshot, FamilySnapshot, PeerSnapshot, PeerState, RestartSnapshot, RouteQuery, RouteView, Select, Sender, Snapshot,
+    BfdSnapshot, FamilySnapshot, PeerSnapshot, PeerState, RestartSnapshot, RouteQuery, RouteView, Select, Sender,
+    Snapshot,
 };
 use crate::{ConnId, Engine};
 

@@ -1,5 +1,5 @@
 //! A point in time on both clocks. The only place that reads the wall clock, which `clippy.toml` bans everywhere else:
-//! whoever sets it changes what is shown to people, and nothing else.
+//! whoever sets it changes what is shown to people, and for how long certificates hold; nothing else.
 
 use std::time::{Duration, Instant, SystemTime};
 

@@ -129,6 +129,7 @@ fn provider() -> Arc<CryptoProvider> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::moment::Moment;
 
     const YEAR: Duration = Duration::from_secs(365 * 86_400);
 
@@ -138,7 +139,7 @@ mod tests {
 
     #[test]
     fn it_vouches_for_its_names_during_its_life() {
-        let now = SystemTime::now();
+        let now = Moment::now().wall;
         let made = Certificate::new(&names(), now, YEAR).unwrap();
         let day = Duration::from_secs(86_400);
         assert!(made.holds(&names(), now) && made.holds(&names(), now + YEAR - day));
@@ -149,7 +150,7 @@ mod tests {
 
     #[test]
     fn it_does_not_vouch_with_somebody_elses_authority_nor_damaged() {
-        let now = SystemTime::now();
+        let now = Moment::now().wall;
         let (one, other) =
             (Certificate::new(&names(), now, YEAR).unwrap(), Certificate::new(&names(), now, YEAR).unwrap());
         let mixed = Certificate { authorities: other.authorities.clone(), ..one.clone() };
@@ -161,7 +162,7 @@ mod tests {
 
     #[test]
     fn the_next_one_is_trusted_beside_the_one_before_and_no_longer() {
-        let now = SystemTime::now();
+        let now = Moment::now().wall;
         let [first, second, third] = [(); 3].map(|()| Certificate::new(&names(), now, YEAR).unwrap());
         let second = second.after(&first);
         assert!(second.authorities.contains(first.authorities.trim()));

@@ -62,7 +62,9 @@ pub(super) async fn serve(
 pub(super) async fn listen(port: u16) -> Result<TcpListener, RunError> {
     let both = TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await;
     let listener = match both {
-        Err(error) if error.kind() != std::io::ErrorKind::AddrInUse => TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await,
+        Err(error) if error.kind() != std::io::ErrorKind::AddrInUse => {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await
+        }
         both => both,
     };
     listener.map_err(|error| RunError::io(format_args!("cannot listen on port {port}"), &error))

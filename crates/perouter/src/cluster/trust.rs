@@ -7,7 +7,7 @@
 //! soon as it is seen.
 
 use std::pin::pin;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures::StreamExt;
 use k8s_openapi::ByteString;
@@ -23,6 +23,7 @@ use super::certificate::Certificate;
 use super::secret::{self, Certificates, Held};
 use crate::apiserver::ApiServer;
 use crate::cli::ClusterArgs;
+use crate::moment::Moment;
 
 /// How long an API server may take to hear of a `caBundle`.
 const SETTLES: Duration = Duration::from_secs(10);
@@ -53,7 +54,7 @@ impl Wanted {
 
     /// Whether a certificate need not be renewed yet.
     fn is_kept(&self, certificate: &Certificate) -> bool {
-        certificate.holds(&self.names, SystemTime::now() + self.lifetime / 3)
+        certificate.holds(&self.names, Moment::now().wall + self.lifetime / 3)
     }
 }
 
@@ -120,7 +121,7 @@ impl Keeper {
         let Some(present) = &held.certificate else {
             // Nobody can have asked yet, or nobody got an answer: there is nothing to keep up.
             self.next = None;
-            let first = Certificate::new(&self.wanted.names, SystemTime::now(), self.wanted.lifetime)?;
+            let first = Certificate::new(&self.wanted.names, Moment::now().wall, self.wanted.lifetime)?;
             tracing::info!("made the webhook's first certificate");
             return self.store(held, &first).await;
         };
@@ -131,7 +132,7 @@ impl Keeper {
         let (next, usable) = match self.next.take() {
             Some(next) => next,
             None => {
-                let next = Certificate::new(&self.wanted.names, SystemTime::now(), self.wanted.lifetime)?;
+                let next = Certificate::new(&self.wanted.names, Moment::now().wall, self.wanted.lifetime)?;
                 let settles = SETTLES.min(self.wanted.lifetime / 10);
                 tracing::info!("made the webhook's next certificate");
                 (next.after(present), tokio::time::Instant::now() + settles)

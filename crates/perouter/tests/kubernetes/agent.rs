@@ -14,6 +14,8 @@ pub(crate) struct Agent<'a> {
     pub(crate) node: &'a Node,
     pub(crate) name: String,
     pub(crate) door: Door,
+    /// The node's own file; as a pod has none, there is none either.
+    node_config: PathBuf,
     kubeconfig: PathBuf,
     pub(crate) pid: u32,
 }
@@ -21,17 +23,31 @@ pub(crate) struct Agent<'a> {
 impl<'a> Agent<'a> {
     /// Starts it as the node of this name.
     pub(crate) fn start(node: &'a Node, name: &str, cluster: &Cluster) -> Self {
-        let door = Door::new(&node.ns, cluster.port);
-        let mut agent = Self { node, name: name.to_owned(), door, kubeconfig: cluster.kubeconfig(), pid: 0 };
+        let mut agent = Self::new(node, name, cluster);
         agent.pid = agent.run();
         agent
+    }
+
+    /// The same while nobody gets to the API server, with the node's own file, as on a host that boots.
+    pub(crate) fn boot(node: &'a Node, name: &str, cluster: &Cluster) -> Self {
+        let mut agent = Self::new(node, name, cluster);
+        agent.door.shut();
+        agent.node_config = node.config_dir().with_file_name("node-config.yaml");
+        agent.pid = agent.run();
+        agent
+    }
+
+    fn new(node: &'a Node, name: &str, cluster: &Cluster) -> Self {
+        let door = Door::new(&node.ns, cluster.port);
+        let (name, node_config) = (name.to_owned(), "/nonexistent".into());
+        Self { node, name, door, node_config, kubeconfig: cluster.kubeconfig(), pid: 0 }
     }
 
     /// Starts the program; files of its own are read only where a test has written some.
     pub(crate) fn run(&self) -> u32 {
         let (state, configs) = (self.node.state_dir(), self.node.config_dir().join("cluster"));
         let (state, configs) = (state.to_string_lossy(), configs.to_string_lossy());
-        let kubeconfig = self.kubeconfig.to_string_lossy();
+        let (kubeconfig, node_config) = (self.kubeconfig.to_string_lossy(), self.node_config.to_string_lossy());
         let args = [
             "--log-level",
             "info,perouter=debug",
@@ -48,7 +64,7 @@ impl<'a> Agent<'a> {
             "--config-dir",
             &configs,
             "--node-config",
-            "/nonexistent",
+            &node_config,
             "--can-start",
             "/nonexistent",
             "--namespace",

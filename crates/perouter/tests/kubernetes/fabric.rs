@@ -62,6 +62,21 @@ fn host_address(net: &Passthrough, node: u8) -> Result<String, String> {
     Ok(format!("{:?}", link.addresses))
 }
 
+/// As docs/kubernetes.md says: first for the generation, then for the verdict.
+fn waited_for_with_kubectl(cluster: &Cluster) {
+    let ask = |args: &[&str]| {
+        cluster.kube.ask(&[&["-n", "openperouter-system"], args].concat()).unwrap_or_else(|e| panic!("{e}"))
+    };
+    cluster.status(&name(1), "it is there", |status| !status.is_null());
+    let generation = ask(&["get", "underlay", "underlay", "-o", "jsonpath={.metadata.generation}"]);
+    let status = "routernodeconfigurationstatus/worker-1";
+    let seen = r#"jsonpath={.status.resources[?(@.kind=="Underlay")].observedGeneration}"#;
+    ask(&["wait", status, "--timeout=60s", &format!("--for={seen}={generation}")]);
+    ask(&["wait", status, "--timeout=60s", "--for=condition=Ready"]);
+    let columns = ask(&["get", status]);
+    assert!(columns.contains("READY") && columns.contains("DEGRADED") && columns.contains("True"), "{columns}");
+}
+
 #[test]
 #[ignore = "needs a Kubernetes: PEROUTER_KUBE_KIT (README)"]
 fn five_nodes_join_the_fabric_as_upstreams_example_says_and_leave_it_without_a_trace() {
@@ -86,6 +101,7 @@ fn five_nodes_join_the_fabric_as_upstreams_example_says_and_leave_it_without_a_t
     }
     let agents: Vec<_> = net.nodes.iter().map(|node| Agent::start(node, &name(node.index), &cluster)).collect();
     cluster.kube.apply(EXAMPLE).unwrap();
+    waited_for_with_kubectl(&cluster);
 
     for node in 0..NODES {
         cluster.status(&name(node), "both sessions are established", |status| {

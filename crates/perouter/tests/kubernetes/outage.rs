@@ -204,10 +204,35 @@ fn a_start_without_the_api_server_makes_the_router_that_was_known_last() {
     cluster.delete("Underlay", "alone");
 }
 
-/// Static files make a router without the API server, stand before its objects, and are shown in it.
+/// A host that boots has its static files, and no API server before the network is up, which the router makes.
 #[test]
 #[ignore = "needs a Kubernetes: PEROUTER_KUBE_KIT (README)"]
-fn case_162_static_files_come_first_and_are_shown_in_the_cluster() {
+fn case_162_static_files_make_a_router_before_the_api_server_can_be_reached() {
+    let (cluster, lab) = (Cluster::shared(), lab());
+    let node = node(&lab);
+    cluster.node("booting", Some(7), &[]);
+    cluster.apply("L3Passthrough", "booting", &passthrough("booting")).unwrap();
+    fs::create_dir_all(node.config_dir().join("cluster")).unwrap();
+    let file = "underlays:\n  - asn: 64514\n    interfaces: [{type: NetworkDevice, networkDevice: {interfaceName: eth1}}]\n    \
+                neighbors: [{asn: 64512, address: 192.168.11.2}]\n";
+    node.write_config("cluster/openpe_a.yaml", file).unwrap();
+    let agent = Agent::boot(&node, "booting", &cluster);
+    cluster.eventually("the router has the NIC", || {
+        ip::link_named(&node.router_ns, "eth1").map(drop).map_err(|error| error.to_string())
+    });
+    assert!(host_addresses(&node).is_err(), "the passthrough is the cluster's");
+    agent.door.open();
+    cluster.eventually("the cluster's passthrough joins it, with the index of the node's file", || {
+        let seen = host_addresses(&node)?;
+        if seen.contains("192.169.10.2") { Ok(()) } else { Err(seen) }
+    });
+    cluster.delete("L3Passthrough", "booting");
+}
+
+/// Static files stand before the cluster's objects, and are shown in it.
+#[test]
+#[ignore = "needs a Kubernetes: PEROUTER_KUBE_KIT (README)"]
+fn case_127_static_files_come_first_and_are_shown_in_the_cluster() {
     let (cluster, lab) = (Cluster::shared(), lab());
     let node = node(&lab);
     cluster.node("static", Some(1), &[]);
