@@ -138,6 +138,7 @@ fn formatted(format: &str, value: &Value, at: &str, found: &mut Vec<String>) {
         "uint16" => value.as_u64().is_some_and(|number| u16::try_from(number).is_ok()),
         "uint32" => value.as_u64().is_some_and(|number| u32::try_from(number).is_ok()),
         "uint64" => value.is_u64(),
+        "int64" => value.is_i64(),
         other => panic!("{at}: this test does not know the format {other}"),
     };
     if !good {
