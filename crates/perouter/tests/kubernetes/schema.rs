@@ -38,13 +38,17 @@ fn passthrough() -> Value {
 fn with(mut spec: Value, part: &str, fields: Value) -> Value {
     let object = spec.pointer_mut(part).expect("the part is there").as_object_mut().expect("it is an object");
     for (name, value) in fields.as_object().unwrap() {
-        match value {
-            Value::Null => drop(object.remove(name)),
-            value => drop(object.insert(name.clone(), value.clone())),
+        if value.is_null() {
+            object.remove(name);
+        } else {
+            object.insert(name.clone(), value.clone());
         }
     }
     spec
 }
+
+/// A kind, and what is specified of it.
+type Spec = (&'static str, Value);
 
 fn of_underlay(fields: Value) -> (&'static str, Value) {
     ("Underlay", with(underlay(), "", fields))
@@ -65,7 +69,7 @@ fn allowed(prefix: Value) -> (&'static str, Value) {
 }
 
 /// Each rule's message, what breaks it and what is as near to that as it may be.
-fn cases() -> Vec<(&'static str, (&'static str, Value), (&'static str, Value))> {
+fn cases() -> Vec<(&'static str, Spec, Spec)> {
     let v6 = json!({ "cidrs": ["2001:db8::/64"] });
     let reflector = |id: &str| json!({ "routeReflector": { "clusterID": id } });
     let tunnel = |cidrs: Value| json!({ "tunnelEndpoint": { "cidrs": cidrs } });
@@ -279,7 +283,7 @@ fn cases() -> Vec<(&'static str, (&'static str, Value), (&'static str, Value))> 
 }
 
 /// The rules about hold time and keepalive are the same for both kinds of session.
-fn timers() -> Vec<(&'static str, (&'static str, Value), (&'static str, Value))> {
+fn timers() -> Vec<(&'static str, Spec, Spec)> {
     let of_both = |message: &'static str, wrong: Value, right: Value| {
         let neighbor = |timers: &Value| {
             let mut fields = timers.clone();
