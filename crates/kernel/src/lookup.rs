@@ -280,6 +280,7 @@ pub fn table_name(table: u32) -> String {
 /// Reads the body of `RTM_NEWRULE`; `None` also for rules about packets that are marked or sent over a link, which this packet
 /// is not.
 fn parse_rule(body: &[u8]) -> Option<Rule> {
+    body.get(..12)?; // the whole of `fib_rule_hdr`
     let (family, to_length, from_length) = (body.u8_at(0)?, body.u8_at(1)?, body.u8_at(2)?);
     let mut rule = Rule { priority: 0, from: None, to: None, input: None, table: body.u8_at(4)?.into() };
     for (kind, value) in attributes(body.tail(12)) {

@@ -40,7 +40,7 @@ fn without_nothing(value: Json) -> Json {
             Json::Object(kept.filter(|(_, value)| !value.is_null() && *value != json!({})).collect())
         }
         Json::Array(items) => Json::Array(items.into_iter().map(without_nothing).collect()),
-        other => other,
+        other @ (Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_)) => other,
     }
 }
 

@@ -159,7 +159,11 @@ fn the_certificate_is_renewed_and_no_question_meets_one_that_is_not_trusted() {
             asked += 1;
             let bundles = site.bundles();
             let renewed = bundles != seen && site.replica.log().matches("answering with the certificate").count() > 1;
-            if renewed { Ok(seen = bundles) } else { Err("the same".to_owned()) }
+            if !renewed {
+                return Err("the same".to_owned());
+            }
+            seen = bundles;
+            Ok(())
         });
     }
     println!("{asked} questions answered over two renewals");
