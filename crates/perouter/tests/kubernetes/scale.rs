@@ -55,7 +55,8 @@ fn two_thousand_objects_and_five_hundred_nodes_leave_an_agent_small_and_idle() {
         "measured: {rss} KB (peak {peak} KB) after a start among them, {used} ms of CPU in {} s of quiet",
         quiet.as_secs()
     );
-    assert!(rss < 40 * 1024, "{rss} KB in a build without optimisation");
+    // A few KB for each object of others at most, whatever a build without optimisation takes by itself.
+    assert!(rss < before + 16 * 1024, "{rss} KB, after {before} KB with two objects");
 }
 
 fn json_with(mut spec: serde_json::Value, field: &str, value: serde_json::Value) -> serde_json::Value {
