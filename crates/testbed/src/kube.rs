@@ -2,7 +2,7 @@
 //!
 //! The kit is the directory that the environment variable `PEROUTER_KUBE_KIT` names: one with `kube-up` and `kube-down`,
 //! which know three modes ([`Mode`]), or one as Kubernetes' own envtest lays it out (`etcd` and `kube-apiserver`), which
-//! serves as an API server only ([`envtest`]). Its files are unpacked once, below `/tmp/perouter-kube`, unless
+//! serves as an API server only (`envtest`). Its files are unpacked once, below `/tmp/perouter-kube`, unless
 //! `KUBE_CACHE` names another place.
 //!
 //! What a killed test leaves is taken down by the next one: each directory's name says which process made it.
