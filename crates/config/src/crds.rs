@@ -1,4 +1,4 @@
-//! The custom resource definitions, made of the [`types`]: what `perouter crds` prints and a cluster installs.
+//! The custom resource definitions, made of the `types`: what `perouter crds` prints and a cluster installs.
 //!
 //! kube's derive makes them; here they become what Kubernetes' own generator would have made of the same fields.
 //! Kinds of upstream that are not served are not among them.

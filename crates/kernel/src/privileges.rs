@@ -1,7 +1,7 @@
 //! What this process may do: as little as a router needs, from its first line on.
 //!
 //! [`reduce`] gives up everything else, for good: the capabilities of the calling thread and of those that it starts, the
-//! right to gain any by running a program, and system calls that only an attacker would use ([`filter`]). Told: whether the
+//! right to gain any by running a program, and system calls that only an attacker would use (`filter`). Told: whether the
 //! process makes namespaces. Emits nothing. A unit or a container may have taken more away before; nothing is given back.
 //!
 //! | capability | needed for |
