@@ -60,8 +60,9 @@ def main():
 
     with open(asked.binary, "rb") as file:
         binary = file.read()
-    # Directories that volumes are mounted on, so that the root can be read-only.
-    places = ["etc/", "etc/openperouter/", "run/", "run/perouter/", "tmp/", "var/", "var/run/", "var/run/netns/"]
+    # The root itself, which others than root may enter only if the layer says so, and directories that volumes are mounted on,
+    # so that the root can be read-only.
+    places = ["./", "etc/", "etc/openperouter/", "run/", "run/perouter/", "tmp/", "var/", "var/run/", "var/run/netns/"]
     layer = archive([(place, b"", 0o755) for place in places] + [("perouter", binary, 0o755)], asked.epoch)
     blob = gzip.compress(layer, compresslevel=9, mtime=0)
     config = text({

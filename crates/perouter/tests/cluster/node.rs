@@ -80,6 +80,14 @@ fn speaker(lab: &Lab, ns: &str) -> Peer {
     Peer::start(lab, Daemon::Frr, ns, config).unwrap()
 }
 
+/// The kit's containerd runs with a umask of 077: nobody but root can enter the root of a container there.
+fn as_root(mut object: Json) -> Json {
+    if object["kind"] == "Deployment" {
+        object["spec"]["template"]["spec"]["securityContext"] = json!({ "runAsUser": 0 });
+    }
+    object
+}
+
 fn object(kind: &str, name: &str, spec: Json) -> Json {
     let metadata = json!({ "name": name, "namespace": NAMESPACE });
     json!({ "apiVersion": "network.openperouter.io/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec })
@@ -133,7 +141,7 @@ impl Site {
             "crds": { "enabled": false },
         });
         apply(&kube, &[namespace(), old_definitions()]);
-        apply(&kube, &old(rendered(&values)));
+        apply(&kube, &old(rendered(&values)).into_iter().map(as_root).collect::<Vec<_>>());
         Self { leaf, host, lab, node, kube }
     }
 
