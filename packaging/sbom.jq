@@ -1,10 +1,12 @@
 # From `cargo metadata` to CycloneDX 1.5: perouter and all that is linked into it, neither tests nor build scripts' own.
-# $lock is Cargo.lock, which has the checksums.
+# $lock is Cargo.lock, which has the checksums; $tree names what cargo compiles into it: metadata also has what only features
+# that tests and other crates of the workspace ask for would bring.
 def purl: "pkg:cargo/\(.name)@\(.version)";
 def linked: [.deps[] | select(any(.dep_kinds[]; .kind == null)) | .pkg];
 
 (.packages | map({(.id): .}) | add) as $package
-| (.resolve.nodes | map({(.id): linked}) | add) as $needs
+| ($tree | split("\n") | map({(.): true}) | add) as $named
+| (.resolve.nodes | map({(.id): [linked[] | select($package[.] | $named["\(.name) \(.version)"])]}) | add) as $needs
 | (.packages[] | select(.name == "perouter" and .source == null) | .id) as $root
 | ({seen: [$root], next: [$root]}
     | until(.next == []; .seen as $seen | ([.next[] | $needs[.][]] | unique - $seen) as $new | {seen: ($seen + $new), next: $new})
