@@ -7,6 +7,7 @@ use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -121,11 +122,15 @@ impl Lab {
 
     /// Joins two namespaces by a veth pair, up and with addresses that are usable at once (no duplicate
     /// address detection).
+    ///
+    /// The ends have different numbers: the kernel tells at once that such a veth has lost its carrier, and within a second
+    /// when both have the same one, as the first links of two new namespaces have (`net/core/link_watch.c`).
     pub fn link(&self, a: &End<'_>, b: &End<'_>, mtu: u32) -> Result<()> {
-        let mtu = mtu.to_string();
+        static NUMBER: AtomicU32 = AtomicU32::new(1000);
+        let (mtu, number) = (mtu.to_string(), NUMBER.fetch_add(1, Ordering::Relaxed).to_string());
         process::ip(&[
-            "link", "add", a.name, "mtu", &mtu, "netns", a.ns, "type", "veth", "peer", "name", b.name, "mtu", &mtu,
-            "netns", b.ns,
+            "link", "add", a.name, "index", &number, "mtu", &mtu, "netns", a.ns, "type", "veth", "peer", "name",
+            b.name, "mtu", &mtu, "netns", b.ns,
         ])?;
         raise(a)?;
         raise(b)
