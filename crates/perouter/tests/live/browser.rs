@@ -38,6 +38,7 @@ impl Browser {
             .args(["sh", "-c", line])
             .args([to.as_path(), from.as_path(), folder.join("data").as_path()])
             .env("HOME", folder)
+            .env("TMPDIR", folder)
             .stdout(Stdio::null())
             .stderr(File::create(folder.join("log")).unwrap())
             .spawn()
