@@ -26,8 +26,6 @@ impl Engine {
             reflector: new.cluster_id.is_some(),
             draining: self.rib.own.draining,
         };
-        let identity_changed =
-            self.intent.as_ref().is_some_and(|old| (old.asn, old.router_id) != (new.asn, new.router_id));
         self.remove_unwanted(now, &new);
         if self.rib.fib.enabled && !new.fib {
             self.actions.push_back(Action::ClearFib);
@@ -42,14 +40,10 @@ impl Engine {
         if self.converged && table_changed {
             self.rib.host_sweep();
         }
-        let first = self.intent.replace(new.clone()).is_none();
-        if first {
-            self.begin_deferral(now);
-        }
-        if identity_changed {
-            for id in self.ids() {
-                self.restart(now, id, &Notification::cease(code::cease::OTHER_CONFIGURATION_CHANGE));
-            }
+        let old = self.intent.replace(new.clone());
+        match old {
+            None => self.begin_deferral(now),
+            Some(old) => self.introduce(now, &old, &new),
         }
         self.rib.set_neighbors(neighbors(&new));
         self.rib.set_own(own, Rules { multipath: new.multipath, prefer_oldest: new.prefer_oldest });
@@ -64,6 +58,18 @@ impl Engine {
         self.refresh_facts();
         self.bfd_changed = true;
         self.admit();
+    }
+
+    /// Says by new sessions who we have become, to those who must know. An OPEN that is under way says what we were.
+    fn introduce(&mut self, now: Instant, old: &Intent, new: &Intent) {
+        if (old.asn, old.router_id) == (new.asn, new.router_id) {
+            return;
+        }
+        let is_opening = |peer: &Peer| !peer.connections.is_empty() && peer.established().is_none();
+        let must = |peer: &&Peer| is_opening(peer) || new.is_new_to(old, &peer.intent);
+        for id in self.peers.values().filter(must).map(|peer| peer.id).collect::<Vec<_>>() {
+            self.restart(now, id, &Notification::cease(code::cease::OTHER_CONFIGURATION_CHANGE));
+        }
     }
 
     /// Takes away the peers that the new intent does not have. One of a range whose very address is configured from here on

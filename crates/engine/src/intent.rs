@@ -292,6 +292,24 @@ impl Intent {
         let mut peers = self.peers.values().chain(self.unnumbered.values()).chain(ranges);
         peers.any(|peer| peer.graceful_restart.is_some())
     }
+
+    /// Whether a peer must hear by a new OPEN who we have become. The identifier must be right where it is compared with those of
+    /// the AS (RFC 6286 section 2.1) and stands in ORIGINATOR_ID: among internal peers. To external ones it breaks a tie at most,
+    /// for which no session ends.
+    pub(crate) fn is_new_to(&self, old: &Self, peer: &PeerIntent) -> bool {
+        old.asn != self.asn || old.router_id != self.router_id && peer.is_internal(self.asn)
+    }
+}
+
+impl PeerIntent {
+    /// Whether it is configured to be of our AS, `own`.
+    pub(crate) fn is_internal(&self, own: u32) -> bool {
+        match self.remote_as {
+            RemoteAs::Internal => true,
+            RemoteAs::Number(asn) => asn == own,
+            RemoteAs::External => false,
+        }
+    }
 }
 
 /// What a change of configuration does to the running router; what costs more comes first.
@@ -323,7 +341,6 @@ pub struct Change {
 /// What would happen if `new` took the place of `old`. Empty when nothing would.
 pub fn diff(old: Option<&Intent>, new: &Intent) -> Vec<Change> {
     let mut changes = Vec::new();
-    let identity = old.is_some_and(|old| (old.asn, old.router_id) != (new.asn, new.router_id));
     if let Some(old) = old {
         diff_router(old, new, &mut changes);
     } else {
@@ -348,6 +365,7 @@ pub fn diff(old: Option<&Intent>, new: &Intent) -> Vec<Change> {
     }
     for (what, peer) in &after {
         let name = Some(peer.name.clone());
+        let identity = old.is_some_and(|old| new.is_new_to(old, peer));
         match before.get(what) {
             None => changes.push(match so_far(old, new, &peer.name) {
                 Some(range) => taken_over(what, range, peer),
@@ -395,7 +413,8 @@ fn diff_router(old: &Intent, new: &Intent, changes: &mut Vec<Change>) {
         change(format!("AS {} becomes {}", old.asn, new.asn), Effect::NewSession);
     }
     if old.router_id != new.router_id {
-        change(format!("router id {} becomes {}", old.router_id, new.router_id), Effect::NewSession);
+        let what = format!("router id {} becomes {}", old.router_id, new.router_id);
+        change(format!("{what}, for external peers with their next session"), Effect::Live);
     }
     for network in new.networks.iter().filter(|network| !old.networks.contains(network)) {
         change(format!("network {}", network.prefix), Effect::Added);

@@ -128,8 +128,7 @@ pub(crate) fn offer(intent: &Intent, peer: &PeerIntent, own: OwnRestart) -> Open
     capabilities.push(Capability::LongLivedGracefulRestart(Vec::new()));
     let hold_time = peer.hold_time.as_secs().min(u64::from(u16::MAX)) as u16;
     // RFC 9234 4.1: on eBGP sessions only.
-    let internal = matches!(peer.remote_as, RemoteAs::Internal) || peer.remote_as == RemoteAs::Number(intent.asn);
-    capabilities.extend(peer.bgp_role.filter(|_| !internal).map(Capability::Role));
+    capabilities.extend(peer.bgp_role.filter(|_| !peer.is_internal(intent.asn)).map(Capability::Role));
     Open { asn: intent.asn, hold_time, router_id: intent.router_id, capabilities }
 }
 

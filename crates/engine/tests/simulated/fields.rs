@@ -7,9 +7,9 @@ use engine::intent::{
     Effect, FIELDS, GracefulRestart, MaxPrefixes, PeerIntent, PrefixRule, RemoteAs, Role, Secret, Ttl, diff,
 };
 use engine::snapshot::PeerState;
-use wire::Capability;
+use wire::{Capability, Open};
 
-use crate::script::{ADDRESS, PEER, Script, open, own};
+use crate::script::{ADDRESS, OWN, PEER, Script, open, own};
 use crate::sim::SECOND;
 
 /// Another value than the one that [`own`] has.
@@ -113,4 +113,24 @@ fn several_fields_cost_as_much_as_the_dearest() {
     let changes = diff(Some(&before), &soft);
     let what = format!("neighbor {ADDRESS} (connect time, AS override)");
     assert!(matches!(changes.as_slice(), [one] if one.effect == Effect::SoftReset && one.what == what), "{changes:?}");
+}
+
+/// Identifiers must differ inside an AS, where ORIGINATOR_ID has them, too.
+#[test]
+fn another_router_id_ends_the_sessions_of_the_own_as_alone() {
+    for (asn, goes_on) in [(PEER, true), (OWN, false)] {
+        let before = own(|peer| peer.remote_as = RemoteAs::Number(asn));
+        let mut after = before.clone();
+        after.router_id = "10.0.0.6".parse().expect("an identifier");
+        let mut script = Script::new(before.clone());
+        let peer = Open { asn, capabilities: vec![Capability::FourOctetAs(asn)], ..open("10.0.0.7", 90, &[]) };
+        let conn = script.establish(&peer);
+        let told: Vec<_> = diff(Some(&before), &after).into_iter().map(|change| (change.effect, change.what)).collect();
+        let of_peer = (Effect::NewSession, format!("neighbor {ADDRESS}"));
+        assert_eq!(told.contains(&of_peer), !goes_on, "{told:?}");
+        assert!(told.iter().any(|(effect, what)| *effect == Effect::Live && what.contains("10.0.0.5 becomes 10.0.0.6")));
+
+        script.tell(engine::Event::Intent(Box::new(after)));
+        assert_eq!(script.state() == PeerState::Established && !script.closed.contains(&conn), goes_on, "AS {asn}");
+    }
 }

@@ -65,12 +65,14 @@ fn another_plan_for_one_family_leaves_the_other_alone() {
     }
 }
 
-/// The router id follows the index, and a BGP identifier is said in OPEN: no session goes on. NICs are not touched.
+/// The host's address and the router id follow the index; external peers hear the latter with their next session.
 #[test]
 fn another_node_index() {
     let site = Plan::new(&[Daemon::Frr], Daemon::Bird).start();
     let nic = |site: &Site| ip::link_named(&site.node().router_ns, "eth1").unwrap();
     let before = nic(&site);
+    let leaf = [Family::Ipv4, Family::Ipv6].map(|family| addresses_of(family, 0, 0).leaf);
+    let sessions = leaf.map(|address| goes_on(&site, address));
     let watch = site.watch();
     site.node().write_index(1).unwrap();
     veth_has(&site, Family::Ipv4, "192.169.10.1/24", "192.169.10.3/24");
@@ -82,6 +84,7 @@ fn another_node_index() {
     site.works();
     watch.passes(SOME);
     assert_eq!(nic(&site), before, "the NIC is as it was");
-    let held = "old addresses gone, every session made anew under the other router id; the NIC untouched";
+    assert_eq!(leaf.map(|address| goes_on(&site, address)), sessions, "the fabric's sessions go on");
+    let held = "old addresses gone, the host's sessions made anew; the NIC and the fabric's sessions untouched";
     watch.row("another node index", held).report();
 }
