@@ -1,11 +1,14 @@
 //! Interned attribute sets.
 //!
 //! A set is the canonical bytes of its attributes (`wire::Update::write_canonical`), its next hop and path identifier. Equal
-//! sets are stored once and counted; a path holds a four-byte handle. What decision and policy need is read
-//! from the bytes once, when a set is first seen.
+//! sets are stored once and counted; a path holds a four-byte handle. What several peers say of the same routes differs in
+//! the next hop alone, so the other attributes are stored once for all such sets. What decision and policy need is
+//! read from the bytes once, when they are first seen.
 
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::net::Ipv4Addr;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 use wire::{AsPath, Community, Origin, attr_code, attributes, communities};
@@ -34,13 +37,26 @@ pub(crate) struct Scope {
 /// An interned set.
 #[derive(Debug)]
 pub(crate) struct AttrSet {
-    pub(crate) bytes: Box<[u8]>,
+    attributes: Arc<Attributes>,
     pub(crate) next_hop: NextHopId,
     /// As received (RFC 7911); zero where there is none. With it a path needs no room for one of its own.
     pub(crate) path_id: PathId,
     /// Never zero. Changes whenever the slot is given to another set, so that caches keyed by handle can tell.
     pub(crate) stamp: u32,
     refs: u32,
+}
+
+impl Deref for AttrSet {
+    type Target = Attributes;
+    fn deref(&self) -> &Attributes {
+        &self.attributes
+    }
+}
+
+/// What a set has besides its next hop.
+#[derive(Debug)]
+pub(crate) struct Attributes {
+    pub(crate) bytes: Box<[u8]>,
     pub(crate) origin: Origin,
     pub(crate) as_path_length: u32,
     /// Leftmost AS, zero for an empty path or one that starts with a set.
@@ -56,13 +72,16 @@ pub(crate) struct AttrSet {
 const DEFAULT_LOCAL_PREF: u32 = 100;
 
 impl AttrSet {
-    fn new(bytes: &[u8], next_hop: NextHopId, path_id: PathId, stamp: u32) -> Self {
+    /// A set that is not in the store: for views of what is sent.
+    pub(crate) fn detached(bytes: &[u8], next_hop: NextHopId) -> Self {
+        Self { attributes: Arc::new(Attributes::read(bytes)), next_hop, path_id: 0, stamp: 0, refs: 0 }
+    }
+}
+
+impl Attributes {
+    fn read(bytes: &[u8]) -> Self {
         let mut set = Self {
             bytes: bytes.into(),
-            next_hop,
-            path_id,
-            stamp,
-            refs: 0,
             origin: Origin::Incomplete,
             as_path_length: 0,
             neighbor_as: 0,
@@ -108,11 +127,6 @@ impl AttrSet {
         set
     }
 
-    /// A set that is not in the store: for views of what is sent.
-    pub(crate) fn detached(bytes: &[u8], next_hop: NextHopId) -> Self {
-        Self::new(bytes, next_hop, 0, 0)
-    }
-
     /// The value of one attribute.
     pub(crate) fn value(&self, code: u8) -> Option<&[u8]> {
         attributes(&self.bytes).find(|attribute| attribute.code == code).map(|attribute| attribute.value)
@@ -143,12 +157,29 @@ fn scope(value: &[u8]) -> Scope {
 }
 
 /// The store.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct AttrStore {
     sets: Slab<AttrSet>,
     index: HashTable<u32>,
+    /// Those of all sets, each once.
+    attributes: HashTable<Arc<Attributes>>,
+    /// Those of a free slot.
+    none: Arc<Attributes>,
     hasher: DefaultHashBuilder,
     stamps: u32,
+}
+
+impl Default for AttrStore {
+    fn default() -> Self {
+        Self {
+            sets: Slab::default(),
+            index: HashTable::new(),
+            attributes: HashTable::new(),
+            none: Arc::new(Attributes::read(&[])),
+            hasher: DefaultHashBuilder::default(),
+            stamps: 0,
+        }
+    }
 }
 
 impl AttrStore {
@@ -164,12 +195,23 @@ impl AttrStore {
             return (AttrId(slot), false);
         }
         self.stamps = self.stamps.checked_add(1).unwrap_or(1);
-        let mut set = AttrSet::new(bytes, next_hop, path_id, self.stamps);
-        set.refs = 1;
-        let slot = self.sets.insert(set);
+        let attributes = self.share(bytes);
+        let slot = self.sets.insert(AttrSet { attributes, next_hop, path_id, stamp: self.stamps, refs: 1 });
         let (sets, hasher) = (&self.sets, &self.hasher);
         self.index.insert_unique(hash, slot, |&slot| hash_of(hasher, &sets[slot]));
         (AttrId(slot), true)
+    }
+
+    /// The attributes that these bytes are.
+    fn share(&mut self, bytes: &[u8]) -> Arc<Attributes> {
+        let hash = self.hasher.hash_one(bytes);
+        if let Some(known) = self.attributes.find(hash, |known| *known.bytes == *bytes) {
+            return Arc::clone(known);
+        }
+        let new = Arc::new(Attributes::read(bytes));
+        let hasher = &self.hasher;
+        self.attributes.insert_unique(hash, Arc::clone(&new), |known| hasher.hash_one(&*known.bytes));
+        new
     }
 
     /// Takes one more reference.
@@ -186,13 +228,22 @@ impl AttrStore {
         }
         let hash = hash_of(&self.hasher, set);
         let next_hop = set.next_hop;
-        set.bytes = Box::default();
+        let attributes = std::mem::replace(&mut set.attributes, Arc::clone(&self.none));
+        // The table's own and this one.
+        if Arc::strong_count(&attributes) == 2
+            && let Ok(entry) = self
+                .attributes
+                .find_entry(self.hasher.hash_one(&*attributes.bytes), |known| Arc::ptr_eq(known, &attributes))
+        {
+            entry.remove();
+        }
         if let Ok(entry) = self.index.find_entry(hash, |&slot| slot == id.0) {
             entry.remove();
         }
         self.sets.release(id.0);
         if self.index.is_empty() {
             self.index = HashTable::new();
+            self.attributes = HashTable::new();
             self.sets = Slab::default();
         }
         Some(next_hop)

@@ -38,6 +38,22 @@ fn equal_sets_are_stored_once_and_go_with_their_last_reference() {
     assert_eq!(store.len(), 0);
 }
 
+/// Several peers' sets for the same routes differ in the next hop alone.
+#[test]
+fn sets_that_differ_in_the_next_hop_share_their_attributes() {
+    let mut store = AttrStore::default();
+    let (one, _) = store.intern(&community(1), NextHops::LOCAL, 0);
+    let (other, _) = store.intern(&community(1), NextHopId(7), 0);
+    assert!(std::ptr::eq(&raw const *store.get(one).bytes, &raw const *store.get(other).bytes));
+    store.release(one);
+    assert_eq!((*store.get(other).bytes).to_vec(), community(1), "the other one still has them");
+    assert_eq!(store.attributes.len(), 1);
+    let (keep, _) = store.intern(&community(2), NextHops::LOCAL, 0);
+    store.release(other);
+    assert_eq!(store.attributes.len(), 1, "they go with the last set that has them");
+    assert_eq!((*store.get(keep).bytes).to_vec(), community(2));
+}
+
 /// Caches are keyed by handle and stamp: a handle that is used again must not look the same.
 #[test]
 fn a_reused_handle_has_another_stamp() {
