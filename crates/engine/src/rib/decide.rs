@@ -6,7 +6,7 @@ use wire::{Family, NextHop, attr_code};
 use super::attrs::{AttrId, AttrStore};
 use super::backlog::Job;
 use super::decision::{self, Candidate};
-use super::nexthop::{Moved, NextHopId, NextHops};
+use super::nexthop::{Moved, NextHops};
 use super::table::{Dest, Path, PathId, PeerId};
 use super::{Rib, RibPeer, origination};
 use crate::policy::export::{self, Origination, may_pass};
@@ -19,7 +19,8 @@ pub(crate) const MAX_PATHS: usize = 64;
 /// What matters of a destination for others: compared before and after a change.
 pub(super) struct Standing {
     best: Option<(AttrId, PeerId)>,
-    ways: SmallVec<[(AttrId, PeerId); 16]>,
+    /// Room for as many as most have: it is copied twice for every path that comes.
+    ways: SmallVec<[(AttrId, PeerId); 2]>,
 }
 
 impl Standing {
@@ -163,11 +164,10 @@ impl Rib {
         let dest = &mut self.tables[family.index()].dests[slot];
         let after = Standing::of(dest);
         let attrs = &self.attrs;
-        let next_hops = |standing: &Standing| -> SmallVec<[NextHopId; 16]> {
-            standing.ways.iter().map(|(attr, _)| attrs.get(*attr).next_hop).collect()
-        };
+        let next_hop = |(attr, _): &(AttrId, PeerId)| attrs.get(*attr).next_hop;
+        let moves = || !after.ways.iter().map(next_hop).eq(before.ways.iter().map(next_hop));
         // What the kernel is told is where to send packets, and nothing else. A group that is gone leads nowhere.
-        if after.ways != before.ways && (self.fib.is_gone(dest) || next_hops(&after) != next_hops(before)) {
+        if after.ways != before.ways && (self.fib.is_gone(dest) || moves()) {
             self.fib.touch(family, slot, dest);
         }
         let best_changed = after.best != before.best;
