@@ -18,7 +18,8 @@
 //! | everything -> status | a lock held for a copy | - |
 //!
 //! Tasks: the engine owner ([`crate::speaker`]), one per listener, dial and connection, one that keeps the note for the next
-//! process ([`crate::restart`]), `watch::follow`, the admin server, and `run` or `speak` itself, which also keeps the host ([`crate::host`]). Threads: one for the FIB
+//! process ([`crate::restart`]), all of them on one thread of their own; `watch::follow`, the admin server, and `run` or `speak`
+//! itself, which also keeps the host ([`crate::host`]), on another. Further threads: one for the FIB
 //! ([`crate::fib`]), one for the host's routes ([`crate::host_routes`]), one that finds unnumbered neighbours, one per watched namespace ([`crate::watch`]), tokio's blocking ones for netlink and files. No
 //! task that owns state waits for an answer from another one; no thread stays in a foreign namespace.
 //!

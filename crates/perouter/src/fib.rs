@@ -4,18 +4,21 @@
 //! Is told: [`Command`]s; the owner sends a batch only when the last one was answered. Emits: one
 //! [`Event::FibAck`] per batch, and [`Event::FibLost`] when the kernel could not be talked to.
 //! Does not: remember routes. A plain thread, because netlink blocks; it ends when the owner drops its end.
+//!
+//! A few routes are set by the owner itself, in a few microseconds each: to wake a thread, and to be woken by it, costs more
+//! than they do. When the kernel has been slow (others hold its lock), the thread gets these, too, for a while.
 
 use std::io;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use engine::fib::{FibBatch, GroupChange, GroupId};
 use engine::{Event, Level};
-use kernel::fib::{Batch, Fib, Hop};
+use kernel::fib::{Batch, Fib, Hop, Outcome};
 use kernel::netns::Namespace;
 use tokio::sync::{mpsc, oneshot};
 
@@ -28,6 +31,11 @@ const COMMANDS: usize = 4;
 /// Waits after failures to talk to the kernel, doubling in between.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// Most routes that the owner sets itself.
+const FEW: usize = 32;
+/// The longest that this may take, and for how long the thread does it after it took longer.
+const SLOW: Duration = Duration::from_millis(2);
+const SLOW_FOR: Duration = Duration::from_secs(1);
 
 enum Command {
     Apply(FibBatch),
@@ -35,11 +43,13 @@ enum Command {
 }
 
 /// The owner's end.
-#[derive(Debug)]
 pub(crate) struct FibThread {
     commands: SyncSender<Command>,
     /// The kernel's state is to be read again before the next batch.
     stale: Arc<AtomicBool>,
+    worker: Arc<Mutex<Worker>>,
+    /// The kernel is slow so long.
+    slow_until: Option<Instant>,
 }
 
 impl FibThread {
@@ -52,7 +62,7 @@ impl FibThread {
     ) -> io::Result<Self> {
         let (commands, queue) = sync_channel(COMMANDS);
         let stale = Arc::new(AtomicBool::new(false));
-        let mut worker = Worker {
+        let worker = Arc::new(Mutex::new(Worker {
             namespace,
             forwarding,
             status,
@@ -61,15 +71,44 @@ impl FibThread {
             fib: None,
             wait: FIRST_WAIT,
             told: None,
-        };
-        thread::Builder::new().name("fib".into()).spawn(move || worker.run(&queue))?;
-        Ok(Self { commands, stale })
+        }));
+        let of_thread = Arc::clone(&worker);
+        thread::Builder::new().name("fib".into()).spawn(move || run(&of_thread, &queue))?;
+        Ok(Self { commands, stale, worker, slow_until: None })
     }
 
-    /// Has a batch carried out. Only when the previous one was answered.
-    pub(crate) fn apply(&self, batch: FibBatch) {
+    /// Carries a batch out, if it is a small one, and returns its answer; or has it carried out. Only when the previous one was
+    /// answered.
+    pub(crate) fn apply(&mut self, batch: FibBatch) -> Option<Event> {
+        if let Some(answer) = self.at_once(&batch) {
+            return Some(answer);
+        }
         if self.commands.try_send(Command::Apply(batch)).is_err() {
             tracing::error!("the FIB thread has ended; routes do not reach the kernel");
+        }
+        None
+    }
+
+    /// `None`: the thread is to do it, and it will know what failed here, too.
+    fn at_once(&mut self, batch: &FibBatch) -> Option<Event> {
+        let is_small = batch.routes.len() <= FEW && batch.groups.is_empty() && !batch.sweep;
+        if !is_small || self.stale.load(Ordering::Acquire) {
+            return None;
+        }
+        let begun = Instant::now();
+        if self.slow_until.is_some_and(|until| begun < until) {
+            return None;
+        }
+        let mut worker = self.worker.try_lock().ok()?;
+        let result = worker.fib.as_mut()?.apply(&convert(batch));
+        let slow = begun.elapsed() > SLOW;
+        self.slow_until = slow.then(|| begun + SLOW_FOR);
+        match result {
+            Ok(outcome) => Some(answer(batch.id, outcome)),
+            Err(_) => {
+                worker.fib = None;
+                None
+            }
         }
     }
 
@@ -107,25 +146,29 @@ struct Worker {
     told: Option<String>,
 }
 
-impl Worker {
-    fn run(&mut self, queue: &Receiver<Command>) {
-        while let Ok(command) = queue.recv() {
-            match command {
-                Command::Apply(batch) => {
-                    for event in self.apply(batch) {
-                        if self.events.blocking_send(event).is_err() {
-                            break;
-                        }
+fn run(worker: &Mutex<Worker>, queue: &Receiver<Command>) {
+    while let Ok(command) = queue.recv() {
+        let mut worker = worker.lock().unwrap_or_else(PoisonError::into_inner);
+        match command {
+            Command::Apply(batch) => {
+                let (told, events) = (worker.apply(batch), worker.events.clone());
+                // Whoever hears the answer finds the worker free.
+                drop(worker);
+                for event in told {
+                    if events.blocking_send(event).is_err() {
+                        break;
                     }
                 }
-                Command::Clear(done) => {
-                    self.clear();
-                    let _ = done.send(());
-                }
+            }
+            Command::Clear(done) => {
+                worker.clear();
+                let _ = done.send(());
             }
         }
     }
+}
 
+impl Worker {
     fn apply(&mut self, batch: FibBatch) -> Vec<Event> {
         let id = batch.id;
         let work = convert(&batch);
@@ -137,9 +180,7 @@ impl Worker {
             Ok(outcome) => {
                 self.wait = FIRST_WAIT;
                 self.told = None;
-                let failed_groups = groups(outcome.failed_groups);
-                let degraded_groups = groups(outcome.degraded_groups);
-                vec![Event::FibAck { id, failed: outcome.failed_routes, failed_groups, degraded_groups }]
+                vec![answer(id, outcome)]
             }
             Err(error) => {
                 let reason = words(&error);
@@ -180,6 +221,12 @@ impl Worker {
         thread::sleep(self.wait);
         self.wait = (self.wait * 2).min(LONGEST_WAIT);
     }
+}
+
+fn answer(id: u64, outcome: Outcome) -> Event {
+    let failed_groups = groups(outcome.failed_groups);
+    let degraded_groups = groups(outcome.degraded_groups);
+    Event::FibAck { id, failed: outcome.failed_routes, failed_groups, degraded_groups }
 }
 
 fn groups(named: Vec<(u32, String)>) -> Vec<(GroupId, String)> {

@@ -194,9 +194,9 @@ fn reduce(namespaces: Namespaces) {
     }
 }
 
-/// Runs a daemon to its end. Two workers: a listing is put into words beside the engine, not in its way.
+/// Runs a daemon to its end. One worker: the speaker has a thread of its own ([`speaker::start`]).
 fn daemon(life: impl Future<Output = Result<(), daemon::RunError>>) -> Result<Exit, Failure> {
-    let runtime = runtime(Builder::new_multi_thread().worker_threads(2))?;
+    let runtime = runtime(Builder::new_multi_thread().worker_threads(1))?;
     let result = runtime.block_on(life);
     // What still blocks in the kernel, such as a monitor, ends with the process.
     runtime.shutdown_background();

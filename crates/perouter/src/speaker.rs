@@ -207,12 +207,27 @@ pub(crate) struct Setup {
 }
 
 /// Starts the speaker of a handle, once; the task ends after [`SpeakerHandle::stop`]. Must be called inside a tokio
-/// runtime.
+/// runtime. Owner and connections have a thread and a runtime of their own: from a packet to those that follow from it
+/// no thread waits for another one to wake up, and whoever asks long questions is not in their way.
 pub(crate) fn start(handle: &SpeakerHandle, setup: Setup) -> io::Result<JoinHandle<()>> {
     let (requests, queue) = mpsc::channel(REQUESTS);
-    let owner = owner::Owner::new(setup, queue)?;
     handle.requests.set(requests).map_err(|_| io::Error::other("the speaker runs already"))?;
-    Ok(tokio::spawn(owner.run()))
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let owner = {
+        let _inside = runtime.enter();
+        owner::Owner::new(setup, queue)
+    };
+    match owner {
+        Ok(owner) => Ok(tokio::task::spawn_blocking(move || {
+            runtime.block_on(owner.run());
+            // A dial may still be waiting for the kernel.
+            runtime.shutdown_background();
+        })),
+        Err(error) => {
+            runtime.shutdown_background();
+            Err(error)
+        }
+    }
 }
 
 /// What the engine's policy means for a socket. With a demand on the peer's packets ours go out in the same way.

@@ -26,7 +26,7 @@ use crate::rib::slab::Slab;
 use crate::rib::table::{Dest, Table};
 
 /// Most routes of a family in a batch: large enough to keep the kernel busy, small enough to answer to changes.
-const BATCH: usize = 8192;
+const BATCH: usize = 16_384;
 
 /// A group that all want to leave goes at once if it has at least so many routes, and at least one in [`MANY_OF`] of all.
 const MANY: u32 = 4096;

@@ -146,7 +146,8 @@ impl Fib {
 
     fn set_routes(&mut self, routes: &[(IpNet, Option<u32>)], outcome: &mut Outcome) -> io::Result<()> {
         let mut batch = self.socket.batch();
-        let mut sent: Vec<usize> = Vec::new();
+        let mut sent: Vec<usize> = Vec::with_capacity(routes.len());
+        let mut last: (u32, Option<u32>) = (0, self.groups.id(0));
         for (position, (prefix, group)) in routes.iter().enumerate() {
             let prefix = prefix.trunc();
             let adopted = if self.adopted.is_empty() { None } else { self.adopted.remove(&prefix) };
@@ -155,7 +156,11 @@ impl Fib {
                 sent.push(position);
                 continue;
             };
-            let Some(id) = self.groups.id(*number) else {
+            // Most routes have the group of the one before.
+            if last.0 != *number {
+                last = (*number, self.groups.id(*number));
+            }
+            let Some(id) = last.1 else {
                 let why = outcome.failed_groups.iter().find(|(failed, _)| failed == number);
                 let why = why.map_or("it was never set", |(_, why)| why.as_str());
                 let text =

@@ -1,6 +1,7 @@
 //! One TCP connection: reads until it ends, writes what the owner hands over.
 //!
-//! Owns: the stream. Is told: [`Command`]s through a channel of [`COMMANDS`] places, of which the owner uses at
+//! Owns: the stream. The owner writes to it as long as the kernel takes everything at once; this task writes the rest, and
+//! what comes behind it. Is told: [`Command`]s through a channel of [`COMMANDS`] places, of which the owner uses at
 //! most [`IN_FLIGHT`] for chunks, so that a finish always fits. Emits: [`Fact`]s to the owner, always ending in
 //! one [`Fact::Ended`]; and the connection's number after each written chunk.
 //! Does not: know messages. It stops by itself: at the end of the stream, at an error, at [`FLUSH`] after the
@@ -43,6 +44,12 @@ impl Line {
     /// A line over a stream.
     pub(crate) fn new(stream: TcpStream) -> Arc<Self> {
         Arc::new(Self { stream, in_hand: AtomicUsize::new(0) })
+    }
+
+    /// Writes as much as the kernel takes at once, and returns how much that is. An error is left to the task, which meets it
+    /// again.
+    pub(crate) fn write_now(&self, bytes: &[u8]) -> usize {
+        self.stream.try_write(bytes).unwrap_or_default()
     }
 
     /// Whether something has arrived that the owner has not been handed.

@@ -84,8 +84,8 @@ pub(super) struct Owner {
     ready: BTreeSet<ConnId>,
     accepted: u32,
     quiet: Vec<oneshot::Sender<()>>,
-    /// Those who wait for connections that are being closed.
-    closed: Vec<oneshot::Sender<()>>,
+    /// Those who wait for connections that were being closed when they asked.
+    closed: Vec<(BTreeSet<ConnId>, oneshot::Sender<()>)>,
     /// Whom a later process is to wait for.
     sessions: watch::Sender<BTreeSet<IpAddr>>,
     stopping: Option<Stopping>,
@@ -193,10 +193,10 @@ impl Owner {
                     let _ = waiting.send(());
                 }
             }
-            if !self.closed.is_empty() && !self.connections.values().any(|open| matches!(open, Connection::Closing)) {
-                for waiting in self.closed.drain(..) {
-                    let _ = waiting.send(());
-                }
+            let connections = &self.connections;
+            let is_closing = |conn: &ConnId| matches!(connections.get(conn), Some(Connection::Closing));
+            for (_, waiting) in self.closed.extract_if(.., |(closing, _)| !closing.iter().any(is_closing)) {
+                let _ = waiting.send(());
             }
             if self.stopped() {
                 break;
@@ -224,9 +224,12 @@ impl Owner {
     async fn wait(&mut self) {
         let timer = self.engine.poll_timeout().map(|(at, _)| Instant::from_std(at));
         let deadline = self.stopping.as_ref().map(|stopping| stopping.deadline);
-        let wake = timer.into_iter().chain(deadline).min();
+        let output = self.has_output().then(Instant::now);
+        let wake = timer.into_iter().chain(deadline).chain(output).min();
         let sleep = async {
             match wake {
+                // A timer would wait for the end of the millisecond, and work that comes in slices for that many of them.
+                Some(at) if at <= Instant::now() => tokio::task::yield_now().await,
                 Some(at) => tokio::time::sleep_until(at).await,
                 None => std::future::pending().await,
             }
@@ -256,6 +259,8 @@ impl Owner {
             }
             if let Ok(event) = self.kernel.try_recv() {
                 self.kernel_fact(event);
+                // The kernel is the slowest of all and must not wait for the others' turns.
+                self.feed_fib();
                 idle = false;
             }
             if let Ok(conn) = self.written.try_recv() {
@@ -319,7 +324,12 @@ impl Owner {
             }
             Request::CheckHostRoutes => self.host.iter().for_each(HostThread::check),
             Request::Quiet(answer) => self.quiet.push(answer),
-            Request::Closed(answer) => self.closed.push(answer),
+            Request::Closed(answer) => {
+                // The engine's orders to close are among the actions that wait.
+                self.actions();
+                let closing = |(conn, state): (&ConnId, &Connection)| matches!(state, Connection::Closing).then_some(*conn);
+                self.closed.push((self.connections.iter().filter_map(closing).collect(), answer));
+            }
             Request::Stop { graceful, clear_fib } => self.stop(graceful, clear_fib),
         }
     }
@@ -485,17 +495,10 @@ impl Owner {
     /// Everything that the engine wants to get out, as far as there is room for it.
     fn pump(&mut self) {
         self.actions();
+        self.feed_fib();
         self.transmit();
         // Pulling bytes can lead to actions of its own.
         self.actions();
-        if self.fib_idle
-            && self.stopping.is_none()
-            && let Some(batch) = self.engine.poll_fib()
-        {
-            self.fib_idle = false;
-            self.measured.fib.begin(&batch);
-            self.fib.apply(batch);
-        }
         if self.host_idle
             && self.stopping.is_none()
             && let Some(host) = &self.host
@@ -515,6 +518,20 @@ impl Owner {
                     host.settle(fresh);
                 }
                 None => {}
+            }
+        }
+    }
+
+    /// The FIB thread gets its next batch, if it has answered the last one.
+    fn feed_fib(&mut self) {
+        if self.fib_idle
+            && self.stopping.is_none()
+            && let Some(batch) = self.engine.poll_fib()
+        {
+            self.fib_idle = false;
+            self.measured.fib.begin(&batch);
+            if let Some(answer) = self.fib.apply(batch) {
+                self.kernel_fact(answer);
             }
         }
     }
@@ -556,12 +573,25 @@ impl Owner {
                     self.ready.remove(&conn);
                     continue;
                 };
-                open.in_flight += 1;
-                // Only a task that is over refuses, and its last fact is on the way.
-                let _ = open.commands.try_send(Command::Write(bytes.clone()));
+                // Usually the kernel takes all, and nobody has to be woken. Behind a rest the order is the writer's.
+                let line = open.line.upgrade().filter(|_| open.in_flight == 0);
+                let written = line.map_or(0, |line| line.write_now(&bytes));
+                if written < bytes.len() {
+                    open.in_flight += 1;
+                    // Only a task that is over refuses, and its last fact is on the way.
+                    let _ = open.commands.try_send(Command::Write(bytes.slice(written..)));
+                }
                 self.tap(conn, Way::Sent, &bytes);
             }
         }
+    }
+
+    /// Whether there is something to write that nobody will ask for: what was written already was taken at once.
+    fn has_output(&self) -> bool {
+        self.ready.iter().any(|conn| match self.connections.get(conn) {
+            Some(Connection::Open(open)) => open.in_flight < IN_FLIGHT,
+            Some(Connection::Dialling(_) | Connection::Closing) | None => false,
+        })
     }
 
     fn close(&mut self, conn: ConnId) {
