@@ -113,7 +113,11 @@ impl Engine {
             None => {
                 let Some(id) = self.free_id() else { return };
                 self.by_address.insert(address, id);
-                self.peers.insert(id, Peer::new(id, address, new, now));
+                let mut peer = Peer::new(id, address, new, now);
+                if matches!(peer.dialler, Dialler::Waiting(_)) {
+                    peer.dialler = Dialler::Waiting(self.first_dial(now));
+                }
+                self.peers.insert(id, peer);
             }
         }
     }
@@ -180,6 +184,7 @@ impl Engine {
         self.stop(now, id, Some(&Notification::cease(code::cease::OTHER_CONFIGURATION_CHANGE)));
         self.drop_stale(id);
         self.unmap(id);
+        let dial = self.first_dial(now);
         // A peer that was made from a range for this address gives way.
         if let Some(other) = self.by_address.get(&address).copied() {
             self.remove_peer(now, other);
@@ -193,7 +198,7 @@ impl Engine {
             peer.dialler = Dialler::Resting;
         } else {
             self.by_address.insert(address, id);
-            peer.dialler = if peer.dials() { Dialler::Waiting(now) } else { Dialler::Resting };
+            peer.dialler = if peer.dials() { Dialler::Waiting(dial) } else { Dialler::Resting };
         }
     }
 

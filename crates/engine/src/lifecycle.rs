@@ -61,6 +61,9 @@ impl Engine {
             }
         };
         self.connections.insert(conn, id);
+        if self.deferring() {
+            self.abandon_dial(id);
+        }
         // A peer that dials again before its earlier attempt came to anything has given that one up.
         let stale = self.peers.get(&id).and_then(|peer| {
             let mut pending = peer.connections.iter().filter(|old| old.state.phase() != Phase::Established);

@@ -29,10 +29,16 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How long a returning peer may take to repeat its paths, where nothing is configured.
 const STALE: Duration = Duration::from_secs(360);
 
+/// How long a restarted router listens before it dials. A peer that helps may take a second connection for a second restart,
+/// and drops what it has kept (BIRD does): whoever has been dialling all along is not dialled.
+const OTHERS_FIRST: Duration = Duration::from_millis(100);
+
 /// Waiting for peers after our restart.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deferral {
     until: Instant,
+    /// When to dial.
+    dial: Instant,
     /// When to look again at peers without End-of-RIB.
     look: Instant,
 }
@@ -77,7 +83,13 @@ impl Engine {
         let peers = intent.peers.values().chain(intent.unnumbered.values()).chain(ranges);
         let time = peers.filter_map(|peer| Some(peer.graceful_restart?.restart_time)).max();
         let Some(time) = time else { return };
-        self.deferral = Some(Deferral { until: now + time.min(DEFERRAL), look: now + LOOK });
+        let (until, dial, look) = (now + time.min(DEFERRAL), now + OTHERS_FIRST, now + LOOK);
+        self.deferral = Some(Deferral { until, dial, look });
+    }
+
+    /// When to dial a peer for the first time.
+    pub(crate) fn first_dial(&self, now: Instant) -> Instant {
+        self.deferral.map_or(now, |deferral| deferral.dial.max(now))
     }
 
     /// Whether nothing is told to peers and kernel for now.

@@ -440,3 +440,24 @@ fn a_peer_that_calls_itself_restarting_is_heard_out() {
         assert!(told(&script), "End-of-RIB, or time enough: {said}");
     }
 }
+
+/// BIRD takes a second connection for a second restart, and drops what it has kept.
+#[test]
+fn a_restarted_router_lets_others_come_first() {
+    let restarted = || {
+        let mut script = Script::empty();
+        script.tell(Event::Restarted { peers: None });
+        script.tell(Event::Intent(Box::new(gracefully(script::own(|_| {})))));
+        script
+    };
+    let mut script = restarted();
+    script.accept(B);
+    script.pass(SECOND);
+    assert_eq!(script.dials.len(), 0, "it came by itself");
+
+    let mut script = restarted();
+    script.pass(SECOND / 2);
+    assert_eq!(script.dials.len(), 1, "nobody came");
+    script.accept(B);
+    assert_eq!(script.closed, [script.dialled()], "somebody did after all");
+}

@@ -49,11 +49,19 @@ pub(crate) fn own(change: impl FnOnce(&mut PeerIntent)) -> Intent {
 
 impl Script {
     pub(crate) fn new(own: Intent) -> Self {
+        let mut script = Self::empty();
+        script.own = own.clone();
+        script.tell(Event::Intent(Box::new(own)));
+        script
+    }
+
+    /// Without a configuration so far.
+    pub(crate) fn empty() -> Self {
         let now = Sim::new(0).now;
         let mut engine = Engine::new(7, now);
         let addresses = vec!["192.0.2.1/24".parse().expect("an address"), "2001:db8::1/64".parse().expect("one")];
         engine.handle(now, Event::Links(vec![Link { index: 1, name: "eth0".into(), up: true, addresses }]));
-        engine.handle(now, Event::Intent(Box::new(own.clone())));
+        let own = intent(OWN, "10.0.0.5");
         let (said, closed, dials) = (Vec::new(), Vec::new(), Vec::new());
         let mut script = Self { engine, now, own, said, closed, dials, sessions: None, deaf: false, accepted: 0 };
         script.drain();
