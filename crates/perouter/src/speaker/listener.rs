@@ -52,18 +52,19 @@ struct Socket {
     /// A descriptor of the socket that the task accepts on, for its options.
     listener: TcpListener,
     keys: BTreeMap<IpNet, Secret>,
-    task: AbortHandle,
+    /// `None` as long as nobody is expected.
+    task: Option<AbortHandle>,
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        self.task.abort();
+        self.task.iter().for_each(AbortHandle::abort);
     }
 }
 
 impl Listeners {
-    /// Begins to accept on the plain, non-blocking listening sockets. Must be called inside a tokio runtime.
-    pub(crate) fn start(namespace: Namespace, plain: Vec<TcpListener>, facts: &mpsc::Sender<Fact>) -> io::Result<Self> {
+    /// Takes the plain, non-blocking listening sockets, but does not accept yet.
+    pub(crate) fn new(namespace: Namespace, plain: Vec<TcpListener>, facts: &mpsc::Sender<Fact>) -> io::Result<Self> {
         let mut listeners = Self {
             namespace,
             facts: facts.clone(),
@@ -76,9 +77,15 @@ impl Listeners {
         for listener in plain {
             let address = listener.local_addr()?;
             listeners.addresses.push(address);
-            listeners.sockets.push(Socket::start(listener, address, None, facts)?);
+            listeners.sockets.push(Socket { address, link: None, listener, keys: BTreeMap::new(), task: None });
         }
         Ok(listeners)
+    }
+
+    /// Begins to accept: now it is known who may come, and whoever came earlier need not be sent away to try again. Must be
+    /// called inside a tokio runtime; the second time does nothing.
+    pub(crate) fn begin(&mut self) -> io::Result<()> {
+        self.sockets.iter_mut().filter(|socket| socket.task.is_none()).try_for_each(|socket| socket.accept(&self.facts))
     }
 
     /// Expects exactly these peers from here on. Returns what does not work and was not told before.
@@ -145,16 +152,11 @@ impl Listeners {
 }
 
 impl Socket {
-    fn start(
-        listener: TcpListener,
-        address: SocketAddr,
-        link: Option<(String, u32)>,
-        facts: &mpsc::Sender<Fact>,
-    ) -> io::Result<Self> {
-        let accepting = tokio::net::TcpListener::from_std(listener.try_clone()?)?;
-        let name = link.as_ref().map(|(name, _)| name.clone());
-        let task = tokio::spawn(accept(accepting, name, facts.clone())).abort_handle();
-        Ok(Self { address, link, listener, keys: BTreeMap::new(), task })
+    fn accept(&mut self, facts: &mpsc::Sender<Fact>) -> io::Result<()> {
+        let accepting = tokio::net::TcpListener::from_std(self.listener.try_clone()?)?;
+        let name = self.link.as_ref().map(|(name, _)| name.clone());
+        self.task = Some(tokio::spawn(accept(accepting, name, facts.clone())).abort_handle());
+        Ok(())
     }
 
     fn bound(
@@ -164,7 +166,9 @@ impl Socket {
         facts: &mpsc::Sender<Fact>,
     ) -> io::Result<Self> {
         let listener = kernel::sock::listen_on(namespace, address, Some(&link.0))?;
-        Self::start(listener, address, Some(link.clone()), facts)
+        let mut socket = Self { address, link: Some(link.clone()), listener, keys: BTreeMap::new(), task: None };
+        socket.accept(facts)?;
+        Ok(socket)
     }
 
     fn set_keys(&mut self, wanted: BTreeMap<IpNet, Secret>, complaints: &mut BTreeSet<Complaint>) {

@@ -141,7 +141,7 @@ impl Owner {
         let (fact_sender, facts) = mpsc::channel(FACTS);
         let (written_sender, written) = mpsc::channel(WRITTEN);
         let (kernel_sender, kernel) = mpsc::channel(KERNEL_FACTS);
-        let listeners = Listeners::start(namespace.clone(), listeners, &fact_sender)?;
+        let listeners = Listeners::new(namespace.clone(), listeners, &fact_sender)?;
         let (sessions, noted) = watch::channel(BTreeSet::new());
         if let Some(forwarding) = forwarding.clone() {
             tokio::spawn(note_sessions(noted, forwarding));
@@ -365,7 +365,12 @@ impl Owner {
             let complaints = self.listeners.set_links(links);
             self.complain(complaints);
         }
+        let configured = matches!(event, Event::Intent(_));
         self.engine.handle(now(), event);
+        if configured && let Err(error) = self.listeners.begin() {
+            let text = format!("cannot accept connections: {}", connection::words(&error));
+            self.status.note(Level::Warn, None, text);
+        }
     }
 
     fn complain(&self, complaints: Vec<Complaint>) {
