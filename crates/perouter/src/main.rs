@@ -73,30 +73,10 @@ fn main() -> ExitCode {
 
 fn command(cli: &Cli) -> Result<Exit, Failure> {
     // The node's level counts for the daemon only; a file that cannot be read is the daemon's to report.
-    let node_level = match &cli.command {
-        Command::Run(args) => config::node::load_written(&args.node_config).ok().and_then(|node| node.log_level),
-        Command::Speak(_)
-        | Command::Validate(_)
-        | Command::Plan(_)
-        | Command::Crds
-        | Command::Status
-        | Command::Events(_)
-        | Command::Peers { .. }
-        | Command::Clear(_)
-        | Command::Shutdown(_)
-        | Command::Drain(_)
-        | Command::Probe { .. }
-        | Command::Routes(_)
-        | Command::Cluster(_)
-        | Command::Explain(_)
-        | Command::Trace(_)
-        | Command::Top(_)
-        | Command::SupportBundle(_)
-        | Command::Completions { .. }
-        | Command::Man { .. }
-        | Command::Teardown { .. }
-        | Command::Netns(_)
-        | Command::Lab(_) => None,
+    let node_level = if let Command::Run(args) = &cli.command {
+        config::node::load_written(&args.node_config).ok().and_then(|node| node.log_level)
+    } else {
+        None
     };
     logging::init(cli.log_format, cli.log_level.as_deref(), node_level.as_deref())?;
 
