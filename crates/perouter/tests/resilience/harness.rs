@@ -152,7 +152,7 @@ impl Site {
         self.node().write_config("openpe_lab.yaml", &self.yaml.to_string()).unwrap();
     }
 
-    /// Waits until every session is up, every route is everywhere, and packets pass.
+    /// Waits until every session is up and watched, every route is everywhere, and packets pass.
     #[track_caller]
     pub(crate) fn works(&self) {
         let lab = &self.net.lab;
@@ -176,6 +176,17 @@ impl Site {
                 });
             }
         }
+        // BFD comes up with intervals of a second, after the session that it is for.
+        lab.wait_until("BFD is up, with its intervals", PATIENCE, || {
+            let peers = self.node().ask_json(&["peers"]).map_err(|e| e.to_string())?;
+            let is_late = |peer: &&serde_json::Value| {
+                let bfd = &peer["bfd"];
+                let detection = bfd["local"]["required_min_rx_ms"].as_u64().map(|ms| ms * 3);
+                !bfd.is_null() && (bfd["local"]["state"] != "up" || bfd["detection_time_ms"].as_u64() != detection)
+            };
+            let late: Vec<_> = peers.as_array().into_iter().flatten().filter(is_late).collect();
+            if late.is_empty() { Ok(()) } else { Err(format!("{late:#?}")) }
+        });
         healthy(self.node());
     }
 
