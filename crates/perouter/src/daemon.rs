@@ -225,6 +225,11 @@ impl Signals {
             _ = self.interrupt.recv() => Wish::Stop,
         }
     }
+
+    /// Waits until the daemon is to stop: for starts, which read everything anyway. Safe to cancel.
+    pub(crate) async fn stop(&mut self) {
+        while self.next().await != Wish::Stop {}
+    }
 }
 
 /// Every connection is a descriptor, and the usual limit of 1024 is less than a range of peers may need. The system's

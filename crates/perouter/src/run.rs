@@ -137,12 +137,17 @@ pub(crate) async fn run(options: RunOptions) -> Result<(), RunError> {
 
     let mut files = Watched::new(vec![options.config_dir.clone(), options.node_config.clone()], status.clone());
     let mut names = Watched::eager(vec![Path::new(NAMES).join(&name)], status.clone());
-    identity.known().await;
+    let begins = tokio::select! {
+        () = identity.known() => true,
+        () = signals.stop() => false,
+    };
     let mut changes = identity.cluster().cloned();
     let mut router =
         Router::new(options, identity, namespace, own, speaker.clone(), planner, status.clone()).after(restart);
-    reload(&mut router, &mut files).await;
-    loop {
+    if begins {
+        reload(&mut router, &mut files).await;
+    }
+    while begins {
         tokio::select! {
             wish = signals.next() => match wish {
                 Wish::Reload => reload(&mut router, &mut files).await,
