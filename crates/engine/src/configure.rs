@@ -95,6 +95,10 @@ impl Engine {
         };
         let gone: Vec<PeerId> = self.peers.values().filter(unwanted).map(|peer| peer.id).collect();
         for id in gone {
+            // Nor does anybody wait for it after a restart.
+            if let (Some(peer), Some(awaited)) = (self.peers.get(&id), &mut self.awaited) {
+                awaited.retain(|address| *address != peer.address.ip);
+            }
             self.remove_peer(now, id);
         }
         let links: Vec<String> =
@@ -258,8 +262,8 @@ impl Engine {
         let link_local = IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10));
         let unnumbered = intent.unnumbered.iter().map(|(link, peer)| admission(link_local, Some(link), peer));
         let admitted: Vec<Admission> = peers.chain(ranges).chain(unnumbered).collect();
-        if admitted != self.admitted {
-            self.admitted = admitted.clone();
+        if self.admitted.as_ref() != Some(&admitted) {
+            self.admitted = Some(admitted.clone());
             self.actions.push_back(Action::Admit(admitted));
         }
     }

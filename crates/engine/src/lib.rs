@@ -94,7 +94,8 @@ pub struct Engine {
     now: Instant,
     fib_retry: Retry,
     host_retry: Retry,
-    admitted: Vec<Admission>,
+    /// `None` before the first configuration.
+    admitted: Option<Vec<Admission>>,
     /// The BFD sessions that the driver was told of, and whether others may be wanted by now.
     bfd: Vec<BfdPeer>,
     bfd_changed: bool,
@@ -130,7 +131,7 @@ impl Engine {
             now,
             fib_retry: Retry::default(),
             host_retry: Retry::default(),
-            admitted: Vec::new(),
+            admitted: None,
             bfd: Vec::new(),
             bfd_changed: false,
             sessions: Some(BTreeSet::new()),

@@ -61,6 +61,7 @@ impl Engine {
             }
         };
         self.connections.insert(conn, id);
+        // After our restart a second connection would look like a second restart.
         if self.deferring() {
             self.abandon_dial(id);
         }

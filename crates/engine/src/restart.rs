@@ -29,7 +29,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How long a returning peer may take to repeat its paths, where nothing is configured.
 const STALE: Duration = Duration::from_secs(360);
 
-/// How long a restarted router listens before it dials. A peer that helps may take a second connection for a second restart,
+/// How long a restarted router listens before it dials, and up to twice as long. A peer that helps may take a second connection for a second restart,
 /// and drops what it has kept (BIRD does): whoever has been dialling all along is not dialled.
 const OTHERS_FIRST: Duration = Duration::from_millis(100);
 
@@ -83,7 +83,9 @@ impl Engine {
         let peers = intent.peers.values().chain(intent.unnumbered.values()).chain(ranges);
         let time = peers.filter_map(|peer| Some(peer.graceful_restart?.restart_time)).max();
         let Some(time) = time else { return };
-        let (until, dial, look) = (now + time.min(DEFERRAL), now + OTHERS_FIRST, now + LOOK);
+        // Two routers that start at once do not dial each other at once.
+        let dial = now + OTHERS_FIRST.mul_f64(1.0 + self.portion());
+        let (until, look) = (now + time.min(DEFERRAL), now + LOOK);
         self.deferral = Some(Deferral { until, dial, look });
     }
 

@@ -7,9 +7,9 @@
 //! | kernel monitor threads -> `run`, `watch::follow` | [`crate::watch::News`]: flags | they add up |
 //! | `run`, `speak`, `watch::follow`, admin -> engine owner | channel of 16 requests, answers by oneshot | the asker waits |
 //! | connection reader, dialler, listener -> engine owner | channel of 16 facts (chunks of at most 64 KiB, one of each connection) | the reader stops reading, TCP pushes back |
-//! | engine owner -> connection writer | at most 2 chunks in flight, pulled by `poll_transmit` | stays coalesced in RIB-Out |
+//! | engine owner -> connection writer | what the kernel did not take at once: at most 2 chunks in flight, pulled by `poll_transmit` | stays coalesced in RIB-Out |
 //! | connection writer -> engine owner | channel of 256 "written" | the writer waits |
-//! | engine owner -> FIB thread | 1 batch in flight | stays coalesced in the engine |
+//! | engine owner -> FIB thread | 1 batch in flight; a few routes the owner sets itself | stays coalesced in the engine |
 //! | engine owner -> thread of the host's routes | 1 batch in flight, and changes of the table | stays coalesced in the engine |
 //! | FIB thread, thread of the host's routes, finder of neighbours -> engine owner | channel of 8 facts | the thread waits |
 //! | owner of a BFD thread -> BFD thread | the latest set of sessions; snapshots by oneshot | latest wins |
@@ -18,8 +18,8 @@
 //! | everything -> status | a lock held for a copy | - |
 //!
 //! Tasks: the engine owner ([`crate::speaker`]), one per listener, dial and connection, one that keeps the note for the next
-//! process ([`crate::restart`]), all of them on one thread of their own; `watch::follow`, the admin server, and `run` or `speak`
-//! itself, which also keeps the host ([`crate::host`]), on another. Further threads: one for the FIB
+//! process ([`crate::restart`]), all of them on one thread of their own; `run` or `speak` itself, which also keeps the host
+//! ([`crate::host`]), on the first; `watch::follow` and the admin server on a worker. Further threads: one for the FIB
 //! ([`crate::fib`]), one for the host's routes ([`crate::host_routes`]), one that finds unnumbered neighbours, one per watched namespace ([`crate::watch`]), tokio's blocking ones for netlink and files. No
 //! task that owns state waits for an answer from another one; no thread stays in a foreign namespace.
 //!

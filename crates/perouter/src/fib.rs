@@ -6,7 +6,9 @@
 //! Does not: remember routes. A plain thread, because netlink blocks; it ends when the owner drops its end.
 //!
 //! A few routes are set by the owner itself, in a few microseconds each: to wake a thread, and to be woken by it, costs more
-//! than they do. When the kernel has been slow (others hold its lock), the thread gets these, too, for a while.
+//! than they do. Then the owner waits with them for the kernel's lock (RTNL), which others may hold for long. Who had to wait
+//! leaves everything to the thread for a second, and twice as long each time, up to a minute; sessions with hold times of a
+//! few seconds would not survive one such wait after the other. BFD has a thread of its own and waits for nobody.
 
 use std::io;
 use std::net::IpAddr;
@@ -33,9 +35,10 @@ const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// Most routes that the owner sets itself.
 const FEW: usize = 32;
-/// The longest that this may take, and for how long the thread does it after it took longer.
+/// The longest that this may take, and for how long at first and at most the thread does it after it took longer.
 const SLOW: Duration = Duration::from_millis(2);
 const SLOW_FOR: Duration = Duration::from_secs(1);
+const SLOW_FOR_LONG: Duration = Duration::from_secs(60);
 
 enum Command {
     Apply(FibBatch),
@@ -50,6 +53,8 @@ pub(crate) struct FibThread {
     worker: Arc<Mutex<Worker>>,
     /// The kernel is slow so long.
     slow_until: Option<Instant>,
+    /// For how long it will be, if it is slow the next time.
+    slow_for: Duration,
 }
 
 impl FibThread {
@@ -71,10 +76,11 @@ impl FibThread {
             fib: None,
             wait: FIRST_WAIT,
             told: None,
+            lost: None,
         }));
         let of_thread = Arc::clone(&worker);
         thread::Builder::new().name("fib".into()).spawn(move || run(&of_thread, &queue))?;
-        Ok(Self { commands, stale, worker, slow_until: None })
+        Ok(Self { commands, stale, worker, slow_until: None, slow_for: SLOW_FOR })
     }
 
     /// Carries a batch out, if it is a small one, and returns its answer; or has it carried out. Only when the previous one was
@@ -89,7 +95,7 @@ impl FibThread {
         None
     }
 
-    /// `None`: the thread is to do it, and it will know what failed here, too.
+    /// `None`: the thread is to do it. If it was tried here, it is told what failed.
     fn at_once(&mut self, batch: &FibBatch) -> Option<Event> {
         let is_small = batch.routes.len() <= FEW && batch.groups.is_empty() && !batch.sweep;
         if !is_small || self.stale.load(Ordering::Acquire) {
@@ -101,12 +107,16 @@ impl FibThread {
         }
         let mut worker = self.worker.try_lock().ok()?;
         let result = worker.fib.as_mut()?.apply(&convert(batch));
-        let slow = begun.elapsed() > SLOW;
-        self.slow_until = slow.then(|| begun + SLOW_FOR);
+        if begun.elapsed() > SLOW {
+            self.slow_until = Some(Instant::now() + self.slow_for);
+            self.slow_for = (self.slow_for * 2).min(SLOW_FOR_LONG);
+        } else {
+            self.slow_for = SLOW_FOR;
+        }
         match result {
             Ok(outcome) => Some(answer(batch.id, outcome)),
-            Err(_) => {
-                worker.fib = None;
+            Err(error) => {
+                worker.lost = Some(words(&error));
                 None
             }
         }
@@ -144,6 +154,8 @@ struct Worker {
     wait: Duration,
     /// The failure that was last told, so that a lasting one is told once.
     told: Option<String>,
+    /// Why the owner could not talk to the kernel just now, about the batch that comes next.
+    lost: Option<String>,
 }
 
 fn run(worker: &Mutex<Worker>, queue: &Receiver<Command>) {
@@ -170,6 +182,9 @@ fn run(worker: &Mutex<Worker>, queue: &Receiver<Command>) {
 
 impl Worker {
     fn apply(&mut self, batch: FibBatch) -> Vec<Event> {
+        if let Some(reason) = self.lost.take() {
+            return self.give_up(&batch, &reason);
+        }
         let id = batch.id;
         let work = convert(&batch);
         if let Some(forwarding) = self.forwarding.as_ref().filter(|_| !work.set_groups.is_empty()) {
@@ -182,13 +197,15 @@ impl Worker {
                 self.told = None;
                 vec![answer(id, outcome)]
             }
-            Err(error) => {
-                let reason = words(&error);
-                self.failed(&reason);
-                self.fib = None;
-                vec![refused(&batch, &reason), Event::FibLost]
-            }
+            Err(error) => self.give_up(&batch, &words(&error)),
         }
+    }
+
+    /// The kernel could not be talked to: what it has is read again before the next batch, which the engine makes of everything.
+    fn give_up(&mut self, batch: &FibBatch, reason: &str) -> Vec<Event> {
+        self.failed(reason);
+        self.fib = None;
+        vec![refused(batch, reason), Event::FibLost]
     }
 
     fn open(&mut self) -> io::Result<&mut Fib> {

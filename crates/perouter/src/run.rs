@@ -146,23 +146,23 @@ pub(crate) async fn run(options: RunOptions) -> Result<(), RunError> {
         Router::new(options, identity, namespace, own, speaker.clone(), planner, status.clone()).after(restart);
     if begins {
         reload(&mut router, &mut files).await;
-    }
-    while begins {
-        tokio::select! {
-            wish = signals.next() => match wish {
-                Wish::Reload => reload(&mut router, &mut files).await,
-                Wish::Stop => break,
-            },
-            () = files.burst() => reload(&mut router, &mut files).await,
-            () = burst(&mut changes) => reload(&mut router, &mut files).await,
-            () = names.burst() => router.kernel_changed(),
-            _ = host_news.take() => router.kernel_changed(),
-            changes = own_news.take() => if let Err(error) = router.host_changed(changes).await {
-                let text = format!("cannot read the links of the host: {}; trying again", words(&error));
-                status.note(Level::Warn, None, text);
-                own_news.add_later(changes);
-            },
-            () = router.due() => router.converge().await,
+        loop {
+            tokio::select! {
+                wish = signals.next() => match wish {
+                    Wish::Reload => reload(&mut router, &mut files).await,
+                    Wish::Stop => break,
+                },
+                () = files.burst() => reload(&mut router, &mut files).await,
+                () = burst(&mut changes) => reload(&mut router, &mut files).await,
+                () = names.burst() => router.kernel_changed(),
+                _ = host_news.take() => router.kernel_changed(),
+                changes = own_news.take() => if let Err(error) = router.host_changed(changes).await {
+                    let text = format!("cannot read the links of the host: {}; trying again", words(&error));
+                    status.note(Level::Warn, None, text);
+                    own_news.add_later(changes);
+                },
+                () = router.due() => router.converge().await,
+            }
         }
     }
 

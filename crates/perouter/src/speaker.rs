@@ -6,7 +6,8 @@
 //! Emits: events to the [`Status`]; answers to whoever holds a handle.
 //! Does not: read configuration, watch the kernel, or move anything in the host.
 //!
-//! The owner never waits for another task: everything reaches it through bounded channels, and what it hands
+//! All of them but the threads run on one thread. The owner never waits for another task, and for the kernel only where it sets a
+//! few routes itself ([`crate::fib`]): everything reaches it through bounded channels, and what it hands
 //! out (chunks to writers, one FIB batch) is counted, so that there is always room for it.
 
 pub(crate) mod connection;
@@ -76,7 +77,7 @@ pub(crate) enum Request {
     CheckHostRoutes,
     /// Answered when no connection is open, dialled or being closed.
     Quiet(oneshot::Sender<()>),
-    /// Answered when no connection is being closed: every last word was said.
+    /// Answered when the connections that are being closed now are: every last word was said.
     Closed(oneshot::Sender<()>),
     /// Stop in order.
     Stop {
@@ -165,7 +166,7 @@ impl SpeakerHandle {
         self.ask(Request::Quiet).await
     }
 
-    /// Waits until nobody is owed a last word. `None`: the speaker has stopped.
+    /// Waits until nobody is owed a last word of those whose sessions have ended so far. `None`: the speaker has stopped.
     pub(crate) async fn closed(&self) -> Option<()> {
         self.ask(Request::Closed).await
     }

@@ -1,7 +1,8 @@
 //! What the documentation shows is valid: each YAML block whose first line names one of our files is read as that file.
 //!
 //! `# /etc/openperouter/configs/openpe_NAME.yaml` and `# speak.yaml` go through `perouter validate`, `# node-config.yaml`
-//! does so beside objects. Remarks count as errors: nobody should copy a field that has no effect. Other YAML is readable, shell
+//! does so beside objects. Remarks count as errors: nobody should copy a field that has no effect. FRR and BIRD read what is shown
+//! for them. Other YAML is readable, shell
 //! blocks are what a shell understands, links lead somewhere, every page is in the book, and the tests that
 //! docs/conformance.md names exist. That commands of ours can be typed is checked beside them (src/cli_docs_tests.rs).
 #![allow(clippy::unwrap_used)] // a failing unwrap is a failing test
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
+use testbed::{Daemon, find_program};
 
 /// A node that every page's objects fit.
 const OBJECTS: &str = "\
@@ -182,6 +184,33 @@ fn every_shell_block_is_one_that_a_shell_understands() {
         let answer = Command::new("sh").args(["-n", "-c", &block.text]).output().unwrap();
         assert!(answer.status.success(), "{}: {}", block.place, String::from_utf8_lossy(&answer.stderr));
     }
+}
+
+/// Configurations of FRR and BIRD: they themselves read them, and say what they do not know.
+#[test]
+fn frr_and_bird_understand_what_is_shown_for_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("shown.conf");
+    let path = file.to_str().unwrap();
+    let (mut of_frr, mut of_bird) = (0, 0);
+    for block in all_pages().iter().flat_map(|page| fenced(page)).filter(|block| block.language.is_empty()) {
+        let begins = |words: &str| block.text.lines().any(|line| line.starts_with(words));
+        let (daemon, args) = if begins("router bgp ") {
+            of_frr += 1;
+            (Daemon::Frr, ["vtysh", "-C", "-f", path])
+        } else if begins("protocol bgp ") {
+            of_bird += 1;
+            (Daemon::Bird, ["bird", "-p", "-c", path])
+        } else {
+            continue;
+        };
+        daemon.require().unwrap();
+        fs::write(&file, &block.text).unwrap();
+        let answer = Command::new(find_program(args[0]).unwrap()).args(&args[1..]).output().unwrap();
+        let said = format!("{}{}", String::from_utf8_lossy(&answer.stdout), String::from_utf8_lossy(&answer.stderr));
+        assert!(answer.status.success(), "{}: {daemon} says: {said}", block.place);
+    }
+    assert!(of_frr > 3 && of_bird > 3, "only {of_frr} and {of_bird} were found");
 }
 
 /// Objects of others (MetalLB, Calico ...) cannot be validated without their schemas, but they can be read, and are whole.

@@ -231,7 +231,6 @@ impl FibState {
         if self.flight.is_some() || !self.enabled {
             return None;
         }
-        self.interrupted = false;
         let mut batch = FibBatch::default();
         let mut slots = Vec::new();
         for family in Family::ALL {
@@ -293,8 +292,9 @@ impl FibState {
             self.sweep = false;
             batch.sweep = true;
         }
+        // An answer may come at once, and would wake nobody.
+        self.interrupted = self.pending.iter().any(|pending| !pending.is_empty());
         if batch.routes.is_empty() && batch.groups.is_empty() && !batch.sweep {
-            self.interrupted = self.pending.iter().any(|pending| !pending.is_empty());
             return None;
         }
         self.batches += 1;

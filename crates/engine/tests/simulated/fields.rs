@@ -128,7 +128,9 @@ fn another_router_id_ends_the_sessions_of_the_own_as_alone() {
         let told: Vec<_> = diff(Some(&before), &after).into_iter().map(|change| (change.effect, change.what)).collect();
         let of_peer = (Effect::NewSession, format!("neighbor {ADDRESS}"));
         assert_eq!(told.contains(&of_peer), !goes_on, "{told:?}");
-        assert!(told.iter().any(|(effect, what)| *effect == Effect::Live && what.contains("10.0.0.5 becomes 10.0.0.6")));
+        assert!(
+            told.iter().any(|(effect, what)| *effect == Effect::Live && what.contains("10.0.0.5 becomes 10.0.0.6"))
+        );
 
         script.tell(engine::Event::Intent(Box::new(after)));
         assert_eq!(script.state() == PeerState::Established && !script.closed.contains(&conn), goes_on, "AS {asn}");

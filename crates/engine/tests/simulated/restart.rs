@@ -461,3 +461,21 @@ fn a_restarted_router_lets_others_come_first() {
     script.accept(B);
     assert_eq!(script.closed, [script.dialled()], "somebody did after all");
 }
+
+/// The address plan changes between two lives of the router: nobody will come from the old address.
+#[test]
+fn a_neighbor_that_is_removed_is_not_waited_for() {
+    let mut script = Script::empty();
+    let old = "192.0.2.77";
+    script.tell(Event::Restarted { peers: Some(vec![old.parse().expect("an address")]) });
+    let with_old = gracefully(script::own(|_| {}).peer(old, 64600, Role::Peer));
+    script.tell(Event::Intent(Box::new(with_old)));
+    let without = gracefully(script::own(|_| {}));
+    script.establish(&script::open("10.0.0.7", 90, &gracefully_capable()));
+    script.pass(SECOND * 2);
+    let told = |script: &Script| script.said.iter().any(|said| said.kind == MessageType::Update);
+    assert!(!told(&script), "it may still come");
+    script.tell(Event::Intent(Box::new(without)));
+    script.pass(SECOND * 2);
+    assert!(told(&script), "nobody is missing");
+}

@@ -9,8 +9,8 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -38,18 +38,27 @@ pub(crate) struct Line {
     stream: TcpStream,
     /// Chunks that are out of the socket and not with the owner yet; one more while the socket is being read.
     in_hand: AtomicUsize,
+    /// What the owner met when it wrote: the system says it once.
+    error: OnceLock<String>,
 }
 
 impl Line {
     /// A line over a stream.
     pub(crate) fn new(stream: TcpStream) -> Arc<Self> {
-        Arc::new(Self { stream, in_hand: AtomicUsize::new(0) })
+        Arc::new(Self { stream, in_hand: AtomicUsize::new(0), error: OnceLock::new() })
     }
 
-    /// Writes as much as the kernel takes at once, and returns how much that is. An error is left to the task, which meets it
-    /// again.
+    /// Writes as much as the kernel takes at once, and returns how much that is. An error is kept for the task, which finds that
+    /// the connection is over.
     pub(crate) fn write_now(&self, bytes: &[u8]) -> usize {
-        self.stream.try_write(bytes).unwrap_or_default()
+        match self.stream.try_write(bytes) {
+            Ok(written) => written,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(error) => {
+                let _ = self.error.set(words(&error));
+                0
+            }
+        }
     }
 
     /// Whether something has arrived that the owner has not been handed.
@@ -146,6 +155,7 @@ pub(crate) async fn run(
     written: mpsc::Sender<ConnId>,
 ) {
     let error = serve(conn, &line, commands, closing, &facts, &written).await;
+    let error = line.error.get().cloned().or(error);
     drop(line);
     // An owner that is gone needs no facts.
     let _ = facts.send(Fact::Ended { conn, error }).await;

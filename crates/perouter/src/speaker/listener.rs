@@ -1,6 +1,7 @@
 //! Listening sockets: where peers find us.
 //!
-//! Owns: the sockets, one task each that accepts until it is aborted, and their TCP-MD5 keys. Plain ones are there for
+//! Owns: the sockets, one task each that accepts until it is aborted (from when it is known who may come), and their TCP-MD5
+//! keys. Plain ones are there for
 //! the life of the speaker. For every link that an admission names there is one more at each of their addresses, bound
 //! to that link as long as it exists: the kernel prefers it for what arrives over the link, and a connection from it
 //! is known to have come over that link.
@@ -82,16 +83,19 @@ impl Listeners {
         Ok(listeners)
     }
 
-    /// Begins to accept: now it is known who may come, and whoever came earlier need not be sent away to try again. Must be
-    /// called inside a tokio runtime; the second time does nothing.
-    pub(crate) fn begin(&mut self) -> io::Result<()> {
-        self.sockets.iter_mut().filter(|socket| socket.task.is_none()).try_for_each(|socket| socket.accept(&self.facts))
-    }
-
-    /// Expects exactly these peers from here on. Returns what does not work and was not told before.
+    /// Expects exactly these peers from here on, and begins to accept. Whoever came earlier need not be sent away to try again,
+    /// unless the kernel should have looked at its packets: then there was nothing to compare them with. Returns what does not
+    /// work and was not told before. Must be called inside a tokio runtime.
     pub(crate) fn admit(&mut self, admissions: Vec<Admission>) -> Vec<Complaint> {
         self.admissions = admissions;
-        self.reconcile()
+        let mut complaints = self.reconcile();
+        for socket in self.sockets.iter_mut().filter(|socket| socket.task.is_none()) {
+            early(socket, &self.admissions, &self.facts);
+            if let Err(error) = socket.accept(&self.facts) {
+                complaints.push((None, format!("cannot accept connections at {}: {}", socket.address, words(&error))));
+            }
+        }
+        complaints
     }
 
     /// These links exist from here on.
@@ -194,6 +198,20 @@ impl Socket {
             }
         }
         self.keys = set;
+    }
+}
+
+/// Takes the connections that are waiting, and drops those whose packets should have been looked at.
+fn early(socket: &Socket, admissions: &[Admission], facts: &mpsc::Sender<Fact>) {
+    while let Ok((stream, remote)) = socket.listener.accept() {
+        let may_be = |one: &&Admission| one.prefix.contains(&remote.ip());
+        let is_secured = |one: &Admission| one.password.is_some() || one.ttl_security.is_some();
+        if admissions.iter().filter(may_be).any(is_secured) || stream.set_nonblocking(true).is_err() {
+            continue;
+        }
+        let Ok(local) = stream.local_addr() else { continue };
+        // Whoever finds no place tries again.
+        let _ = facts.try_send(Fact::Incoming { stream, local, remote, link: None });
     }
 }
 

@@ -1,7 +1,7 @@
 //! The task that owns the engine.
 //!
-//! Each turn: carry out the engine's actions, hand the FIB thread a batch if it is idle, hand every writer with
-//! room a chunk; then wait for a fact, a request or the engine's timer, and take at most [`PER_TURN`] facts
+//! Each turn: carry out the engine's actions, hand the FIB thread a batch if it is idle (or set a few routes itself), write to
+//! every connection what the kernel takes at once and hand its writer the rest; then wait for a fact, a request or the engine's timer, and take at most [`PER_TURN`] facts
 //! before the next turn, so that a flood on one connection starves neither output nor the others.
 //!
 //! Stops: at [`Request::Stop`], once the connections are flushed or [`STOP_LIMIT`] passed. FIB batches are not
@@ -228,8 +228,9 @@ impl Owner {
         let wake = timer.into_iter().chain(deadline).chain(output).min();
         let sleep = async {
             match wake {
-                // A timer would wait for the end of the millisecond, and work that comes in slices for that many of them.
-                Some(at) if at <= Instant::now() => tokio::task::yield_now().await,
+                // A timer would wait for the end of the millisecond, and work that comes in slices for that many of them. At the
+                // end there is no such work.
+                Some(at) if at <= Instant::now() && self.stopping.is_none() => tokio::task::yield_now().await,
                 Some(at) => tokio::time::sleep_until(at).await,
                 None => std::future::pending().await,
             }
@@ -327,7 +328,8 @@ impl Owner {
             Request::Closed(answer) => {
                 // The engine's orders to close are among the actions that wait.
                 self.actions();
-                let closing = |(conn, state): (&ConnId, &Connection)| matches!(state, Connection::Closing).then_some(*conn);
+                let closing =
+                    |(conn, state): (&ConnId, &Connection)| matches!(state, Connection::Closing).then_some(*conn);
                 self.closed.push((self.connections.iter().filter_map(closing).collect(), answer));
             }
             Request::Stop { graceful, clear_fib } => self.stop(graceful, clear_fib),
@@ -365,12 +367,7 @@ impl Owner {
             let complaints = self.listeners.set_links(links);
             self.complain(complaints);
         }
-        let configured = matches!(event, Event::Intent(_));
         self.engine.handle(now(), event);
-        if configured && let Err(error) = self.listeners.begin() {
-            let text = format!("cannot accept connections: {}", connection::words(&error));
-            self.status.note(Level::Warn, None, text);
-        }
     }
 
     fn complain(&self, complaints: Vec<Complaint>) {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use testbed::{Lab, Node, ip};
+use testbed::{Lab, Node, find_program, ip};
 
 use crate::cluster::{Cluster, NAMESPACE};
 use crate::door::Door;
@@ -17,8 +17,13 @@ pub(crate) struct Agent<'a> {
     /// The node's own file; as a pod has none, there is none either.
     node_config: PathBuf,
     kubeconfig: PathBuf,
+    /// How far its wall clock is from everybody else's, as libfaketime writes it.
+    clock: Option<&'static str>,
     pub(crate) pid: u32,
 }
+
+/// Where Debian's package `libfaketime` has it.
+const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
 
 impl<'a> Agent<'a> {
     /// Starts it as the node of this name.
@@ -37,10 +42,18 @@ impl<'a> Agent<'a> {
         agent
     }
 
+    /// With another wall clock than the API server: "+3600" is an hour ahead.
+    pub(crate) fn start_at(clock: &'static str, node: &'a Node, name: &str, cluster: &Cluster) -> Self {
+        let mut agent = Self::new(node, name, cluster);
+        agent.clock = Some(clock);
+        agent.pid = agent.run();
+        agent
+    }
+
     fn new(node: &'a Node, name: &str, cluster: &Cluster) -> Self {
         let door = Door::new(&node.ns, cluster.port);
         let (name, node_config) = (name.to_owned(), "/nonexistent".into());
-        Self { node, name, door, node_config, kubeconfig: cluster.kubeconfig(), pid: 0 }
+        Self { node, name, door, node_config, kubeconfig: cluster.kubeconfig(), clock: None, pid: 0 }
     }
 
     /// Starts the program; files of its own are read only where a test has written some.
@@ -71,7 +84,14 @@ impl<'a> Agent<'a> {
             &self.node.router_ns,
         ];
         let log = self.node.state_dir().with_extension("log");
-        self.node.lab.spawn(&self.node.ns, self.node.lab.perouter(), &args, &log).unwrap()
+        let lab = &self.node.lab;
+        let Some(clock) = self.clock else {
+            return lab.spawn(&self.node.ns, lab.perouter(), &args, &log).unwrap();
+        };
+        let (library, clock) = (format!("LD_PRELOAD={FAKETIME}"), format!("FAKETIME={clock}"));
+        let program = lab.perouter().to_string_lossy();
+        let settings = [&library, &clock, "FAKETIME_DONT_FAKE_MONOTONIC=1", "NO_FAKE_STAT=1", &program];
+        lab.spawn(&self.node.ns, &find_program("env").unwrap(), &[&settings[..], &args].concat(), &log).unwrap()
     }
 
     /// Ends it as an upgrade does.

@@ -2,12 +2,14 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use testbed::passthrough::addresses_of;
 use testbed::{Daemon, Family, Layout, Passthrough, Peer, ip, traffic};
 
 use crate::agent::{Agent, lab};
 use crate::cluster::{Cluster, condition};
+use crate::objects::events_of;
 
 const NODES: u8 = 5;
 
@@ -156,6 +158,14 @@ fn five_nodes_join_the_fabric_as_upstreams_example_says_and_leave_it_without_a_t
     }
     cluster.node(&name(3), Some(3), &[("openperouter/passthrough", "true")]);
     cluster.status(&name(3), "back with its session", |status| sessions(status, "host").1 == 1);
+
+    // A session that is lost is told where kubectl describe shows it.
+    drop(hosts.pop().map(|host| host.stop(Signal::KILL)));
+    cluster.eventually("the lost session of node 4 is an event of its L3Passthrough", || {
+        let told = events_of(&cluster, "passthrough");
+        let is_it = |event: &&Value| event["reason"] == "SessionLost" && event["note"].to_string().contains(&name(4));
+        if told.iter().any(|event| is_it(&event)) { Ok(()) } else { Err(format!("{told:#?}")) }
+    });
 
     // Everything goes: the NICs are back with their addresses, and nothing is left.
     cluster.delete("L3Passthrough", "passthrough");

@@ -73,7 +73,7 @@ fn a_bad_object_gets_its_verdict_names_its_field_and_stops_nothing_else() {
 }
 
 /// Events about an object, as `kubectl describe` lists them.
-fn events_of(cluster: &Cluster, name: &str) -> Vec<Value> {
+pub(crate) fn events_of(cluster: &Cluster, name: &str) -> Vec<Value> {
     use k8s_openapi::api::events::v1::Event;
     let api: kube::Api<Event> = kube::Api::namespaced(cluster.client.clone(), crate::cluster::NAMESPACE);
     let events = cluster.wait(api.list(&kube::api::ListParams::default())).unwrap();

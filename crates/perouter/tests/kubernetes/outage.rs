@@ -279,3 +279,29 @@ fn case_127_static_files_come_first_and_are_shown_in_the_cluster() {
     });
     cluster.delete("Underlay", "static-other");
 }
+
+/// Clocks of nodes differ, and nothing goes by the wall clock: neither what is in force nor what is told. An hour ahead: behind,
+/// the certificate of an API server that is new is not valid yet.
+#[test]
+#[ignore = "needs a Kubernetes: PEROUTER_KUBE_KIT (README)"]
+fn an_agent_whose_clock_is_wrong_is_as_good_as_another() {
+    let (cluster, lab) = (Cluster::shared(), lab());
+    let node = node(&lab);
+    cluster.node("early", Some(1), &[]);
+    let agent = Agent::start_at("+3600", &node, "early", &cluster);
+    cluster.apply("Underlay", "early", &underlay("early")).unwrap();
+    cluster.apply("L3Passthrough", "early", &passthrough("early")).unwrap();
+    cluster.status("early", "both are applied", |status| applied(status, "early"));
+    router_stands(&node);
+    let mut changed = passthrough("early");
+    changed["hostSession"]["hostASN"] = json!(64999);
+    let generation = cluster.apply("L3Passthrough", "early", &changed).unwrap().metadata.generation;
+    cluster.status("early", "the change is in force", |status| {
+        let seen = &resource(status, "L3Passthrough", "early")["observedGeneration"];
+        *seen == json!(generation) && applied(status, "early")
+    });
+    cluster.delete("L3Passthrough", "early");
+    cluster.delete("Underlay", "early");
+    cluster.status("early", "nothing is configured", |status| resource(status, "Underlay", "early").is_null());
+    agent.stop();
+}

@@ -129,3 +129,43 @@ fn a_session_gets_its_key_from_a_secret_and_keeps_it_when_the_secret_goes() {
     cluster.delete("L3Passthrough", "keyed");
     cluster.delete("Underlay", "keyed");
 }
+
+/// Upstream's other kinds, where they are installed: this router does not serve them, says so, and leaves them alone.
+#[test]
+#[ignore = "needs a Kubernetes: PEROUTER_KUBE_KIT (README)"]
+fn objects_of_kinds_that_are_not_served_are_named_and_left_alone() {
+    let (cluster, lab) = (Cluster::own(), lab());
+    let node = node(&lab);
+    cluster.node("foreign", Some(1), &[]);
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": { "name": "l3vnis.network.openperouter.io" },
+        "spec": {
+            "group": "network.openperouter.io", "scope": "Namespaced",
+            "names": { "kind": "L3VNI", "plural": "l3vnis", "singular": "l3vni" },
+            "versions": [{
+                "name": "v1alpha1", "served": true, "storage": true,
+                "schema": { "openAPIV3Schema": { "type": "object", "x-kubernetes-preserve-unknown-fields": true } },
+            }],
+        },
+    });
+    cluster.kube.apply(&definition.to_string()).unwrap();
+    let spec = json!({ "vrf": "red", "vni": 100 });
+    cluster.eventually("the kind is served", || cluster.apply("L3VNI", "red", &spec).map(drop));
+    let before = cluster.wait(cluster.objects("L3VNI").get("red")).unwrap();
+
+    let agent = Agent::start(&node, "foreign", &cluster);
+    cluster.apply("Underlay", "foreign", &underlay("foreign")).unwrap();
+    let status = cluster.status("foreign", "it names the kind", |status| {
+        status["notServed"].as_array().is_some_and(|kinds| kinds.iter().any(|kind| kind["kind"] == "L3VNI"))
+            && resource(status, "Underlay", "foreign")["applied"] == true
+    });
+    let told = &status["notServed"][0];
+    assert_eq!((told["objects"].clone(), told["message"].is_string()), (json!(1), true), "{told}");
+    assert_eq!(cluster.wait(cluster.objects("L3VNI").get("red")).unwrap(), before, "left alone");
+    cluster.delete("L3VNI", "red");
+    cluster.status("foreign", "the kind has no objects any more", |status| {
+        status["notServed"].as_array().is_none_or(Vec::is_empty)
+    });
+    agent.stop();
+}

@@ -130,6 +130,9 @@ fn the_page_is_small_fits_a_phone_and_has_a_dark_and_a_light_side() {
                   .filter((entry) => !entry.name.includes('/v1/events')).reduce((all, entry) => all + entry.transferSize, 0)";
     let octets = browser.value(octets).as_u64().unwrap();
     assert!(octets > 10_000 && octets < MOST_OCTETS, "{octets}");
+    let shown = "performance.getEntriesByName('first-contentful-paint').map((entry) => entry.startTime)[0]";
+    wait_until("the page has been painted", || browser.value(shown).is_number());
+    println!("the first view takes {octets} octets and {} ms", browser.value(shown));
 
     for width in [320, 390, 768, 1200, 2000] {
         browser.resize(width, 800, false);
