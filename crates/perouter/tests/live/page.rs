@@ -124,6 +124,7 @@ fn a_route_is_looked_up_with_the_keyboard_alone() {
 }
 
 #[test]
+#[allow(clippy::print_stdout)] // shown with the test
 fn the_page_is_small_fits_a_phone_and_has_a_dark_and_a_light_side() {
     let Watched { mut browser, site: _site, daemons: _daemons } = watched();
     let octets = "performance.getEntriesByType('resource').concat(performance.getEntriesByType('navigation'))\
