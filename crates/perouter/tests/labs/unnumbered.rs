@@ -111,6 +111,11 @@ fn another_router_behind_the_same_link_is_found() {
     let before = kernel_route(&net.node().router_ns, a.leaf_network).unwrap().unwrap().gateways;
 
     ip::change(net.leaf_ns(), &["link", "set", "tonode", "down"]).unwrap();
+    // FRR may lose its way when a link is back before it has seen that it was gone.
+    net.lab.wait_until("FRR has lost its session", PATIENCE, || match established(&leaf) {
+        Ok(()) => Err("it is established".to_owned()),
+        Err(_) => Ok(()),
+    });
     ip::change(net.leaf_ns(), &["link", "set", "tonode", "address", "02:00:00:00:99:99"]).unwrap();
     ip::change(net.leaf_ns(), &["link", "set", "tonode", "up"]).unwrap();
     net.lab.wait_until("the route leads to the other address", PATIENCE, || {
