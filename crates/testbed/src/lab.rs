@@ -61,6 +61,11 @@ struct State {
     removed: bool,
 }
 
+/// The child with this number that was started last: in a long run numbers are given again.
+fn latest(children: &mut [Child], pid: u32) -> Option<&mut Child> {
+    children.iter_mut().rev().find(|child| child.id() == pid)
+}
+
 impl Lab {
     /// An empty lab. `perouter` is the binary that plays the router, and any peer that is to be perouter itself.
     /// Needs root and iproute2.
@@ -176,7 +181,7 @@ impl Lab {
     /// Sends a signal to a program that [`Lab::spawn`] started.
     pub fn signal(&self, pid: u32, signal: Signal) -> Result<()> {
         let mut state = self.inner.lock();
-        let ours = state.children.iter_mut().find(|c| c.id() == pid).is_some_and(|c| matches!(c.try_wait(), Ok(None)));
+        let ours = latest(&mut state.children, pid).is_some_and(|c| matches!(c.try_wait(), Ok(None)));
         match i32::try_from(pid).ok().and_then(Pid::from_raw) {
             Some(raw) if ours => {
                 kill_process(raw, signal).map_err(|e| LabError::new(format!("process {pid} cannot be signalled: {e}")))
@@ -187,7 +192,7 @@ impl Lab {
 
     /// How a program ended; `None` while it runs.
     pub fn exit_status(&self, pid: u32) -> Option<ExitStatus> {
-        self.inner.lock().children.iter_mut().find(|c| c.id() == pid).and_then(|c| c.try_wait().ok().flatten())
+        latest(&mut self.inner.lock().children, pid).and_then(|c| c.try_wait().ok().flatten())
     }
 
     /// Sends a signal and waits until the program has ended.
