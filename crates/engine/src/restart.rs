@@ -29,8 +29,8 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How long a returning peer may take to repeat its paths, where nothing is configured.
 const STALE: Duration = Duration::from_secs(360);
 
-/// How long a restarted router listens before it dials, and up to twice as long. A peer that helps may take a second connection for a second restart,
-/// and drops what it has kept (BIRD does): whoever has been dialling all along is not dialled.
+/// How long a restarted router listens before it dials, and up to twice as long. A peer that helps may take a second
+/// connection for a second restart, and drops what it has kept (BIRD does): whoever has been dialling all along is not dialled.
 const OTHERS_FIRST: Duration = Duration::from_millis(100);
 
 /// Waiting for peers after our restart.

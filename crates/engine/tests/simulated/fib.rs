@@ -33,11 +33,15 @@ fn a_route_withdrawn_while_the_fib_is_lost_leaves_the_kernel() {
     assert!(sim.nodes[router].fib.swept, "nobody ever removes {kept:?}");
 }
 
+/// The answer to a batch of which nothing was refused.
+fn done(batch: &FibBatch) -> Event {
+    Event::FibAck { id: batch.id, failed: Vec::new(), failed_groups: Vec::new(), degraded_groups: Vec::new() }
+}
+
 /// Takes the next batch and answers it.
 fn answer(engine: &mut Engine, now: std::time::Instant, failed: impl FnOnce(&FibBatch, &mut Event)) -> FibBatch {
     let batch = engine.poll_fib().expect("something to do");
-    let mut ack =
-        Event::FibAck { id: batch.id, failed: Vec::new(), failed_groups: Vec::new(), degraded_groups: Vec::new() };
+    let mut ack = done(&batch);
     failed(&batch, &mut ack);
     engine.handle(now, ack);
     batch
@@ -108,8 +112,7 @@ fn a_lost_peer_takes_its_routes_out_of_the_kernel_with_one_message() {
     let now = router.now;
     let engine = &mut router.engine;
     while let Some(batch) = engine.poll_fib() {
-        let (failed, failed_groups, degraded_groups) = Default::default();
-        engine.handle(now, Event::FibAck { id: batch.id, failed, failed_groups, degraded_groups });
+        engine.handle(now, done(&batch));
     }
     router.lose("192.0.2.2");
     let engine = &mut router.engine;
@@ -125,8 +128,7 @@ fn a_lost_peer_takes_its_routes_out_of_the_kernel_with_one_message() {
         while let Some(batch) = engine.poll_fib() {
             deletions += batch.groups.iter().filter(|change| matches!(change, GroupChange::Delete(_))).count();
             assert!(batch.routes.is_empty(), "the kernel drops them with their group");
-            let (failed, failed_groups, degraded_groups) = Default::default();
-            engine.handle(now, Event::FibAck { id: batch.id, failed, failed_groups, degraded_groups });
+            engine.handle(now, done(&batch));
         }
     }
     assert_eq!(deletions, 1);
@@ -267,10 +269,7 @@ fn routes_that_need_nothing_are_passed_over_without_a_wait() {
     };
     prefixes.iter().for_each(|prefix| say(&mut router, prefix, "192.0.2.2"));
     let now = router.now;
-    while let Some(batch) = router.engine.poll_fib() {
-        let (failed, failed_groups, degraded_groups) = Default::default();
-        router.engine.handle(now, Event::FibAck { id: batch.id, failed, failed_groups, degraded_groups });
-    }
+    carry_out(&mut router);
     say(&mut router, "172.17.0.0/16", "192.0.2.2");
     for next_hop in ["192.0.2.9", "192.0.2.2"] {
         prefixes.iter().for_each(|prefix| say(&mut router, prefix, next_hop));
@@ -284,8 +283,7 @@ fn routes_that_need_nothing_are_passed_over_without_a_wait() {
             assert_eq!(router.engine.poll_timeout(), Some((now, "kernel routes")), "somebody must ask again");
         };
         assert_eq!(batch.routes.len(), 1);
-        let (failed, failed_groups, degraded_groups) = Default::default();
-        router.engine.handle(now, Event::FibAck { id: batch.id, failed, failed_groups, degraded_groups });
+        router.engine.handle(now, done(&batch));
         let due = router.engine.poll_timeout().filter(|(_, what)| *what == "kernel routes");
         assert_eq!(due.is_some(), number == 0, "as long as there is more");
     }
@@ -310,8 +308,7 @@ fn carry_out(router: &mut Scripted) -> (usize, usize) {
         while let Some(batch) = router.engine.poll_fib() {
             routes += batch.routes.len();
             groups += batch.groups.iter().filter(|change| matches!(change, GroupChange::Delete(_))).count();
-            let (failed, failed_groups, degraded_groups) = Default::default();
-            router.engine.handle(router.now, Event::FibAck { id: batch.id, failed, failed_groups, degraded_groups });
+            router.engine.handle(router.now, done(&batch));
         }
         if router.engine.poll_timeout().is_none_or(|(_, what)| what != "kernel routes") {
             return (routes, groups);

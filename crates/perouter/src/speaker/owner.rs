@@ -1,8 +1,9 @@
 //! The task that owns the engine.
 //!
 //! Each turn: carry out the engine's actions, hand the FIB thread a batch if it is idle (or set a few routes itself), write to
-//! every connection what the kernel takes at once and hand its writer the rest; then wait for a fact, a request or the engine's timer, and take at most [`PER_TURN`] facts
-//! before the next turn, so that a flood on one connection starves neither output nor the others.
+//! every connection what the kernel takes at once and hand its writer the rest; then wait for a fact, a request or the
+//! engine's timer, and take at most [`PER_TURN`] facts before the next turn, so that a flood on one connection starves
+//! neither output nor the others.
 //!
 //! Stops: at [`Request::Stop`], once the connections are flushed or [`STOP_LIMIT`] passed. FIB batches are not
 //! pulled any more from then on: what the engine withdraws because it stops is not withdrawn from the kernel.

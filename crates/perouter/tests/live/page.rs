@@ -124,7 +124,6 @@ fn a_route_is_looked_up_with_the_keyboard_alone() {
 }
 
 #[test]
-#[allow(clippy::print_stdout)] // shown with the test
 fn the_page_is_small_fits_a_phone_and_has_a_dark_and_a_light_side() {
     let Watched { mut browser, site: _site, daemons: _daemons } = watched();
     let octets = "performance.getEntriesByType('resource').concat(performance.getEntriesByType('navigation'))\
@@ -133,7 +132,7 @@ fn the_page_is_small_fits_a_phone_and_has_a_dark_and_a_light_side() {
     assert!(octets > 10_000 && octets < MOST_OCTETS, "{octets}");
     let shown = "performance.getEntriesByName('first-contentful-paint').map((entry) => entry.startTime)[0]";
     wait_until("the page has been painted", || browser.value(shown).is_number());
-    println!("the first view takes {octets} octets and {} ms", browser.value(shown));
+    eprintln!("the first view takes {octets} octets and {} ms", browser.value(shown));
 
     for width in [320, 390, 768, 1200, 2000] {
         browser.resize(width, 800, false);
