@@ -117,10 +117,13 @@ impl Lab {
         Ok(name)
     }
 
-    /// Makes a namespace with `lo` up and returns its name.
+    /// Makes a namespace with `lo` up and returns its name. Link-local addresses in it are usable at once (no duplicate
+    /// address detection): while FRR has none on a link, it may lose a session or leave a route unusable for good.
     pub fn namespace(&self, part: &str) -> Result<String> {
+        const AT_ONCE: [(&str, &str); 2] = [("ipv6/conf/all/accept_dad", "0"), ("ipv6/conf/default/accept_dad", "0")];
         let name = self.reserve_namespace(part)?;
         process::ip(&["netns", "add", &name])?;
+        self.sysctls(&name, &AT_ONCE)?;
         process::ip(&["-n", &name, "link", "set", "lo", "up"])?;
         Ok(name)
     }
@@ -149,10 +152,14 @@ impl Lab {
 
     /// Makes a namespace forward packets of others, as routers do.
     pub fn forwards(&self, ns: &str) -> Result<()> {
-        let explain = |e: std::io::Error| LabError::new(format!("{ns} cannot be made to forward: {e}"));
-        let switches = ["/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"];
+        self.sysctls(ns, &[("ipv4/ip_forward", "1"), ("ipv6/conf/all/forwarding", "1")])
+    }
+
+    /// Writes sysctls of a namespace: paths below `net`, with what they get.
+    pub fn sysctls(&self, ns: &str, settings: &'static [(&str, &str)]) -> Result<()> {
+        let explain = |e: std::io::Error| LabError::new(format!("sysctls of {ns}: {e}"));
         // The files are those of the thread's namespace.
-        let write = move || switches.iter().try_for_each(|file| fs::write(file, "1"));
+        let write = move || settings.iter().try_for_each(|(key, value)| fs::write(format!("/proc/sys/net/{key}"), value));
         traffic::open(ns)?.run(write).and_then(|written| written).map_err(explain)
     }
 

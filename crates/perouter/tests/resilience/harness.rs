@@ -176,6 +176,17 @@ impl Site {
                 });
             }
         }
+        // Once the kernel has made sure that nobody else has the NIC's link-local address, it is told beside the global one: every
+        // route once more (RFC 2545 section 3), and no difference that a test looks for.
+        lab.wait_until("the router knows the link-local address of every link", PATIENCE, || {
+            let said = self.node().ask_json(&["status"]).map_err(|e| e.to_string())?;
+            let is_late = |link: &&serde_json::Value| {
+                let addresses = link["addresses"].as_array().into_iter().flatten().filter_map(|a| a.as_str());
+                link["name"] != "lo" && !addresses.into_iter().any(|address| address.starts_with("fe80:"))
+            };
+            let late: Vec<_> = said["links"].as_array().into_iter().flatten().filter(is_late).collect();
+            if late.is_empty() && said["links"].is_array() { Ok(()) } else { Err(format!("{late:#?}")) }
+        });
         // BFD comes up with intervals of a second, after the session that it is for.
         lab.wait_until("BFD is up, with its intervals", PATIENCE, || {
             let peers = self.node().ask_json(&["peers"]).map_err(|e| e.to_string())?;

@@ -6,14 +6,13 @@
 //!  2001:db8:11::2..                   ::1      2001:db8:10::1                         2001:db8:10::2..
 //! ```
 
-use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
-use testbed::{End, Family, Lab, LabError, WeakLab};
+use testbed::{End, Family, Lab, WeakLab};
 
 use crate::Result;
 use crate::bgp;
@@ -112,19 +111,14 @@ impl Site {
         Ok(site)
     }
 
-    /// Sysctls: in the router's namespace those that `perouter run` sets, for everybody.
+    /// Sysctls that `perouter run` sets, for every router.
     fn prepare(&self) -> Result<()> {
         const ROUTER: [(&str, &str); 3] = [
             ("ipv4/nexthop_compat_mode", "0"),
             ("ipv4/fib_multipath_hash_policy", "1"),
             ("ipv4/conf/all/rp_filter", "0"),
         ];
-        const EVERYWHERE: [(&str, &str); 2] =
-            [("ipv6/conf/all/accept_dad", "0"), ("ipv6/conf/default/accept_dad", "0")];
-        for ns in [&self.fabric, &self.router, &self.host] {
-            set(ns, &EVERYWHERE)?;
-        }
-        set(&self.router, &ROUTER)
+        self.lab.sysctls(&self.router, &ROUTER)
     }
 
     /// Waits until links have the addresses that they give themselves, which come with routes.
@@ -203,15 +197,6 @@ impl Site {
         let asn = if side == Side::Fabric { FABRIC_AS } else { HOST_AS };
         bgp::announce(table, &table.sets, asn, self.peer(side, i))
     }
-}
-
-/// Sets sysctls of a namespace.
-fn set(ns: &str, settings: &'static [(&str, &str)]) -> Result<()> {
-    let explain = |e: std::io::Error| LabError::new(format!("sysctls of {ns}: {e}"));
-    let namespace = kernel::netns::Namespace::open(ns).map_err(explain)?;
-    let namespace = namespace.ok_or_else(|| LabError::new(format!("there is no namespace {ns}")))?;
-    let write = move || settings.iter().try_for_each(|(key, value)| fs::write(format!("/proc/sys/net/{key}"), value));
-    namespace.run(write).and_then(|written| written).map_err(explain)
 }
 
 /// Waits until every session is up.
