@@ -159,7 +159,8 @@ impl Lab {
     pub fn sysctls(&self, ns: &str, settings: &'static [(&str, &str)]) -> Result<()> {
         let explain = |e: std::io::Error| LabError::new(format!("sysctls of {ns}: {e}"));
         // The files are those of the thread's namespace.
-        let write = move || settings.iter().try_for_each(|(key, value)| fs::write(format!("/proc/sys/net/{key}"), value));
+        let write =
+            move || settings.iter().try_for_each(|(key, value)| fs::write(format!("/proc/sys/net/{key}"), value));
         traffic::open(ns)?.run(write).and_then(|written| written).map_err(explain)
     }
 
