@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use kube::CustomResourceExt;
-use kube::core::cel::Validator;
+use kube::core::cel::{ValidationErrors, Validator, compile_schema};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value as Json};
@@ -64,10 +64,10 @@ fn hold(schema: &Json, yaml: &Yaml, root: &str, unknown: Option<Vec<String>>) ->
     let Walk { mut problems, lines, unknown } = walk;
     let unknown = unknown.unwrap_or_default();
     // Rules may rely on types and required fields.
-    if problems.is_empty()
-        && let Err(errors) = Validator::new().validate(schema, &json, None)
-    {
-        for error in errors.into_vec() {
+    if problems.is_empty() {
+        let rules = compile_schema(&rules_for(schema, &[&json]));
+        let broken = Validator::new().validate_compiled(&rules, &json, None).err();
+        for error in broken.map(ValidationErrors::into_vec).unwrap_or_default() {
             let path = if error.field_path.is_empty() { root.to_owned() } else { join(root, &error.field_path) };
             let line = line_of(&lines, &path);
             let value = json_at(&json, &error.field_path)
@@ -75,8 +75,42 @@ fn hold(schema: &Json, yaml: &Yaml, root: &str, unknown: Option<Vec<String>>) ->
                 .unwrap_or_default();
             problems.push(Problem { path, line, message: format!("{}{value}", error.message) });
         }
+        // They come in any order of the fields.
+        problems.sort_by(|a, b| (a.line, &a.path).cmp(&(b.line, &b.path)));
     }
     if problems.is_empty() { Ok(Checked { json, lines, unknown }) } else { Err(problems) }
+}
+
+/// The part of a schema that says something about one of `values`. A rule takes much longer to compile than to apply: those
+/// about fields that nobody has written are left out, and those about the items of a list are there once for all of them.
+fn rules_for(schema: &Json, values: &[&Json]) -> Json {
+    let Some(schema) = schema.as_object() else { return schema.clone() };
+    let items: Vec<_> = values.iter().filter_map(|value| value.as_array()).flatten().collect();
+    let objects: Vec<_> = values.iter().filter_map(|value| value.as_object()).collect();
+    let known = schema.get("properties").and_then(Json::as_object);
+    let part = |(key, of): (&String, &Json)| {
+        let part = match key.as_str() {
+            // Filled in already.
+            "default" => return None,
+            "properties" => {
+                let property = |(name, schema): (&String, &Json)| {
+                    let written: Vec<_> = objects.iter().filter_map(|object| object.get(name)).collect();
+                    (!written.is_empty()).then(|| (name.clone(), rules_for(schema, &written)))
+                };
+                Json::Object(known.into_iter().flatten().filter_map(property).collect())
+            }
+            "items" if items.is_empty() => return None,
+            "items" => rules_for(of, &items),
+            "additionalProperties" if of.is_object() => {
+                let is_known = |name: &String| known.is_some_and(|known| known.contains_key(name));
+                let others = objects.iter().copied().flatten().filter(|(name, _)| !is_known(name));
+                rules_for(of, &others.map(|(_, value)| value).collect::<Vec<_>>())
+            }
+            _ => of.clone(),
+        };
+        Some((key.clone(), part))
+    };
+    Json::Object(schema.iter().filter_map(part).collect())
 }
 
 /// The line of a path, or of the nearest field around it; 0 when unknown.

@@ -252,3 +252,17 @@ proptest::proptest! {
         let _ = load_text(&format!("{}{put}{}", &EXAMPLE[..at], &EXAMPLE[(at + 3).min(EXAMPLE.len())..]));
     }
 }
+
+/// Rules are compiled once for all neighbours and for what they have; the sentences are those of each, from the top down.
+#[test]
+fn what_breaks_a_rule_is_told_for_every_neighbor_in_order() {
+    let told = refused(&with_neighbor(
+        "{address: 192.0.2.1, asn: 1}\n  - {address: 192.0.2.2}\n  - {asn: 3, address: 192.0.2.3, listenRange: 10.0.0.0/8}\n  \
+         - {address: 192.0.2.4}",
+    ));
+    let places =
+        ["speak.yaml:5: neighbors[1]: either ASN", "speak.yaml:6: neighbors[2]", "speak.yaml:7: neighbors[3]: either"];
+    let found: Vec<_> = places.iter().map(|place| told.find(place)).collect();
+    assert!(found.iter().all(Option::is_some) && found.is_sorted(), "{found:?}\n{told}");
+    assert!(!told.contains("neighbors[0]"), "{told}");
+}
