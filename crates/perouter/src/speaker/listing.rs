@@ -9,10 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use engine::{Family, RouteQuery, RouteView, Select};
-use ipnet::IpNet;
 use tokio::time::Instant;
 
+use self::prefixes::Prefixes;
 use super::{Request, SpeakerHandle};
+
+mod prefixes;
 
 /// Places of the table in a part: a small fraction of a millisecond.
 const PLACES: u32 = 4096;
@@ -29,7 +31,7 @@ pub(super) struct Listings(Arc<Mutex<Option<Listing>>>);
 struct Listing {
     family: Family,
     select: Select,
-    prefixes: Arc<[IpNet]>,
+    prefixes: Arc<Prefixes>,
     used: Instant,
 }
 
@@ -40,20 +42,19 @@ impl Listings {
             Some(kept) => kept,
             None => self.fetch(speaker, query).await?,
         };
-        let first = query.after.map_or(0, |after| prefixes.partition_point(|prefix| *prefix <= after));
-        let mut rest = &prefixes[first..];
+        let mut next = query.after.map_or(0, |after| prefixes.up_to(after));
         let mut page = Vec::new();
-        while page.len() < query.limit && !rest.is_empty() {
-            let (part, later) = rest.split_at(ROUTES.min(query.limit - page.len()).min(rest.len()));
-            let (family, select, part) = (query.family, query.select.clone(), part.to_vec());
+        while page.len() < query.limit && next < prefixes.len() {
+            let part = prefixes.part(next..next + ROUTES.min(query.limit - page.len()));
+            next += part.len();
+            let (family, select) = (query.family, query.select.clone());
             page.extend(speaker.ask(|answer| Request::RoutesOf(family, select, part, answer)).await?);
-            rest = later;
         }
         Some(page)
     }
 
     /// The prefixes that an earlier page of the same listing left.
-    fn kept(&self, query: &RouteQuery) -> Option<Arc<[IpNet]>> {
+    fn kept(&self, query: &RouteQuery) -> Option<Arc<Prefixes>> {
         let mut listing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let same = |kept: &&mut Listing| kept.family == query.family && kept.select == query.select;
         let listing = listing.as_mut().filter(same)?;
@@ -61,8 +62,8 @@ impl Listings {
         Some(Arc::clone(&listing.prefixes))
     }
 
-    async fn fetch(&self, speaker: &SpeakerHandle, query: &RouteQuery) -> Option<Arc<[IpNet]>> {
-        let mut all = Vec::new();
+    async fn fetch(&self, speaker: &SpeakerHandle, query: &RouteQuery) -> Option<Arc<Prefixes>> {
+        let mut all = Prefixes::from_iter([]);
         let mut from = Some(0);
         while let Some(place) = from {
             let (family, select) = (query.family, query.select.clone());
@@ -72,10 +73,9 @@ impl Listings {
             from = next;
         }
         let sorted = tokio::task::spawn_blocking(move || {
-            all.sort_unstable();
-            // A destination can have moved to another place meanwhile.
-            all.dedup();
-            Arc::<[IpNet]>::from(all)
+            // A destination can have moved to another place meanwhile, and is there twice.
+            all.sort();
+            Arc::new(all)
         });
         let prefixes = sorted.await.ok()?;
         // A page that is not full has no successor.
@@ -85,7 +85,7 @@ impl Listings {
         Some(prefixes)
     }
 
-    fn keep(&self, query: &RouteQuery, prefixes: &Arc<[IpNet]>) {
+    fn keep(&self, query: &RouteQuery, prefixes: &Arc<Prefixes>) {
         let (family, select, prefixes) = (query.family, query.select.clone(), Arc::clone(prefixes));
         let listing = Listing { family, select, prefixes, used: Instant::now() };
         let before = self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(listing);

@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use ipnet::IpNet;
 use tokio::sync::mpsc;
 
 use super::*;
