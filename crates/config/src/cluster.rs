@@ -8,7 +8,6 @@
 //! own session only.
 
 use std::collections::BTreeSet;
-use std::sync::LazyLock;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -16,17 +15,15 @@ use serde_json::Value as Json;
 
 use crate::files::{Object, Objects, one_sentence};
 use crate::schema::{self, Problem};
+use crate::schemas::{PASSTHROUGH, UNDERLAY};
 use crate::secret::Secrets;
-use crate::types::{L3Passthrough, LabelSelector, Underlay};
+use crate::types::LabelSelector;
 use crate::validate;
 use crate::verdict::{ObjectRef, Outcome, Source, Verdict};
 use crate::yaml::Yaml;
 
 /// The field of a session that names a Secret.
 const FIELD: &str = "passwordSecret";
-
-static UNDERLAY: LazyLock<Json> = LazyLock::new(schema::spec_schema::<Underlay>);
-static PASSTHROUGH: LazyLock<Json> = LazyLock::new(schema::spec_schema::<L3Passthrough>);
 
 /// The kinds that are served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

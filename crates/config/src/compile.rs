@@ -8,20 +8,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::LazyLock;
 
 use engine::intent::{Network, PeerIntent, RangeIntent, Role};
 use engine::{Family, Intent};
 use ipnet::IpNet;
 use kernel::host::{DesiredHost, DesiredVeth};
-use serde_json::Value as Json;
 
 use crate::files::{Object, Objects};
 use crate::node::Node;
+use crate::schemas::{PASSTHROUGH, UNDERLAY};
 use crate::session::{self, Surroundings, Trouble};
 use crate::types::{L3PassthroughSpec, UnderlaySpec};
 use crate::verdict::{ObjectRef, Verdict};
-use crate::{addresses, idle, schema, validate};
+use crate::{addresses, idle, validate};
 
 pub mod admission;
 mod choose;
@@ -39,9 +38,6 @@ pub const ROUTER_LINK: &str = "pt-ns";
 
 /// Most neighbours because of ranges unless the Underlay says so.
 pub(crate) const LISTEN_LIMIT: usize = 65_535;
-
-static UNDERLAY: LazyLock<Json> = LazyLock::new(schema::plain_schema::<UnderlaySpec>);
-static PASSTHROUGH: LazyLock<Json> = LazyLock::new(schema::plain_schema::<L3PassthroughSpec>);
 
 /// What a node is to be.
 #[derive(Clone, Debug, Default)]

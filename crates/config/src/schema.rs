@@ -7,7 +7,6 @@
 
 use std::collections::BTreeMap;
 
-use kube::CustomResourceExt;
 use kube::core::cel::{ValidationErrors, Validator, compile_schema};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -38,13 +37,6 @@ pub(crate) struct Checked {
     pub(crate) lines: Lines,
     /// Paths of fields that are not known; always empty for [`check`].
     pub(crate) unknown: Vec<String>,
-}
-
-/// The schema of the `spec` of a custom resource.
-pub(crate) fn spec_schema<T: CustomResourceExt>() -> Json {
-    let schema = T::crd().spec.versions.into_iter().next().and_then(|version| version.schema);
-    let mut schema = serde_json::to_value(schema.and_then(|schema| schema.open_api_v3_schema)).unwrap_or_default();
-    schema.pointer_mut("/properties/spec").map(Json::take).unwrap_or_default()
 }
 
 /// Holds `yaml` against `schema`. Paths in problems and lines begin with `root`, which may be empty.
@@ -392,19 +384,6 @@ fn distance(a: &str, b: &str) -> usize {
         row = next;
     }
     row.last().copied().unwrap_or_default()
-}
-
-/// The schema of a type that is no custom resource, in the same shape.
-pub(crate) fn plain_schema<T: JsonSchema>() -> Json {
-    let settings = SchemaSettings::openapi3().with(|settings| {
-        settings.inline_subschemas = true;
-        settings.meta_schema = None;
-    });
-    let generator = settings
-        .with_transform(kube::core::schema::StructuralSchemaRewriter)
-        .with_transform(kube::core::schema::OptionalEnum)
-        .into_generator();
-    serde_json::to_value(generator.into_root_schema_for::<T>()).unwrap_or_default()
 }
 
 /// The schema of a type with everything that was written beside its fields, for readers.

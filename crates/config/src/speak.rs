@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use engine::Intent;
@@ -22,7 +21,7 @@ use crate::schema::{self, Lines, Problem};
 use crate::secret::{self, Secrets};
 use crate::session::{self, Built, Place, Surroundings, Trouble, options};
 use crate::types::{self, Neighbor};
-use crate::{idle, validate, yaml};
+use crate::{idle, schemas, validate, yaml};
 
 /// Directory of sockets and restart state unless the file names one.
 pub const DEFAULT_STATE_DIR: &str = "/run/perouter";
@@ -120,8 +119,11 @@ enum FileRole {
     Peer,
 }
 
-static SCHEMA: LazyLock<Json> =
-    LazyLock::new(|| assembled(schema::plain_schema::<File>(), &schema::plain_schema::<Extra>()));
+/// The schema of the file.
+#[cfg(test)]
+pub(crate) fn schema() -> Json {
+    assembled(schemas::made::plain_schema::<File>(), &schemas::made::plain_schema::<Extra>())
+}
 
 /// The schema of the file with everything that was written beside its fields.
 pub(crate) fn annotated_schema() -> Json {
@@ -165,8 +167,8 @@ pub fn parse(path: &Path, text: &str) -> Result<Speak, ConfigError> {
             return Err(node::at(path, second.line, "a second document: write everything into one"));
         }
     };
-    let checked = schema::check(&SCHEMA, document, "").map_err(|problems| node::all(path, problems))?;
-    let warnings = idle::remarks(&SCHEMA, &checked.json, "");
+    let checked = schema::check(&schemas::SPEAK, document, "").map_err(|problems| node::all(path, problems))?;
+    let warnings = idle::remarks(&schemas::SPEAK, &checked.json, "");
     let file: File = serde_json::from_value(checked.json).map_err(|error| node::at(path, 0, &error.to_string()))?;
     let mut reading =
         Reading { path, lines: &checked.lines, problems: Vec::new(), warnings, secrets: Secrets::default() };

@@ -247,6 +247,8 @@ fn rules_of_optional_fields_of_host_sessions() {
 #[test]
 fn the_custom_resource_definitions_carry_the_rules() {
     use kube::CustomResourceExt;
+
+    use crate::types::{L3Passthrough, Underlay};
     let text = serde_json::to_string(&[Underlay::crd(), L3Passthrough::crd()]).unwrap();
     for wanted in [
         "underlays.network.openperouter.io",
