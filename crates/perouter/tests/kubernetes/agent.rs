@@ -94,6 +94,12 @@ impl<'a> Agent<'a> {
         lab.spawn(&self.node.ns, &find_program("env").unwrap(), &[&settings[..], &args].concat(), &log).unwrap()
     }
 
+    /// Starts it again with another wall clock.
+    pub(crate) fn set_clock(&mut self, clock: Option<&'static str>) {
+        self.clock = clock;
+        self.pid = self.run();
+    }
+
     /// Ends it as an upgrade does.
     pub(crate) fn stop(&self) {
         let status = self.node.lab.end(self.pid, Signal::TERM, Duration::from_secs(20)).unwrap();

@@ -96,5 +96,8 @@ fn innermost(error: &dyn std::error::Error) -> String {
     while let Some(source) = last.source() {
         last = source;
     }
-    last.to_string()
+    let said = last.to_string();
+    // As rustls words them. A certificate is out of its time more rarely than a clock is.
+    let is_time = ["certificate not valid yet", "certificate expired"].iter().any(|words| said.contains(words));
+    if is_time { format!("{said}; see whether the clock of this node is right") } else { said }
 }
