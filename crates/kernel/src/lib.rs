@@ -19,6 +19,7 @@ pub mod host;
 pub mod host_table;
 mod link;
 pub mod lookup;
+pub mod memory;
 pub mod monitor;
 mod netlink;
 pub mod netns;

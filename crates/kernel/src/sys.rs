@@ -1,7 +1,7 @@
-//! The few system calls for which no safe wrapper exists; the only place with `unsafe`.
+//! The few calls for which no safe wrapper exists; the only place with `unsafe`.
 //!
 //! TCP-MD5 keys (RFC 2385), the two TTL checks of RFC 5082, netlink's socket options, the credentials of a local peer,
-//! what a datagram carries beside its bytes, real-time scheduling, `unshare` and the filter of system calls.
+//! what a datagram carries beside its bytes, real-time scheduling, the heap, `unshare` and the filter of system calls.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -194,6 +194,15 @@ pub(crate) fn schedule_round_robin(priority: libc::c_int) -> io::Result<()> {
     // SAFETY: the kernel only reads `param`, which outlives the call; 0 is the calling thread.
     let result = unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, policy, &raw const param) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Has malloc serve every thread from the main arena.
+pub(crate) fn one_malloc_arena() {
+    // SAFETY: mallopt changes parameters of the allocator under its own lock.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
 }
 
 /// Gives the calling thread a network namespace of its own.

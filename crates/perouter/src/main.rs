@@ -59,6 +59,7 @@ use views::Out;
 pub(crate) const VERSION: &str = env!("PEROUTER_VERSION");
 
 fn main() -> ExitCode {
+    kernel::memory::share_one_heap();
     let cli = Cli::parse();
     let exit = command(&cli).unwrap_or_else(|failure| {
         let exit = Exit::of(&failure);

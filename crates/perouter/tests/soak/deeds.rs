@@ -223,10 +223,9 @@ impl Storm {
     fn unname(&self) -> Option<String> {
         let (site, name) = (&self.site, &self.site.node().router_ns);
         let inode = fs::metadata(format!("/var/run/netns/{name}")).ok()?.ino();
-        let descriptors = fs::read_dir(format!("/proc/{}/fd", site.router)).ok()?;
-        let held = format!("net:[{inode}]");
-        let mut targets = descriptors.filter_map(|fd| fs::read_link(fd.ok()?.path()).ok());
-        if !targets.any(|target| target.to_string_lossy() == held) {
+        // What a descriptor's link says depends on how it was opened; what is behind it does not.
+        let mut descriptors = fs::read_dir(format!("/proc/{}/fd", site.router)).ok()?.flatten();
+        if !descriptors.any(|fd| fs::metadata(fd.path()).is_ok_and(|of| of.ino() == inode)) {
             return None;
         }
         assert!(run(None, "ip", &["netns", "delete", name]).unwrap().ok());
