@@ -14,8 +14,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
 use crate::files::{Object, Objects, one_sentence};
+use crate::schema::kept::{PASSTHROUGH, UNDERLAY};
 use crate::schema::{self, Problem};
-use crate::schemas::{PASSTHROUGH, UNDERLAY};
 use crate::secret::Secrets;
 use crate::types::LabelSelector;
 use crate::validate;

@@ -16,7 +16,7 @@ use kernel::host::{DesiredHost, DesiredVeth};
 
 use crate::files::{Object, Objects};
 use crate::node::Node;
-use crate::schemas::{PASSTHROUGH, UNDERLAY};
+use crate::schema::kept::{PASSTHROUGH, UNDERLAY};
 use crate::session::{self, Surroundings, Trouble};
 use crate::types::{L3PassthroughSpec, UnderlaySpec};
 use crate::verdict::{ObjectRef, Verdict};

@@ -16,12 +16,12 @@ use serde_json::Value as Json;
 
 use crate::node::Node;
 use crate::schema::{self, Lines, Problem};
+use crate::secret;
 pub use crate::secret::Secrets;
 use crate::text;
 use crate::types::{L3PassthroughSpec, UnderlaySpec};
 use crate::verdict::{ObjectRef, Outcome, Source, Verdict};
 use crate::yaml::{self, Value, Yaml};
-use crate::{schemas, secret};
 
 /// Objects, in order of precedence.
 #[derive(Clone, Debug, Default)]
@@ -67,14 +67,14 @@ pub const NOT_SERVED: [(&str, &str); 4] =
 const KEYS: [&str; 6] = ["underlays", "bgppassthrough", "l3vnis", "l2vnis", "l3vpns", "rawfrrconfigs"];
 
 static UNDERLAY: LazyLock<Json> = LazyLock::new(|| {
-    let mut schema = schemas::UNDERLAY.clone();
+    let mut schema = schema::kept::UNDERLAY.clone();
     if let Some(neighbor) = schema.pointer_mut("/properties/neighbors/items") {
         secret::allow(neighbor);
     }
     schema
 });
 static PASSTHROUGH: LazyLock<Json> = LazyLock::new(|| {
-    let mut schema = schemas::PASSTHROUGH.clone();
+    let mut schema = schema::kept::PASSTHROUGH.clone();
     if let Some(session) = schema.pointer_mut("/properties/hostSession") {
         secret::allow(session);
     }

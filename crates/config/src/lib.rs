@@ -16,7 +16,6 @@ mod idle;
 pub mod node;
 pub mod reference;
 mod schema;
-mod schemas;
 mod secret;
 mod session;
 pub mod speak;

@@ -15,7 +15,6 @@ use serde::Deserialize;
 
 use crate::compile::NAMESPACE;
 use crate::schema::{self, Problem};
-use crate::schemas;
 use crate::yaml::{self, Value, Yaml};
 
 /// A file that cannot be used, in words that name file, line, field, value and remedy.
@@ -165,14 +164,14 @@ pub fn parse_with(path: &Path, text: &str, lookup: &dyn Fn(&str) -> Option<Vec<I
 /// The schema of the file.
 #[cfg(test)]
 pub(crate) fn schema() -> serde_json::Value {
-    schemas::made::plain_schema::<NodeFile>()
+    schema::kept::made::plain_schema::<NodeFile>()
 }
 
 fn written(path: &Path, text: &str, lookup: &dyn Fn(&str) -> Option<Vec<IpNet>>) -> Result<Written, ConfigError> {
     let wrong = |line, message: String| at(path, line, &message);
     let documents = yaml::parse(text).map_err(|error| wrong(error.line, error.message))?;
     let nothing = Yaml { line: 1, value: Value::Map(Vec::new()) };
-    let checked = schema::check(&schemas::NODE, documents.first().unwrap_or(&nothing), "")
+    let checked = schema::check(&schema::kept::NODE, documents.first().unwrap_or(&nothing), "")
         .map_err(|problems| all(path, problems))?;
     let line = |field: &str| schema::line_of(&checked.lines, field);
     let file: NodeFile = serde_json::from_value(checked.json).map_err(|error| wrong(0, error.to_string()))?;

@@ -1,9 +1,13 @@
 //! Holds a YAML tree against a structural schema and its CEL rules, as the Kubernetes API server would.
 //!
-//! The schema is the one that kube's derive makes for the custom resource definition, so that a file is judged by
-//! the rules of the cluster. Differences, on purpose: an unknown field is an error with a suggestion (a cluster
+//! The schemas ([`kept`]) say what those of the custom resource definitions say, so that a file is judged by the rules of
+//! the cluster. Differences, on purpose: an unknown field is an error with a suggestion (a cluster
 //! prunes it), `localcidr` and `hostasn` are understood as older documents spell them, and strings with a `pattern`
 //! are left to `validate`, which has upstream's sentences for them. Rules about `oldSelf` do not apply to files.
+
+pub(crate) mod kept;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
@@ -67,10 +71,15 @@ fn hold(schema: &Json, yaml: &Yaml, root: &str, unknown: Option<Vec<String>>) ->
                 .unwrap_or_default();
             problems.push(Problem { path, line, message: format!("{}{value}", error.message) });
         }
-        // They come in any order of the fields.
-        problems.sort_by(|a, b| (a.line, &a.path).cmp(&(b.line, &b.path)));
+        // Of the fields of a mapping they come in any order.
+        problems.sort_by_cached_key(|problem| (problem.line, steps(&problem.path)));
     }
     if problems.is_empty() { Ok(Checked { json, lines, unknown }) } else { Err(problems) }
+}
+
+/// The names and numbers of a path, so that item 10 comes behind item 9.
+fn steps(path: &str) -> Vec<(usize, String)> {
+    path.split(['.', '[', ']']).map(|step| (step.parse().unwrap_or(0), step.to_owned())).collect()
 }
 
 /// The part of a schema that says something about one of `values`. A rule takes much longer to compile than to apply: those
@@ -93,6 +102,7 @@ fn rules_for(schema: &Json, values: &[&Json]) -> Json {
             }
             "items" if items.is_empty() => return None,
             "items" => rules_for(of, &items),
+            // Without a key to hold against it as well: that there is one says that keys are free.
             "additionalProperties" if of.is_object() => {
                 let is_known = |name: &String| known.is_some_and(|known| known.contains_key(name));
                 let others = objects.iter().copied().flatten().filter(|(name, _)| !is_known(name));

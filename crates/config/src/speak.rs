@@ -21,7 +21,7 @@ use crate::schema::{self, Lines, Problem};
 use crate::secret::{self, Secrets};
 use crate::session::{self, Built, Place, Surroundings, Trouble, options};
 use crate::types::{self, Neighbor};
-use crate::{idle, schemas, validate, yaml};
+use crate::{idle, validate, yaml};
 
 /// Directory of sockets and restart state unless the file names one.
 pub const DEFAULT_STATE_DIR: &str = "/run/perouter";
@@ -122,7 +122,7 @@ enum FileRole {
 /// The schema of the file.
 #[cfg(test)]
 pub(crate) fn schema() -> Json {
-    assembled(schemas::made::plain_schema::<File>(), &schemas::made::plain_schema::<Extra>())
+    assembled(schema::kept::made::plain_schema::<File>(), &schema::kept::made::plain_schema::<Extra>())
 }
 
 /// The schema of the file with everything that was written beside its fields.
@@ -167,8 +167,8 @@ pub fn parse(path: &Path, text: &str) -> Result<Speak, ConfigError> {
             return Err(node::at(path, second.line, "a second document: write everything into one"));
         }
     };
-    let checked = schema::check(&schemas::SPEAK, document, "").map_err(|problems| node::all(path, problems))?;
-    let warnings = idle::remarks(&schemas::SPEAK, &checked.json, "");
+    let checked = schema::check(&schema::kept::SPEAK, document, "").map_err(|problems| node::all(path, problems))?;
+    let warnings = idle::remarks(&schema::kept::SPEAK, &checked.json, "");
     let file: File = serde_json::from_value(checked.json).map_err(|error| node::at(path, 0, &error.to_string()))?;
     let mut reading =
         Reading { path, lines: &checked.lines, problems: Vec::new(), warnings, secrets: Secrets::default() };

@@ -1,0 +1,67 @@
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
+use super::*;
+
+/// Paths and sentences of broken rules, by the whole schema and by the part that is compiled.
+fn both_ways(schema: &Json, value: &Json) -> [BTreeSet<(String, String)>; 2] {
+    let told = |broken: Result<(), ValidationErrors>| {
+        let errors = broken.err().map(ValidationErrors::into_vec).unwrap_or_default();
+        errors.into_iter().map(|error| (error.field_path, error.message)).collect()
+    };
+    let part = compile_schema(&rules_for(schema, &[value]));
+    [told(Validator::new().validate(schema, value, None)), told(Validator::new().validate_compiled(&part, value, None))]
+}
+
+fn rule(rule: &str) -> Json {
+    json!([{"rule": rule, "message": format!("not {rule}")}])
+}
+
+#[test]
+fn no_rule_about_what_is_written_is_left_out() {
+    let positive = json!({"type": "integer", "x-kubernetes-validations": rule("self > 0")});
+    let list = json!({"type": "array", "items": positive, "x-kubernetes-validations": rule("self.size() < 3")});
+    let lists = json!({"type": "array", "items": list});
+    let map = json!({"type": "object", "additionalProperties": positive});
+    let mixed = json!({"type": "object", "properties": {"a": list}, "additionalProperties": lists});
+    let all = json!({"type": "object", "properties": {"n": positive}, "allOf": [
+        {"properties": {"n": {"x-kubernetes-validations": rule("self < 9")}}},
+        {"x-kubernetes-validations": rule("has(self.n)")},
+    ]});
+    let object = |name: &str, of: &Json| json!({"type": "object", "properties": {name: of}, "x-kubernetes-validations": rule(&format!("has(self.{name})"))});
+    let cases = [
+        (object("n", &positive), vec![json!({"n": 1}), json!({"n": 0}), json!({})], 2),
+        (object("l", &list), vec![json!({"l": []}), json!({"l": [1, 0, -1]}), json!({"l": [0, 1]})], 4),
+        (object("ll", &lists), vec![json!({"ll": [[1], [], [0, 2], [1, 1, 1]]})], 2),
+        (object("m", &map), vec![json!({"m": {}}), json!({"m": {"x": 0, "y": 1, "z": -1}})], 2),
+        (mixed, vec![json!({"a": [0], "b": [[0], [1]]}), json!({"b": []})], 2),
+        (all, vec![json!({}), json!({"n": 9}), json!({"n": 0})], 3),
+    ];
+    for (schema, values, broken) in cases {
+        let mut told = 0;
+        for value in values {
+            let [whole, part] = both_ways(&schema, &value);
+            assert_eq!(whole, part, "{value}");
+            told += whole.len();
+        }
+        assert_eq!(told, broken, "{schema:#}");
+    }
+}
+
+#[test]
+fn problems_come_by_line_and_then_by_number() {
+    let schema = json!({"type": "object", "properties": {
+        "z": {"type": "integer", "x-kubernetes-validations": rule("self > 0")},
+        "a": {"type": "integer", "x-kubernetes-validations": rule("self > 0")},
+        "l": {"type": "array", "items": {"type": "integer", "x-kubernetes-validations": rule("self > 0")}},
+        "m": {"type": "integer", "x-kubernetes-validations": rule("self > 0")},
+    }});
+    let text = "z: 0\nm: 0\nl: [1, 1, 0, 1, 1, 1, 1, 1, 1, 1, 0]\na: 0\n";
+    let yaml = crate::yaml::parse(text).unwrap().remove(0);
+    for _ in 0..20 {
+        let problems = check(&schema, &yaml, "").err().unwrap();
+        let paths: Vec<_> = problems.iter().map(|problem| problem.path.as_str()).collect();
+        assert_eq!(paths, ["z", "m", "l[2]", "l[10]", "a"]);
+    }
+}
