@@ -226,9 +226,15 @@ fn objects_of_others_are_what_their_definitions_take() {
             serde_saphyr::from_multiple(&block.text).unwrap_or_else(|error| panic!("{}: {error}", block.place));
         for document in documents {
             let text = |key: &str| document[key].as_str().unwrap_or_default().to_owned();
-            let kind = format!("{} {}", text("apiVersion"), text("kind"));
+            let mut kind = format!("{} {}", text("apiVersion"), text("kind"));
+            if kind.ends_with(" BGPPeer") && block.place.contains("metallb-native.md") {
+                kind.push_str(", native");
+            }
             let shows_a_part = block.text.starts_with("# ") || document.get("spec").is_none();
-            if kind.trim().is_empty() && shows_a_part || kind.starts_with("network.openperouter.io/") {
+            // One of ours belongs under the name of its file, where it is validated; configuration.md shows the form alone.
+            let is_sketch =
+                kind.starts_with("network.openperouter.io/") && block.place.starts_with("docs/configuration.md");
+            if kind.trim().is_empty() && shows_a_part || is_sketch {
                 continue;
             }
             seen += 1;

@@ -157,11 +157,16 @@ impl Lab {
 
     /// Writes sysctls of a namespace: paths below `net`, with what they get.
     pub fn sysctls(&self, ns: &str, settings: &'static [(&str, &str)]) -> Result<()> {
-        let explain = |e: std::io::Error| LabError::new(format!("sysctls of {ns}: {e}"));
         // The files are those of the thread's namespace.
-        let write =
-            move || settings.iter().try_for_each(|(key, value)| fs::write(format!("/proc/sys/net/{key}"), value));
-        traffic::open(ns)?.run(write).and_then(|written| written).map_err(explain)
+        let write = move || {
+            settings.iter().find_map(|(key, value)| {
+                let error = fs::write(format!("/proc/sys/net/{key}"), value).err()?;
+                Some(format!("net/{key} cannot be set to {value}: {error}"))
+            })
+        };
+        let failed =
+            traffic::open(ns)?.run(write).map_err(|e| LabError::new(format!("{ns} cannot be entered: {e}")))?;
+        failed.map_or(Ok(()), |why| Err(LabError::new(format!("{ns}: {why}"))))
     }
 
     /// Gives `lo` of a namespace an address, standing for a network that is reached through it.

@@ -63,7 +63,7 @@ impl Listings {
     }
 
     async fn fetch(&self, speaker: &SpeakerHandle, query: &RouteQuery) -> Option<Arc<Prefixes>> {
-        let mut all = Prefixes::from_iter([]);
+        let mut all = Prefixes::none(query.family);
         let mut from = Some(0);
         while let Some(place) = from {
             let (family, select) = (query.family, query.select.clone());

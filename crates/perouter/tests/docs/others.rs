@@ -6,8 +6,10 @@
 use serde_json::Value;
 
 /// Fields below `spec` by kind; `[]` stands for the items of a list, `*` for free keys.
-const KNOWN: [(&str, &[&str]); 10] = [
+const KNOWN: [(&str, &[&str]); 11] = [
     ("metallb.io/v1beta2 BGPPeer", &["myASN", "peerASN", "peerAddress", "holdTime", "keepaliveTime", "connectTime"]),
+    // What FRR alone can do is refused in native mode, by MetalLB itself.
+    ("metallb.io/v1beta2 BGPPeer, native", &["myASN", "peerASN", "peerAddress", "holdTime"]),
     ("metallb.io/v1beta1 IPAddressPool", &["addresses[]"]),
     ("metallb.io/v1beta1 BGPAdvertisement", &["ipAddressPools[]", "peers[]"]),
     (
@@ -87,9 +89,13 @@ pub(crate) fn complaints(kind: &str, spec: &Value) -> impl Iterator<Item = Strin
 fn leaves(value: &Value, path: String, out: &mut Vec<String>) {
     let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
     match value {
-        Value::Object(map) => map.iter().for_each(|(name, value)| leaves(value, below(name), out)),
-        Value::Array(items) => items.iter().for_each(|item| leaves(item, format!("{path}[]"), out)),
+        Value::Object(map) if !map.is_empty() => map.iter().for_each(|(name, value)| leaves(value, below(name), out)),
+        Value::Array(items) if !items.is_empty() => {
+            items.iter().for_each(|item| leaves(item, format!("{path}[]"), out))
+        }
         Value::Null if path.is_empty() => {}
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => out.push(path),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
+            out.push(path)
+        }
     }
 }

@@ -94,8 +94,9 @@ impl<'a> Agent<'a> {
         lab.spawn(&self.node.ns, &find_program("env").unwrap(), &[&settings[..], &args].concat(), &log).unwrap()
     }
 
-    /// Starts it again with another wall clock.
+    /// Ends it, and starts it again with another wall clock.
     pub(crate) fn set_clock(&mut self, clock: Option<&'static str>) {
+        self.stop();
         self.clock = clock;
         self.pid = self.run();
     }

@@ -322,7 +322,6 @@ fn a_clock_for_which_the_certificate_is_not_valid_yet_is_told() {
         let wanted = ["not valid yet", "see whether the clock of this node is right"];
         if wanted.iter().all(|words| said.contains(words)) { Ok(()) } else { Err(said) }
     });
-    agent.stop();
     agent.set_clock(None);
     cluster.status("behind", "both are applied", |status| applied(status, "behind"));
     router_stands(&node);

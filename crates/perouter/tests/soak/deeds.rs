@@ -222,10 +222,12 @@ impl Storm {
     /// Takes the name of the router's namespace away, if the router holds it: else the namespace would go, and NICs with it.
     fn unname(&self) -> Option<String> {
         let (site, name) = (&self.site, &self.site.node().router_ns);
-        let inode = fs::metadata(format!("/var/run/netns/{name}")).ok()?.ino();
+        let named = fs::metadata(format!("/var/run/netns/{name}")).ok()?;
+        let inode = named.ino();
         // What a descriptor's link says depends on how it was opened; what is behind it does not.
         let mut descriptors = fs::read_dir(format!("/proc/{}/fd", site.router)).ok()?.flatten();
-        if !descriptors.any(|fd| fs::metadata(fd.path()).is_ok_and(|of| of.ino() == inode)) {
+        let is_it = |of: fs::Metadata| (of.dev(), of.ino()) == (named.dev(), inode);
+        if !descriptors.any(|fd| fs::metadata(fd.path()).is_ok_and(is_it)) {
             return None;
         }
         assert!(run(None, "ip", &["netns", "delete", name]).unwrap().ok());

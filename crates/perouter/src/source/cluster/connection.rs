@@ -4,6 +4,8 @@
 //! sentences to the status, where they are a warning: the router works without.
 
 use std::collections::BTreeMap;
+use std::error::Error;
+use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -91,13 +93,57 @@ pub(super) fn watch_words(error: &kube::runtime::watcher::Error) -> String {
 }
 
 /// The last of a chain of causes says what happened; those before say only where.
-fn innermost(error: &dyn std::error::Error) -> String {
+fn innermost(error: &(dyn Error + 'static)) -> String {
     let mut last = error;
     while let Some(source) = last.source() {
         last = source;
     }
-    let said = last.to_string();
-    // As rustls words them. A certificate is out of its time more rarely than a clock is.
-    let is_time = ["certificate not valid yet", "certificate expired"].iter().any(|words| said.contains(words));
-    if is_time { format!("{said}; see whether the clock of this node is right") } else { said }
+    match remedy(last) {
+        Some(remedy) => format!("{last}; {remedy}"),
+        None => last.to_string(),
+    }
+}
+
+/// What helps where a certificate is out of its time.
+fn remedy(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    use rustls::CertificateError as Certificate;
+    let inside = || error.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref::<rustls::Error>();
+    let rustls::Error::InvalidCertificate(why) = error.downcast_ref::<rustls::Error>().or_else(inside)? else {
+        return None;
+    };
+    if matches!(why, Certificate::NotValidYet | Certificate::NotValidYetContext { .. }) {
+        Some("see whether the clock of this node is right")
+    } else if matches!(why, Certificate::Expired | Certificate::ExpiredContext { .. }) {
+        Some("renew the API server's certificate, or see whether the clock of this node is right")
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::pki_types::UnixTime;
+
+    use super::*;
+
+    #[test]
+    fn a_certificate_out_of_its_time_comes_with_a_remedy() {
+        let at = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        let early = rustls::CertificateError::NotValidYetContext { time: at(1), not_before: at(2) };
+        let late = rustls::CertificateError::ExpiredContext { time: at(2), not_after: at(1) };
+        let unknown = rustls::CertificateError::UnknownIssuer;
+        let remedies = [
+            (early, Some("see whether the clock of this node is right")),
+            (late, Some("renew the API server's certificate, or see whether the clock of this node is right")),
+            (unknown, None),
+        ];
+        for (why, remedy) in remedies {
+            let error = rustls::Error::InvalidCertificate(why);
+            let wanted = remedy.map_or(error.to_string(), |remedy| format!("{error}; {remedy}"));
+            // A connection's error is one of I/O with that of TLS inside.
+            let wrapped = io::Error::new(io::ErrorKind::InvalidData, error.clone());
+            assert_eq!(innermost(&error), wanted);
+            assert_eq!(innermost(&wrapped), wanted);
+        }
+    }
 }

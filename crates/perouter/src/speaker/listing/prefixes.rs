@@ -2,38 +2,39 @@
 
 use std::ops::Range;
 
+use engine::Family;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 /// Prefixes of one family.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Prefixes {
     V4(Vec<Ipv4Net>),
     V6(Vec<Ipv6Net>),
 }
 
-impl FromIterator<IpNet> for Prefixes {
-    /// Of the family of the first one; others are left out.
-    fn from_iter<I: IntoIterator<Item = IpNet>>(prefixes: I) -> Self {
-        let mut new = Self::V4(Vec::new());
-        new.extend(prefixes);
-        new
-    }
-}
-
 impl Extend<IpNet> for Prefixes {
+    /// Those of its family.
     fn extend<I: IntoIterator<Item = IpNet>>(&mut self, prefixes: I) {
         for prefix in prefixes {
             match (&mut *self, prefix) {
                 (Self::V4(all), IpNet::V4(prefix)) => all.push(prefix),
                 (Self::V6(all), IpNet::V6(prefix)) => all.push(prefix),
-                (Self::V4(all), IpNet::V6(prefix)) if all.is_empty() => *self = Self::V6(vec![prefix]),
-                (Self::V4(_), IpNet::V6(_)) | (Self::V6(_), IpNet::V4(_)) => {}
+                (Self::V4(_), IpNet::V6(_)) | (Self::V6(_), IpNet::V4(_)) => {
+                    debug_assert!(false, "{prefix} is of another family");
+                }
             }
         }
     }
 }
 
 impl Prefixes {
+    pub(super) fn none(family: Family) -> Self {
+        match family {
+            Family::Ipv4Unicast => Self::V4(Vec::new()),
+            Family::Ipv6Unicast => Self::V6(Vec::new()),
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         match self {
             Self::V4(all) => all.len(),
@@ -79,10 +80,12 @@ mod tests {
     #[test]
     fn they_are_kept_in_order_and_cost_what_their_family_costs() {
         assert_eq!((size_of::<Ipv4Net>(), size_of::<Ipv6Net>()), (5, 17));
-        for texts in [["10.0.0.0/8", "10.0.0.0/16", "10.1.0.0/16"], ["2001:db8::/32", "2001:db8::/48", "2001:db9::/32"]]
-        {
+        let v4 = ["10.0.0.0/8", "10.0.0.0/16", "10.1.0.0/16"];
+        let v6 = ["2001:db8::/32", "2001:db8::/48", "2001:db9::/32"];
+        for (family, texts) in [(Family::Ipv4Unicast, v4), (Family::Ipv6Unicast, v6)] {
             let nets = texts.map(|text| text.parse::<IpNet>().expect("a prefix"));
-            let mut all: Prefixes = [nets[2], nets[0], nets[1], nets[0]].into_iter().collect();
+            let mut all = Prefixes::none(family);
+            all.extend([nets[2], nets[0], nets[1], nets[0]]);
             all.sort();
             assert_eq!(all.len(), 3);
             assert_eq!(all.part(0..9), nets);
