@@ -83,7 +83,8 @@ fn bird_is_sent_every_path() {
     bird_has(&star.lab, &plain, shared(), &ASNS[..1]);
     assert_eq!(in_bird(&plain, network(V4, 0)).unwrap().len(), 1);
     for i in 0..4 {
-        assert_eq!((&agreed(i)["flaps"], &agreed(i)["malformed"]), (&Value::from(0), &Value::from(0)));
+        let seen = agreed(i);
+        assert_eq!((&seen["flaps"], &seen["malformed"]), (&Value::from(0), &Value::from(0)), "{seen:#}");
     }
 }
 
