@@ -63,6 +63,10 @@ struct Args {
 }
 
 fn main() -> ExitCode {
+    if std::env::args().any(|word| word == "--help" || word == "-h") {
+        let _ = writeln!(io::stdout(), "{USAGE}");
+        return ExitCode::SUCCESS;
+    }
     let ended = if std::env::var_os(WORKER).is_some() { work() } else { supervise() };
     match ended {
         Ok(code) => code,
