@@ -316,7 +316,11 @@ impl Reading<'_> {
             Err(Trouble::LeftOut((name, message))) => {
                 // Nobody looks at verdicts of a speaker: what it cannot do is an error.
                 let message = message.split(session::LEFT_OUT).next().unwrap_or_default();
-                self.problem(&field(&name), format!("{message}: remove this neighbor, or give it what is served"));
+                let remedy = match name.as_str() {
+                    "passwordFile" => "make the file readable, or correct its name",
+                    _ => "remove this neighbor, or give it what is served",
+                };
+                self.problem(&field(&name), format!("{message}: {remedy}"));
                 return None;
             }
             Err(Trouble::Invalid((name, message))) => {

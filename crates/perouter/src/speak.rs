@@ -110,8 +110,12 @@ async fn reload(file: &Path, old: Speak, speaker: &SpeakerHandle, status: &Statu
     let mut new = match read(file).await {
         Ok(new) => new,
         Err(error) => {
-            status.update(|data| data.tallies.config_kept += 1);
-            status.note(Level::Warn, None, format!("{error}. The previous configuration stays in force"));
+            let text = format!("{error}. The previous configuration stays in force");
+            status.update(|data| {
+                data.tallies.config_kept += 1;
+                data.left_out = vec![text.clone()];
+            });
+            status.note(Level::Warn, None, text);
             return old;
         }
     };
@@ -124,7 +128,10 @@ async fn reload(file: &Path, old: Speak, speaker: &SpeakerHandle, status: &Statu
     for warning in new.warnings.iter().filter(|warning| !old.warnings.contains(warning)) {
         status.note(Level::Warn, None, warning.clone());
     }
-    status.update(|data| data.tallies.applied());
+    status.update(|data| {
+        data.tallies.applied();
+        data.left_out.clear();
+    });
     new.listen = old.listen;
     new.state_dir = old.state_dir;
     if new.intent == old.intent {

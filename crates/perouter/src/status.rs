@@ -44,7 +44,7 @@ pub(crate) struct StatusData {
     pub(crate) cluster_troubles: Vec<String>,
     /// Why there is no configuration at all. `None` when there is one.
     pub(crate) no_config: Option<String>,
-    /// Sessions that are wanted and left out, in words.
+    /// What is wanted and left out, in words: sessions, or what a speaker's file has said since it became unreadable.
     pub(crate) left_out: Vec<String>,
     /// What became of each object, from the last load.
     pub(crate) verdicts: Vec<config::verdict::Verdict>,

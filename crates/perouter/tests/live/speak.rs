@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-use crate::support::{Daemon, Namespace, has, ip, routes, wait_until};
+use crate::support::{Daemon, Namespace, has, ip, perouter, routes, wait_until};
 
 /// Two namespaces, `left` 10.9.0.1 and 2001:db8:9::1, `right` 10.9.0.2 and 2001:db8:9::2; removed when dropped.
 pub(crate) struct Pair {
@@ -76,11 +76,20 @@ fn two_speakers_exchange_networks_and_follow_changes_of_their_files() {
     wait_until("the old ones go", || !has(&pair.right.0, "10.1.0.0/24") && !has(&pair.right.0, "2001:db8:1::/48"));
     assert!(has(&pair.left.0, "10.2.0.0/24"));
 
-    // A bad file changes nothing.
+    // A bad file changes nothing, and is what is wrong until it is mended.
     pair.write("left", "asn: none\n");
     left.signal("-HUP");
+    let status = || perouter(&pair.left, &pair.file("left-state"), &["status"]);
     wait_until("the bad file is reported", || left.log().contains("The previous configuration stays in force"));
+    wait_until("it is a problem", || {
+        let said = status();
+        let words = ["NOT HEALTHY", "The previous configuration stays in force"];
+        said.code == Some(1) && words.iter().all(|words| said.text.contains(words))
+    });
     assert!(has(&pair.right.0, "10.3.0.0/24") && has(&pair.left.0, "10.2.0.0/24"));
+    pair.write("left", &config(1, 2, "10.3.0.0/24", ""));
+    left.signal("-HUP");
+    wait_until("all is well again", || status().code == Some(0));
 
     // SIGTERM: the peer is told, our own routes leave the kernel, the socket file goes.
     left.stop();
