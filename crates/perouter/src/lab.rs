@@ -56,6 +56,8 @@ pub(crate) fn up(options: LabOptions) -> Result<bool, String> {
     if options.keep {
         fabric.lab.keep().map_err(sentence)?;
         explain_how_to_explore(&fabric);
+    } else if outcome.is_ok() {
+        say("\nAll of it is taken down now; with --keep it stays, to be explored.");
     }
     match &outcome {
         Ok(held) => say(format_args!("\npassthrough works: {held}")),
