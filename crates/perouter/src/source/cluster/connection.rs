@@ -107,10 +107,12 @@ fn innermost(error: &(dyn Error + 'static)) -> String {
 /// What helps where a certificate is out of its time.
 fn remedy(error: &(dyn Error + 'static)) -> Option<&'static str> {
     use rustls::CertificateError as Certificate;
-    let inside = || error.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref::<rustls::Error>();
-    let rustls::Error::InvalidCertificate(why) = error.downcast_ref::<rustls::Error>().or_else(inside)? else {
-        return None;
-    };
+    // Each layer of the connection has put it into an error of I/O of its own.
+    let mut inside = error;
+    while let Some(next) = inside.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        inside = next;
+    }
+    let Some(rustls::Error::InvalidCertificate(why)) = inside.downcast_ref() else { return None };
     if matches!(why, Certificate::NotValidYet | Certificate::NotValidYetContext { .. }) {
         Some("see whether the clock of this node is right")
     } else if matches!(why, Certificate::Expired | Certificate::ExpiredContext { .. }) {
@@ -140,8 +142,7 @@ mod tests {
         for (why, remedy) in remedies {
             let error = rustls::Error::InvalidCertificate(why);
             let wanted = remedy.map_or(error.to_string(), |remedy| format!("{error}; {remedy}"));
-            // A connection's error is one of I/O with that of TLS inside.
-            let wrapped = io::Error::new(io::ErrorKind::InvalidData, error.clone());
+            let wrapped = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, error.clone()));
             assert_eq!(innermost(&error), wanted);
             assert_eq!(innermost(&wrapped), wanted);
         }
