@@ -187,11 +187,14 @@ fn explanation(
     let source = there.source;
     let through_router = there.steps.iter().any(|step| step.place == Place::Router);
     let leaves = matches!(there.end, End::Away(Place::Router, _));
+    // A speaker alone is its own host: what comes back to it has arrived.
+    let alone = from == Side::Host && there.steps.iter().all(|step| step.place == Place::Router);
     let mut verdicts = vec![sentence(from, &there.end)];
     let walk = there.into_model(|end| arrives(from, end));
     let back = back.map(|back| {
         back.into_model(|end| match (from, end) {
             (_, End::Lost(_)) => false,
+            (Side::Host, End::Here(_)) if alone => true,
             (Side::Host, End::Here(place) | End::Away(place, _)) => *place == Place::Host,
             (Side::Fabric, End::Here(_)) => false,
             (Side::Fabric, End::Away(place, _)) => *place == Place::Router,
@@ -208,8 +211,8 @@ fn explanation(
         let why = if back.good { String::new() } else { format!(": {}", back.end) };
         verdicts.push(format!("{words} to {source}{why}"));
     }
-    // Only what leaves through the router needs the fabric to know the way back.
-    let announced = announced.filter(|_| leaves && through_router);
+    // Only what leaves through the router needs the fabric to know the way back; the links of a speaker alone are its own affair.
+    let announced = announced.filter(|_| leaves && through_router && !alone);
     let told = announced.as_ref().is_none_or(|announced| !announced.to.is_empty());
     if !told {
         verdicts.push(format!(

@@ -69,6 +69,10 @@ fn two_speakers_exchange_networks_and_follow_changes_of_their_files() {
         }
     }
 
+    // Here the speaker is the host: an answer to its own address has come back.
+    let walk = perouter(&pair.left, &pair.file("left-state"), &["explain", "10.2.0.1"]);
+    assert!(walk.code == Some(0) && walk.text.contains("the answer finds its way back"), "{}", walk.text);
+
     // Another network comes, the first one goes; the session stays.
     pair.write("left", &config(1, 2, "10.3.0.0/24", ""));
     left.signal("-HUP");
