@@ -1,6 +1,7 @@
+use std::io::ErrorKind;
+
 use kernel::datagram::{Receiver, Sender, Way};
 use kernel::netns::Namespace;
-use std::io::ErrorKind;
 
 use crate::lab::{Pair, eventually, index, ip};
 
