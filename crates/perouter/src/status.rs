@@ -44,7 +44,7 @@ pub(crate) struct StatusData {
     pub(crate) cluster_troubles: Vec<String>,
     /// Why there is no configuration at all. `None` when there is one.
     pub(crate) no_config: Option<String>,
-    /// What is wanted and left out, in words: sessions, or what a speaker's file has said since it became unreadable.
+    /// What is wanted and not in force, in words: sessions that are left out, or why a speaker's changed file is not used.
     pub(crate) left_out: Vec<String>,
     /// What became of each object, from the last load.
     pub(crate) verdicts: Vec<config::verdict::Verdict>,
