@@ -232,6 +232,11 @@ impl Engine {
         self.session_output(conn)
     }
 
+    /// Whether routes go to the kernel.
+    pub fn programs_kernel(&self) -> bool {
+        self.rib.fib.enabled
+    }
+
     /// The next FIB batch, when none is in flight and something is to be done.
     pub fn poll_fib(&mut self) -> Option<FibBatch> {
         if self.deferring() || self.kernel_stays() {

@@ -1,6 +1,7 @@
 //! Getting a processor in time.
 
 use std::io;
+use std::time::Duration;
 
 use crate::sys;
 
@@ -8,6 +9,29 @@ use crate::sys;
 const LOWEST: libc::c_int = 1;
 /// As good as it gets for an ordinary thread, short of the kernel's own.
 const NICE: i32 = -15;
+
+/// How long the calling thread may keep a processor when it has [`answer_soon`]: shorter than the usual share, a few
+/// milliseconds.
+const SHORT: Duration = Duration::from_micros(500);
+
+/// For a thread that sleeps most of the time and is to answer soon. It asks for a processor in shares of half a millisecond:
+/// who asks for less at a time gets it sooner, and over time nobody gets more or less. Needs no privileges. Threads that it
+/// starts do the same.
+///
+/// # Errors
+/// Where a filter of system calls forbids it. Kernels before 6.12 have one length for all.
+pub fn answer_soon() -> io::Result<()> {
+    sys::schedule_ordinary(libc::SCHED_OTHER as u32, SHORT.as_nanos() as u64)
+}
+
+/// For a thread whose work can wait: it gets its share, and takes no processor from another thread to begin. Needs no
+/// privileges. Threads that it starts do the same.
+///
+/// # Errors
+/// Where a filter of system calls forbids it.
+pub fn let_others_first() -> io::Result<()> {
+    sys::schedule_ordinary(libc::SCHED_BATCH as u32, 0)
+}
 
 /// Has the calling thread run as soon as it has something to do, also under load. It must do little. Threads that it
 /// starts are not affected.

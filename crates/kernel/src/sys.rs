@@ -1,7 +1,7 @@
 //! The few calls for which no safe wrapper exists; the only place with `unsafe`.
 //!
 //! TCP-MD5 keys (RFC 2385), the two TTL checks of RFC 5082, netlink's socket options, the credentials of a local peer,
-//! what a datagram carries beside its bytes, real-time scheduling, the heap, `unshare` and the filter of system calls.
+//! what a datagram carries beside its bytes, scheduling, the heap, `unshare` and the filter of system calls.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -193,6 +193,25 @@ pub(crate) fn schedule_round_robin(priority: libc::c_int) -> io::Result<()> {
     // The system call itself: musl's function of that name refuses always.
     // SAFETY: the kernel only reads `param`, which outlives the call; 0 is the calling thread.
     let result = unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, policy, &raw const param) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Gives the calling thread a policy among the ordinary ones, and the share of a processor that it asks for at a time, in
+/// nanoseconds (0: the usual one). Its nice value stays. Kernels before 6.12 do nothing about the share.
+pub(crate) fn schedule_ordinary(policy: u32, nanoseconds: u64) -> io::Result<()> {
+    // SAFETY: all-zero bytes are a valid `sched_attr`.
+    let mut attributes: libc::sched_attr = unsafe { std::mem::zeroed() };
+    let size = u32::try_from(size_of_val(&attributes)).expect("a small structure");
+    // SAFETY: the kernel writes at most `size` octets to `attributes`; 0 is the calling thread.
+    let result = unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, size, 0) };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    attributes.size = size;
+    attributes.sched_policy = policy;
+    attributes.sched_runtime = nanoseconds;
+    // SAFETY: the kernel only reads `attributes`, which says how long it is.
+    let result = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 

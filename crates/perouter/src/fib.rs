@@ -1,6 +1,6 @@
 //! The FIB thread: carries the engine's batches to the kernel and brings the answers back.
 //!
-//! Owns: `kernel::fib::Fib`, opened at the first batch, so that a speaker without routes touches nothing.
+//! Owns: `kernel::fib::Fib`, opened when the first peer is there: what the kernel has is read while the session comes up.
 //! Is told: [`Command`]s; the owner sends a batch only when the last one was answered. Emits: one
 //! [`Event::FibAck`] per batch, and [`Event::FibLost`] when the kernel could not be talked to.
 //! Does not: remember routes. A plain thread, because netlink blocks; it ends when the owner drops its end.
@@ -41,6 +41,7 @@ const SLOW_FOR: Duration = Duration::from_secs(1);
 const SLOW_FOR_LONG: Duration = Duration::from_secs(60);
 
 enum Command {
+    Open,
     Apply(FibBatch),
     Clear(oneshot::Sender<()>),
 }
@@ -51,6 +52,8 @@ pub(crate) struct FibThread {
     /// The kernel's state is to be read again before the next batch.
     stale: Arc<AtomicBool>,
     worker: Arc<Mutex<Worker>>,
+    /// The thread was told that there will be batches.
+    prepared: bool,
     /// The kernel is slow so long.
     slow_until: Option<Instant>,
     /// For how long it will be, if it is slow the next time.
@@ -80,7 +83,15 @@ impl FibThread {
         }));
         let of_thread = Arc::clone(&worker);
         thread::Builder::new().name("fib".into()).spawn(move || run(&of_thread, &queue))?;
-        Ok(Self { commands, stale, worker, slow_until: None, slow_for: SLOW_FOR })
+        Ok(Self { commands, stale, worker, prepared: false, slow_until: None, slow_for: SLOW_FOR })
+    }
+
+    /// Has the kernel's state read, once, before there is a batch that waits for it.
+    pub(crate) fn prepare(&mut self) {
+        // Whether or not there is room: the first batch has the same effect.
+        if !std::mem::replace(&mut self.prepared, true) {
+            let _ = self.commands.try_send(Command::Open);
+        }
     }
 
     /// Carries a batch out, if it is a small one, and returns its answer; or has it carried out. Only when the previous one was
@@ -162,6 +173,8 @@ fn run(worker: &Mutex<Worker>, queue: &Receiver<Command>) {
     while let Ok(command) = queue.recv() {
         let mut worker = worker.lock().unwrap_or_else(PoisonError::into_inner);
         match command {
+            // What fails now fails again with the first batch, which says so.
+            Command::Open => drop(worker.open()),
             Command::Apply(batch) => {
                 let (told, events) = (worker.apply(batch), worker.events.clone());
                 // Whoever hears the answer finds the worker free.

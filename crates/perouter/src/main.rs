@@ -122,6 +122,8 @@ fn command(cli: &Cli) -> Result<Exit, Failure> {
         | Command::Completions { .. }
         | Command::Man { .. }
         | Command::Teardown { .. } => {
+            // Whoever asks can wait for a router that is busy.
+            drop(kernel::priority::let_others_first());
             let mut out = Out::stdout();
             let answer = runtime(&mut Builder::new_current_thread())?.block_on(ask(cli, &mut out));
             out.flush()?;
@@ -175,9 +177,11 @@ fn reduce(namespaces: Namespaces) {
     }
 }
 
-/// Runs a daemon to its end. One worker: the speaker has a thread of its own ([`speaker::start`]).
+/// Runs a daemon to its end. One worker: the speaker has a thread of its own ([`speaker::start`]), which the worker must not
+/// keep from a processor: a page of routes takes milliseconds to write, a change that arrives meanwhile a fraction of one.
 fn daemon(life: impl Future<Output = Result<(), daemon::RunError>>) -> Result<Exit, Failure> {
-    let runtime = runtime(Builder::new_multi_thread().worker_threads(1))?;
+    let wait = || drop(kernel::priority::let_others_first());
+    let runtime = runtime(Builder::new_multi_thread().worker_threads(1).on_thread_start(wait))?;
     let result = runtime.block_on(life);
     // What still blocks in the kernel, such as a monitor, ends with the process.
     runtime.shutdown_background();

@@ -1,4 +1,5 @@
 use std::io::ErrorKind;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use kernel::datagram::{Receiver, Sender, Way};
 use kernel::netns::Namespace;
@@ -12,20 +13,22 @@ fn way(remote: &str, local: Option<&str>, link: Option<&str>) -> Way {
     Way { remote: address(remote), port: 3784, local: local.map(address), link: link.map(str::to_owned) }
 }
 
-/// Sends until something arrives: an IPv6 neighbour may have to be found first. Returns source, destination, link and
-/// TTL of what arrived.
+/// Sends until something of it arrives: an IPv6 neighbour may have to be found first, and what waited for it arrives late.
+/// Returns source, destination, link and TTL of what arrived.
 fn carried(sender: &Sender, receiver: &Receiver) -> (String, String, u32, u8) {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let hello = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
     let mut buffer = [0; 64];
     let mut seen = None;
     eventually("a packet", || {
-        match sender.send(b"hello") {
+        match sender.send(&hello) {
             // What waits for the neighbour has filled the buffer.
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             sent => sent.unwrap(),
         }
         let received = receiver.receive(&mut buffer).unwrap();
         seen = received
-            .inspect(|r| assert_eq!(r.payload, b"hello"))
+            .filter(|r| r.payload == hello)
             .map(|r| (r.source.to_string(), r.destination.to_string(), r.link, r.ttl));
         seen.is_some()
     });
@@ -80,13 +83,15 @@ fn an_address_that_is_not_there_yet_can_be_a_source_and_a_link_cannot() {
     assert!(Sender::open(&pair.left, &way("10.0.0.2", None, Some("none")), PORTS, 50_000).is_err());
 }
 
+/// The policy of the calling thread, as the kernel shows it.
+fn policy() -> String {
+    let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+    // Field 41 of proc(5); the name in field 2 is without spaces here.
+    stat.split_whitespace().nth(40).unwrap().to_owned()
+}
+
 #[test]
 fn a_raised_thread_is_scheduled_first_and_its_threads_are_not() {
-    let policy = || {
-        let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
-        // Field 41 of proc(5); the name in field 2 is without spaces here.
-        stat.split_whitespace().nth(40).unwrap().to_owned()
-    };
     let (own, child) = std::thread::Builder::new()
         .name("raised".into())
         .spawn(move || {
@@ -98,4 +103,20 @@ fn a_raised_thread_is_scheduled_first_and_its_threads_are_not() {
         .join()
         .unwrap();
     assert_eq!((own.as_str(), child.as_str()), ("2", "0"), "SCHED_RR and SCHED_OTHER");
+}
+
+#[test]
+fn a_thread_whose_work_can_wait_says_so_and_may_change_its_mind() {
+    let seen = std::thread::Builder::new()
+        .name("patient".into())
+        .spawn(|| {
+            kernel::priority::let_others_first().unwrap();
+            let patient = policy();
+            kernel::priority::answer_soon().unwrap();
+            (patient, policy())
+        })
+        .unwrap()
+        .join()
+        .unwrap();
+    assert_eq!((seen.0.as_str(), seen.1.as_str()), ("3", "0"), "SCHED_BATCH and SCHED_OTHER");
 }

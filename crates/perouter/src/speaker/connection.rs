@@ -7,15 +7,19 @@
 //! Does not: know messages. It stops by itself: at the end of the stream, at an error, at [`FLUSH`] after the
 //! owner began to close, or when the owner is gone.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use engine::ConnId;
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
@@ -35,7 +39,7 @@ const LINGER: Duration = Duration::from_secs(1);
 /// A stream, of which its task and its owner know.
 #[derive(Debug)]
 pub(crate) struct Line {
-    stream: TcpStream,
+    half: OwnedWriteHalf,
     /// Chunks that are out of the socket and not with the owner yet; one more while the socket is being read.
     in_hand: AtomicUsize,
     /// What the owner met when it wrote: the system says it once.
@@ -43,15 +47,20 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// A line over a stream.
-    pub(crate) fn new(stream: TcpStream) -> Arc<Self> {
-        Arc::new(Self { stream, in_hand: AtomicUsize::new(0), error: OnceLock::new() })
+    /// A line over a stream, and what its task reads from.
+    pub(crate) fn new(stream: TcpStream) -> (Arc<Self>, OwnedReadHalf) {
+        let (reader, half) = stream.into_split();
+        (Arc::new(Self { half, in_hand: AtomicUsize::new(0), error: OnceLock::new() }), reader)
+    }
+
+    fn stream(&self) -> &TcpStream {
+        self.half.as_ref()
     }
 
     /// Writes as much as the kernel takes at once, and returns how much that is. An error is kept for the task, which finds that
     /// the connection is over.
     pub(crate) fn write_now(&self, bytes: &[u8]) -> usize {
-        match self.stream.try_write(bytes) {
+        match self.half.try_write(bytes) {
             Ok(written) => written,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
             Err(error) => {
@@ -64,7 +73,7 @@ impl Line {
     /// Whether something has arrived that the owner has not been handed.
     pub(crate) fn is_unread(&self) -> bool {
         // In this order: a chunk is in hand before it has left the socket.
-        let waiting = rustix::io::ioctl_fionread(&self.stream).is_ok_and(|bytes| bytes > 0);
+        let waiting = rustix::io::ioctl_fionread(self.stream()).is_ok_and(|bytes| bytes > 0);
         waiting || self.in_hand.load(Ordering::SeqCst) > 0
     }
 }
@@ -148,13 +157,13 @@ pub(crate) enum Fact {
 /// Serves one connection until it is over. `closing` resolves (or is dropped) when the owner began to close it.
 pub(crate) async fn run(
     conn: ConnId,
-    line: Arc<Line>,
+    (line, mut reader): (Arc<Line>, OwnedReadHalf),
     commands: mpsc::Receiver<Command>,
     closing: oneshot::Receiver<()>,
     facts: mpsc::Sender<Fact>,
     written: mpsc::Sender<ConnId>,
 ) {
-    let error = serve(conn, &line, commands, closing, &facts, &written).await;
+    let error = serve(conn, &line, &mut reader, commands, closing, &facts, &written).await;
     let error = line.error.get().cloned().or(error);
     drop(line);
     // An owner that is gone needs no facts.
@@ -164,14 +173,15 @@ pub(crate) async fn run(
 async fn serve(
     conn: ConnId,
     line: &Arc<Line>,
+    reader: &mut OwnedReadHalf,
     commands: mpsc::Receiver<Command>,
     closing: oneshot::Receiver<()>,
     facts: &mpsc::Sender<Fact>,
     written: &mpsc::Sender<ConnId>,
 ) -> Option<String> {
     {
-        let reading = read(conn, line, facts);
-        let writing = write(conn, &line.stream, commands, written);
+        let reading = read(conn, line, reader, facts);
+        let writing = write(conn, line.stream(), commands, written);
         let too_slow = async {
             let _ = closing.await;
             tokio::time::sleep(FLUSH).await;
@@ -187,22 +197,29 @@ async fn serve(
             },
         }
     }
-    let _ = timeout(LINGER, discard(&line.stream)).await;
+    let _ = timeout(LINGER, discard(line.stream())).await;
     None
 }
 
-async fn read(conn: ConnId, line: &Arc<Line>, facts: &mpsc::Sender<Fact>) -> Option<String> {
+async fn read(
+    conn: ConnId,
+    line: &Arc<Line>,
+    reader: &mut OwnedReadHalf,
+    facts: &mpsc::Sender<Fact>,
+) -> Option<String> {
     let turns = Arc::new(Semaphore::new(1));
     let mut buffer = BytesMut::new();
     loop {
         if buffer.capacity() < READ_LEAST && !buffer.try_reclaim(READ_BUFFER) {
             buffer = BytesMut::with_capacity(READ_BUFFER);
         }
-        if let Err(error) = line.stream.readable().await {
-            return Some(words(&error));
-        }
-        let in_hand = InHand::of(line);
-        match line.stream.try_read_buf(&mut buffer) {
+        // A read that does not fill the buffer has emptied the socket, and the runtime does not ask it again.
+        let (result, in_hand) = poll_fn(|context| {
+            let in_hand = InHand::of(line);
+            pin!(reader.read_buf(&mut buffer)).poll(context).map(|result| (result, in_hand))
+        })
+        .await;
+        match result {
             Ok(0) => return None,
             Ok(_) => {
                 let (data, read) = (buffer.split().freeze(), Instant::now());
@@ -213,7 +230,6 @@ async fn read(conn: ConnId, line: &Arc<Line>, facts: &mpsc::Sender<Fact>) -> Opt
                     return None;
                 }
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Some(words(&error)),
         }
     }

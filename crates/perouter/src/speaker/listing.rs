@@ -18,8 +18,8 @@ mod prefixes;
 
 /// Places of the table in a part: a small fraction of a millisecond.
 const PLACES: u32 = 4096;
-/// Routes in a part: less than a millisecond of putting into words.
-const ROUTES: usize = 100;
+/// Routes in a part: a fraction of a millisecond of putting into words.
+const ROUTES: usize = 40;
 /// How long the prefixes wait for the next page to be asked for.
 const KEPT: Duration = Duration::from_secs(10);
 

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use kernel::netns::Namespace;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
 use super::connection::{self, COMMANDS, Command, Fact, IN_FLIGHT, Line};
 use super::listener::{Complaint, Listeners};
@@ -90,6 +91,8 @@ pub(super) struct Owner {
     /// Whom a later process is to wait for.
     sessions: watch::Sender<BTreeSet<IpAddr>>,
     stopping: Option<Stopping>,
+    /// Of [`Self::wait`]: most turns find it set as they want it.
+    timer: Pin<Box<Sleep>>,
     requests: mpsc::Receiver<Request>,
     facts: mpsc::Receiver<Fact>,
     fact_sender: mpsc::Sender<Fact>,
@@ -175,6 +178,7 @@ impl Owner {
             closed: Vec::new(),
             sessions,
             stopping: None,
+            timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
             requests,
             facts,
             fact_sender,
@@ -227,32 +231,43 @@ impl Owner {
         let deadline = self.stopping.as_ref().map(|stopping| stopping.deadline);
         let output = self.has_output().then(Instant::now);
         let wake = timer.into_iter().chain(deadline).chain(output).min();
+        // A timer would wait for the end of the millisecond, and work that comes in slices for that many of them. At the
+        // end there is no such work.
+        let due = wake.is_some_and(|at| at <= Instant::now()) && self.stopping.is_none();
+        if let Some(at) = wake.filter(|at| !due && *at != self.timer.deadline()) {
+            self.timer.as_mut().reset(at);
+        }
         let sleep = async {
             match wake {
-                // A timer would wait for the end of the millisecond, and work that comes in slices for that many of them. At the
-                // end there is no such work.
-                Some(at) if at <= Instant::now() && self.stopping.is_none() => tokio::task::yield_now().await,
-                Some(at) => tokio::time::sleep_until(at).await,
+                Some(_) if due => tokio::task::yield_now().await,
+                Some(_) => self.timer.as_mut().await,
                 None => std::future::pending().await,
             }
         };
-        // `Owner` keeps a sender of `facts` and `written`, so these never end.
+        // In this order, so that what comes most often is found first; the others' turn comes in `take_more`. `Owner` keeps
+        // a sender of `facts` and `written`, so these never end.
         tokio::select! {
+            biased;
+            Some(fact) = self.facts.recv() => self.fact(fact),
+            Some(event) = self.kernel.recv() => self.kernel_fact(event),
+            Some(conn) = self.written.recv() => self.written(conn),
+            event = self.liveness.next() => self.tell(event),
             request = self.requests.recv(), if self.stopping.is_none() => match request {
                 Some(request) => self.request(request),
                 // Nobody can stop or ask this speaker any more.
                 None => self.stop(false, false),
             },
-            event = self.liveness.next() => self.tell(event),
-            Some(event) = self.kernel.recv() => self.kernel_fact(event),
-            Some(conn) = self.written.recv() => self.written(conn),
-            Some(fact) = self.facts.recv() => self.fact(fact),
             () = sleep => {}
         }
     }
 
     /// Takes what else is there, but not so much that output would wait for long.
     fn take_more(&mut self) {
+        if self.stopping.is_none()
+            && let Ok(request) = self.requests.try_recv()
+        {
+            self.request(request);
+        }
         for _ in 0..PER_TURN {
             let mut idle = true;
             if let Some(event) = self.liveness.take() {
@@ -489,8 +504,11 @@ impl Owner {
     fn open(&mut self, conn: ConnId, stream: TcpStream) {
         let (commands, queue) = mpsc::channel(COMMANDS);
         let (closing, closed) = oneshot::channel();
+        if self.engine.programs_kernel() {
+            self.fib.prepare();
+        }
         let line = Line::new(stream);
-        let known = Arc::downgrade(&line);
+        let known = Arc::downgrade(&line.0);
         tokio::spawn(connection::run(conn, line, queue, closed, self.fact_sender.clone(), self.written_sender.clone()));
         self.connections.insert(conn, Connection::Open(Open { line: known, commands, closing, in_flight: 0 }));
     }

@@ -61,6 +61,8 @@ pub(crate) struct Plan {
     pub(crate) restarts: bool,
     /// The router tells others of a route when the kernel has it.
     pub(crate) strict: bool,
+    /// Peers do not wait for a processor: they stand for other machines, and something besides the router is busy here.
+    pub(crate) prompt: bool,
 }
 
 impl Default for Plan {
@@ -73,6 +75,7 @@ impl Default for Plan {
             kernel: true,
             restarts: false,
             strict: false,
+            prompt: false,
         }
     }
 }
@@ -187,6 +190,7 @@ impl Site {
             asn,
             expected,
             restarts: self.plan.restarts,
+            prompt: self.plan.prompt,
             greeting,
             slow: false,
         }

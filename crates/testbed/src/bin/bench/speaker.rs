@@ -44,6 +44,8 @@ pub(crate) struct Script {
     pub(crate) greeting: Arc<[u8]>,
     /// Read one byte a second once the session is up.
     pub(crate) slow: bool,
+    /// Runs before all ordinary threads.
+    pub(crate) prompt: bool,
 }
 
 #[derive(Debug)]
@@ -95,6 +97,11 @@ impl Speaker {
             Arc::new(Shared { script, state: Mutex::new(state), changed: Condvar::new(), writer: Mutex::new(None) });
         let (inside, outside) = (Arc::clone(&shared), Arc::clone(&shared));
         let thread = std::thread::spawn(move || {
+            if inside.script.prompt
+                && let Err(error) = kernel::priority::raise()
+            {
+                lock(&inside.state).sink.wrong = Some(format!("no priority over others: {error}"));
+            }
             if let Err(error) = namespace.run(move || inside.live()) {
                 lock(&outside.state).error = error.to_string();
             }

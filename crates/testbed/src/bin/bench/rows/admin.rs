@@ -19,10 +19,10 @@ const BEFORE: u32 = 50;
 /// the engine for, and what both processes took from each other on the machine's cores.
 pub(super) fn listing(bench: &Bench, player: Player) -> Result<Vec<Figure>> {
     let table = bench.table(Family::Ipv4, bench.size(1_000_000));
-    let arena = Arena::open(bench, player, Plan::default(), &table)?;
+    let arena = Arena::open(bench, player, Plan { prompt: true, ..Plan::default() }, &table)?;
     arena.fill(&table)?;
     let mut prober = Prober::new(&arena, None);
-    (0..BEFORE).try_for_each(|i| prober.probe(i))?;
+    promptly(|| (0..BEFORE).try_for_each(|i| prober.probe(i)))?;
     let usual = quantile(&mut std::mem::take(&mut prober.host), 0.5);
     let explain = |e: std::io::Error| LabError::new(format!("perouter routes: {e}"));
     let before = memory(&arena.running.pids).0;
@@ -35,10 +35,13 @@ pub(super) fn listing(bench: &Bench, player: Player) -> Result<Vec<Figure>> {
     let mut output = listing.stdout.take().ok_or_else(|| LabError::new("no output"))?;
     let reading = std::thread::spawn(move || lines(&mut output));
     let mut i = BEFORE;
-    while !reading.is_finished() {
-        prober.probe(i)?;
-        i += 1;
-    }
+    promptly(|| {
+        while !reading.is_finished() {
+            prober.probe(i)?;
+            i += 1;
+        }
+        Ok(())
+    })?;
     let seconds = begun.elapsed().as_secs_f64();
     let read = reading.join().unwrap_or_else(|_| Err(std::io::Error::other("the reader panicked"))).map_err(explain)?;
     listing.wait().map_err(explain)?;
@@ -52,6 +55,13 @@ pub(super) fn listing(bench: &Bench, player: Player) -> Result<Vec<Figure>> {
         "listing",
         [("stop", quantile(times, 0.99) - usual), ("worst", worst), ("time", seconds), ("growth", grown)],
     ))
+}
+
+/// Does something in a thread that does not wait for a processor, as the peers.
+fn promptly(work: impl FnOnce() -> Result<()> + Send) -> Result<()> {
+    let work =
+        || kernel::priority::raise().map_err(|e| LabError::new(format!("no priority: {e}"))).and_then(|()| work());
+    std::thread::scope(|scope| scope.spawn(work).join()).unwrap_or_else(|_| Err(LabError::new("the prober panicked")))
 }
 
 fn lines(output: &mut impl Read) -> std::io::Result<usize> {
