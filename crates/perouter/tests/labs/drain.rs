@@ -116,8 +116,11 @@ fn traffic_moves_before_the_sessions_end_and_everything_comes_back() {
     let log = node.lab.dir().join("drain.log");
     let command = node.lab.spawn(&node.ns, node.lab.perouter(), &args, &log).unwrap();
     lab.used(false);
-    let said = std::fs::read_to_string(&log).unwrap();
-    assert!(said.contains("peers are asked to move their traffic; sessions end in 3600 s"), "{said}");
+    node.lab.wait_until("it says what it does", PATIENCE, || {
+        let said = std::fs::read_to_string(&log).map_err(|error| error.to_string())?;
+        let wanted = "peers are asked to move their traffic; sessions end in 3600 s";
+        if said.contains(wanted) { Ok(()) } else { Err(said) }
+    });
     node.lab.end(command, Signal::TERM, PATIENCE).unwrap();
     lab.sessions(true);
     assert_eq!(crate::fabric::flaps(node), 0, "traffic has moved, and no session has ended");

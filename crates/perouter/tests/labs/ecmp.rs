@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use testbed::passthrough::{HOST_ASN, ROUTER_ASN, addresses_of};
-use testbed::{Daemon, Family, Layout, Passthrough, Peer, ip, traffic};
+use testbed::{Daemon, Family, LabError, Layout, Passthrough, Peer, ip, traffic};
 
 use crate::fabric::{
     flaps, healthy, kernel_route, knows, learns, net, packets_pass, peers, reaches, session, sessions_up,
@@ -76,8 +76,12 @@ fn one_route_with_two_members(lab: &TwoLeaves, family: Family) {
     assert_eq!(of_this_prefix, 1, "one route");
     // The host is told of the prefix once, by the router.
     let best = addresses_of(family, 0, 0);
-    let learned: Vec<_> = lab.host.routes(family).unwrap().into_iter().filter(|r| r.prefix == shared(family)).collect();
-    assert!(matches!(learned.as_slice(), [one] if one.next_hop == best.router), "{learned:?}");
+    lab.net.lab.wait_until("the host has it once", crate::fabric::PATIENCE, || {
+        let all = lab.host.routes(family)?;
+        let learned: Vec<_> = all.into_iter().filter(|r| r.prefix == shared(family)).collect();
+        let right = matches!(learned.as_slice(), [one] if one.next_hop == best.router);
+        if right { Ok(()) } else { Err(LabError::new(format!("{learned:?}"))) }
+    });
     for l in [0, 1] {
         let a = addresses_of(family, l, 0);
         learns(&lab.net.lab, &lab.host, a.leaf_network, Some((a.router, &[ROUTER_ASN, 64512 + u32::from(l)])));

@@ -43,6 +43,9 @@ fn a_route_that_needs_a_long_message_reaches_those_that_take_one() {
     for peer in [&from, &takes, &refuses] {
         sessions_up(&star.lab, peer);
     }
+    for i in 0..3 {
+        star.peer_is(&router, spoke(Family::Ipv4, i), "up", |peer| peer["state"] == "established");
+    }
     assert_eq!([0, 1, 2].map(|i| agreed(&router, i)), [true, true, false]);
     let v4 = Family::Ipv4;
     // With few attributes everybody has it.

@@ -4,10 +4,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use testbed::passthrough::{LEAF_ASN, addresses_of};
-use testbed::{Daemon, Family, Layout, Passthrough, Peer};
+use testbed::{Daemon, Family, LabError, Layout, Passthrough, Peer};
 
-use crate::fabric::{knows, net, reaches, sessions_up};
-use crate::star::says;
+use crate::fabric::{PATIENCE, knows, net, reaches, sessions_up};
 use crate::yaml::Yaml;
 
 /// Announced by both leaves.
@@ -30,8 +29,12 @@ fn goes_through(net: &Passthrough, leaves: &[u8]) {
 /// What the host, a BIRD, has of a prefix contains these words, and none of those.
 #[track_caller]
 fn at_host(net: &Passthrough, host: &Peer, prefix: IpNet, words: &[&str], without: &str) {
-    let said = says(&net.lab, host, &["show", "route", "for", &prefix.to_string(), "all"], words);
-    assert!(without.is_empty() || !said.contains(without), "{said}");
+    let question = ["show", "route", "for", &prefix.to_string(), "all"];
+    net.lab.wait_until(&format!("the host has {words:?} and not {without:?} of {prefix}"), PATIENCE, || {
+        let said = host.ask(&question)?;
+        let right = words.iter().all(|word| said.contains(word)) && (without.is_empty() || !said.contains(without));
+        if right { Ok(()) } else { Err(LabError::new(said)) }
+    });
 }
 
 const TAG: &str = "(65535,0)";

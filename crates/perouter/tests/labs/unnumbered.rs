@@ -1,7 +1,7 @@
 //! A fabric neighbour that is known by its link alone, against FRR's `neighbor IF interface`.
 
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::Value;
 use testbed::passthrough::{HOST_ASN, LEAF_ASN, ROUTER_ASN, addresses};
@@ -9,9 +9,6 @@ use testbed::{Daemon, Family, Layout, Passthrough, Peer, PeerConfig, ip};
 
 use crate::fabric::{PATIENCE, flaps, healthy, kernel_route, learns, net, packets_pass, peers, sessions_up};
 use crate::yaml::Yaml;
-
-/// From the router's start, its namespace and veth included, on a machine that builds other labs as well.
-const SECONDS: Duration = Duration::from_secs(20);
 
 /// FRR as a leaf that has nothing but the link `tonode`.
 fn leaf(net: &Passthrough, asn: u32, remote: &str) -> Peer {
@@ -49,7 +46,7 @@ fn works(leaf_asn: u32, router_asn: u32, neighbor: &str) {
     net.node().write_config("openpe_lab.yaml", &yaml.to_string()).unwrap();
     let started = Instant::now();
     net.node().start_router().unwrap();
-    net.lab.wait_until("FRR has its unnumbered session", SECONDS, || established(&leaf));
+    net.lab.wait_until("FRR has its unnumbered session", PATIENCE, || established(&leaf));
     println!("session after {:?}", started.elapsed());
     sessions_up(&net.lab, &host);
     let external = leaf_asn != router_asn;

@@ -75,7 +75,8 @@ fn a_host_that_dials_from_another_of_its_addresses_is_one_more_host_session() {
     let site = Site::new();
     site.write("a", &format!("{UNDERLAY}{PASSTHROUGH}"));
     let run = site.run("run.log");
-    wait_until("the veth is there", || site.link(&site.node, "pt-host"));
+    let addresses = || ip(&format!("-n {} address show up", site.node));
+    wait_until("the veth is up", || addresses().contains("192.169.10.2/24"));
     ip(&format!("-n {} route replace 192.169.10.1/32 dev pt-host src 198.51.100.1", site.node));
     let _host = host(&site);
     let mut said = String::new();
@@ -110,9 +111,11 @@ fn routes_that_stay_are_taken_over_and_others_of_ours_go_when_everything_is_told
     assert!(route("203.0.113.0/24"), "what is wanted stays");
 
     // All routes over the link go along, without a word.
+    run.signal("-STOP");
     ip(&format!("-n {} link set pt-host down", site.node));
     assert!(!route("203.0.113.0/24"));
     ip(&format!("-n {} link set pt-host up", site.node));
+    run.signal("-CONT");
     wait_until("it is back on the link that came back", || route("203.0.113.0/24"));
     run.stop();
 }

@@ -58,10 +58,13 @@ fn whoever_is_on_the_node_reads_and_changes_nothing() {
     wait_until("both sessions are up", || {
         metrics().lines().filter(|line| line.starts_with("perouter_peer_up{") && line.ends_with(" 1.0")).count() == 2
     });
+    // With the first UPDATE, which comes after that.
+    let latency = "perouter_peer_update_latency_seconds_count{peer=\"192.168.11.2\",address=\"192.168.11.2\"} ";
+    wait_until("the leaf has told something", || metrics().contains(latency));
     let text = metrics();
     let has = |line: &str| assert!(text.lines().any(|one| one.starts_with(line)), "no {line} in {text}");
     has("perouter_peer_prefixes{peer=\"192.168.11.2\",address=\"192.168.11.2\",family=\"ipv4\",stage=\"accepted\"} ");
-    has("perouter_peer_update_latency_seconds_count{peer=\"192.168.11.2\",address=\"192.168.11.2\"} ");
+    has(latency);
     has("perouter_fib_install_latency_seconds_bucket{le=\"+Inf\",table=\"router\"} ");
     has("perouter_host_reconciles_total{result=\"changed\"} ");
     has("perouter_config_objects{kind=\"Underlay\",outcome=\"applied\"} 1");

@@ -115,6 +115,7 @@ fn a_route_is_looked_up_with_the_keyboard_alone() {
     wait_until("the link leads to the answer", || browser.text("#answer").contains("198.51.100.0/24"));
 
     // A session opens with Enter, and stays open.
+    wait_until("the sessions are there", || browser.text("#sessions").contains("192.168.11.2"));
     browser.value("document.querySelector('#sessions td button').focus()");
     browser.press("Enter");
     wait_until("its details are there", || browser.text("#sessions .detail").contains("hold time"));

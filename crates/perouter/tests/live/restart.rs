@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::site::{PASSTHROUGH, Site, UNDERLAY};
-use crate::support::{has, wait_until};
+use crate::support::{Namespace, has, perouter, wait_until};
 
 /// A peer of a range is known only when it connects. Whoever had a session is noted, so that the next process knows when it
 /// has heard everybody, and need not wait for its time to be over.
@@ -30,7 +30,12 @@ fn peers_of_a_range_are_waited_for_after_a_crash_and_no_longer_than_until_they_a
     assert!(run.log().contains("after every peer has said what it has"), "{}", run.log());
     assert!(site.ping() && has(&site.router.0, "203.0.113.0/24"));
 
-    // Whatever stands in the note, it is never worse than no note.
+    // Whatever stands in the note, it is never worse than no note. First the peers hear that the last restart is over.
+    let settled = |at: &Namespace, name: &str| {
+        let peers = perouter(at, &site.path(&format!("{name}-state")), &["-o", "json", "peers"]).json();
+        peers[0]["state"] == "established" && peers[0]["routes_kept_seconds"].is_null()
+    };
+    wait_until("nothing is kept any more", || settled(&site.leaf, "leaf") && settled(&site.node, "host"));
     run.kill();
     fs::write(&note, "{\"boot\": 7, \"peers\": [\"nobody\"").unwrap();
     let run = site.run("third.log");

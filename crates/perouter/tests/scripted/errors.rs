@@ -94,6 +94,7 @@ fn an_attribute_that_is_discarded_is_not_passed_on() {
 fn an_error_that_hides_the_routes_ends_the_session() {
     let (lab, peer, mut witness) = lab();
     drop(peer);
+    wait_until("its session is over", || lab.peer(1)["state"] != "established");
     let nlri = bytes::slash24(host(0x100));
     let body = |attributes: &[u8]| bytes::update_body(&[], attributes, &nlri);
     let reach = bytes::attribute(0x80, 14, &[0, 2, 1, 99, 0]);
