@@ -1,4 +1,7 @@
-//! The process's heap.
+//! The process's memory.
+
+use std::io;
+use std::ops::Range;
 
 use crate::sys;
 
@@ -10,4 +13,79 @@ use crate::sys;
 /// Does nothing where the C library is another one.
 pub fn share_one_heap() {
     sys::one_malloc_arena();
+}
+
+/// Takes those pages of the program that nobody has written to out of this process's memory: a start goes through code that
+/// is not needed again, and that counts as this process's for as long as it is mapped. What is needed comes back from the
+/// page cache, in microseconds. Returns how many octets of mappings were given up.
+///
+/// # Errors
+/// When /proc cannot be read.
+pub fn forget_unused_code() -> io::Result<usize> {
+    sys::forget_clean_mappings()
+}
+
+/// The mappings of files that cannot be written to and of which no page is private to the process, in the text of
+/// `/proc/PID/smaps`.
+pub(crate) fn clean(smaps: &str) -> Vec<Range<usize>> {
+    let (mut clean, mut mapping) = (Vec::new(), None);
+    for line in smaps.lines() {
+        let mut words = line.split_whitespace();
+        match words.next() {
+            Some("Anonymous:") if words.next() == Some("0") => clean.extend(mapping.take()),
+            Some(name) if name.ends_with(':') => {}
+            _ => mapping = read_only_file(line),
+        }
+    }
+    clean
+}
+
+/// Of a line that begins a mapping: bounds, permissions, offset, device, inode, path.
+fn read_only_file(line: &str) -> Option<Range<usize>> {
+    let mut words = line.split_whitespace();
+    let (start, end) = words.next()?.split_once('-')?;
+    let permissions = words.next()?;
+    let is_file = words.nth(3)?.starts_with('/');
+    let address = |text| usize::from_str_radix(text, 16).ok();
+    (is_file && permissions.starts_with("r-") && permissions.ends_with('p')).then_some(address(start)?..address(end)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn mapping(header: &str, anonymous: u32) -> String {
+        format!("{header}\nSize: 16 kB\nRss: 16 kB\nAnonymous: {anonymous} kB\nKSM: 0 kB\nVmFlags: rd mr mw me sd\n")
+    }
+
+    #[test]
+    fn only_what_is_as_its_file_is_given_up() {
+        let smaps = [
+            mapping("1000-2000 r--p 00000000 fe:00 53 /usr/bin/perouter", 0),
+            mapping("2000-4000 r-xp 00001000 fe:00 53 /usr/bin/perouter", 0),
+            mapping("4000-5000 r--p 00003000 fe:00 53 /usr/bin/perouter", 4),
+            mapping("5000-6000 rw-p 00004000 fe:00 53 /usr/bin/perouter", 0),
+            mapping("6000-7000 rw-p 00000000 00:00 0 [heap]", 0),
+            mapping("7000-8000 r--p 00000000 00:00 0", 0),
+            mapping("8000-9000 r--s 00000000 fe:00 54 /var/shared", 0),
+            mapping("9000-a000 ---p 00000000 fe:00 53 /usr/bin/perouter", 0),
+            mapping("a000-b000 r-xp 00000000 00:00 0 [vdso]", 0),
+        ];
+        assert_eq!(clean(&smaps.concat()), [0x1000..0x2000, 0x2000..0x4000]);
+    }
+
+    #[test]
+    fn the_program_goes_on_with_less_of_it_in_memory() {
+        let resident = || {
+            let status = fs::read_to_string("/proc/self/status").expect("a process has a status");
+            let line = status.lines().find_map(|line| line.strip_prefix("RssFile:")).expect("it says so");
+            line.split_whitespace().next().expect("a number").parse::<u64>().expect("a number")
+        };
+        let before = resident();
+        assert!(forget_unused_code().expect("/proc is there") > 0);
+        let after = resident();
+        assert!(after < before, "{before} kB before, {after} kB after");
+    }
 }

@@ -1,14 +1,17 @@
 //! The few calls for which no safe wrapper exists; the only place with `unsafe`.
 //!
 //! TCP-MD5 keys (RFC 2385), the two TTL checks of RFC 5082, netlink's socket options, the credentials of a local peer,
-//! what a datagram carries beside its bytes, scheduling, the heap, `unshare` and the filter of system calls.
+//! what a datagram carries beside its bytes, scheduling, the heap, the program's own pages, `unshare` and the filter of system calls.
 #![allow(unsafe_code)]
 
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd};
+use std::{fs, io};
 
 use rustix::thread::UnshareFlags;
+
+use crate::memory::clean;
 
 /// Longest TCP-MD5 key in bytes (TCP_MD5SIG_MAXKEYLEN).
 const MD5_KEY_MAX: usize = 80;
@@ -213,6 +216,19 @@ pub(crate) fn schedule_ordinary(policy: u32, nanoseconds: u64) -> io::Result<()>
     // SAFETY: the kernel only reads `attributes`, which says how long it is.
     let result = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Takes every page of a file that nobody has written to, of mappings that cannot be written to, out of this process's
+/// memory. Returns how many octets those mappings have.
+pub(crate) fn forget_clean_mappings() -> io::Result<usize> {
+    let smaps = fs::read_to_string("/proc/self/smaps")?;
+    let forget = |range: &Range<usize>| {
+        let start = std::ptr::with_exposed_provenance_mut(range.start);
+        // SAFETY: the range is read from its file again when it is used, and was the same as the file: it cannot be written
+        // to and has no page of its own. Nothing here makes such a range writable: the loader is done with them.
+        unsafe { libc::madvise(start, range.len(), libc::MADV_DONTNEED) == 0 }
+    };
+    Ok(clean(&smaps).iter().filter(|range| forget(range)).map(Range::len).sum())
 }
 
 /// Has malloc serve every thread from the main arena.

@@ -38,7 +38,7 @@ use std::time::Duration;
 use config::node::Http;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::plan::Planner;
 use crate::speaker::SpeakerHandle;
@@ -52,6 +52,9 @@ const LOCK: &str = "perouter.lock";
 const ADMIN_LIMIT: Duration = Duration::from_secs(1);
 /// How long the speaker may take beyond its own limits.
 const SPEAKER_LIMIT: Duration = Duration::from_secs(40);
+
+/// How long a configuration keeps the daemon busy: sessions have come up by then.
+const TIDY_AFTER: Duration = Duration::from_secs(5);
 
 /// Why the daemon could not start or had to end: one sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -243,6 +246,25 @@ pub(crate) fn raise_descriptor_limit() {
 /// That this process begins, for the journal.
 pub(crate) fn started() -> String {
     format!("perouter {} started (pid {})", crate::VERSION, std::process::id())
+}
+
+/// Gives back the memory of code that only reading a configuration needs.
+#[derive(Debug, Default)]
+pub(crate) struct Tidy(Option<AbortHandle>);
+
+impl Tidy {
+    /// A configuration was read: once the daemon has had time to act on it, and no other one was read.
+    pub(crate) fn soon(&mut self) {
+        let tidy = tokio::spawn(async {
+            tokio::time::sleep(TIDY_AFTER).await;
+            if let Ok(Err(error)) = blocking(kernel::memory::forget_unused_code).await {
+                tracing::debug!(%error, "code that is not used any more stays in memory");
+            }
+        });
+        if let Some(earlier) = self.0.replace(tidy.abort_handle()) {
+            earlier.abort();
+        }
+    }
 }
 
 /// Runs something that blocks (netlink, files) outside the runtime's workers.

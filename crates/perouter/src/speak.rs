@@ -14,7 +14,7 @@ use engine::Level;
 use kernel::netns::Namespace;
 
 use crate::daemon::{
-    Admin, RunError, Signals, StateDir, Wish, blocking, raise_descriptor_limit, started, stop_speaker,
+    Admin, RunError, Signals, StateDir, Tidy, Wish, blocking, raise_descriptor_limit, started, stop_speaker,
 };
 use crate::source::files::Watched;
 use crate::speaker::{self, Setup, SpeakerHandle, listener};
@@ -55,6 +55,9 @@ pub(crate) async fn speak(file: PathBuf, http: Option<Http>) -> Result<(), RunEr
     status.update(|data| data.tallies.applied());
     speaker.apply(config.intent.clone()).await;
 
+    let mut tidy = Tidy::default();
+    tidy.soon();
+
     let mut keys = Watched::new(Vec::new(), status.clone());
     keys.follow(&config.secret_files);
     loop {
@@ -65,6 +68,7 @@ pub(crate) async fn speak(file: PathBuf, http: Option<Http>) -> Result<(), RunEr
         if wish == Wish::Stop {
             break;
         }
+        tidy.soon();
         config = reload(&file, config, &speaker, &status).await;
         if keys.follow(&config.secret_files) {
             config = reload(&file, config, &speaker, &status).await;

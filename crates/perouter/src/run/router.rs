@@ -20,7 +20,7 @@ use kernel::netns::Namespace;
 use super::identity::Identity;
 use super::verdicts::Told;
 use super::{MAKER, RunOptions};
-use crate::daemon::blocking;
+use crate::daemon::{Tidy, blocking};
 use crate::host::Keeper;
 use crate::plan::Planner;
 use crate::restart::Restart;
@@ -65,6 +65,7 @@ pub(super) struct Router {
     host_link: Option<HostLink>,
     /// What the first configuration is to find in the kernel, if this is a restart.
     restart: Option<Restart>,
+    tidy: Tidy,
 }
 
 impl Router {
@@ -92,6 +93,7 @@ impl Router {
             secret_files: Vec::new(),
             host_link: None,
             restart: None,
+            tidy: Tidy::default(),
         }
     }
 
@@ -113,6 +115,7 @@ impl Router {
     /// Reads and compiles everything, and puts it in force.
     pub(super) async fn reload(&mut self) {
         tracing::debug!("reading the configuration");
+        self.tidy.soon();
         let mut node_trouble = None;
         if let Err(error) = self.identity.reload(&self.options.node_config).await {
             let text = format!("{error}. The node stays as it was, but would not start again");
