@@ -1,6 +1,7 @@
 //! What the kernel would do with a packet: asked of its own lookup, so that rules, tables and next-hop objects count as they do
 //! for packets. Changes nothing.
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
@@ -124,7 +125,11 @@ pub fn lookup(ns: &Namespace, packet: Packet) -> io::Result<Answer> {
         Err(refusal) => return dropped(&refusal),
     };
     // The entry of the table itself, whose prefix the first answer does not have.
-    let matched = ask(&mut socket, packet, RTM_F_FIB_MATCH).ok().flatten();
+    let matched = if ipv6 {
+        longest(&mut socket, packet.destination, chosen.table)?
+    } else {
+        ask(&mut socket, packet, RTM_F_FIB_MATCH).ok().flatten()
+    };
     let route = matched.map(|route| Matched { prefix: route.prefix, protocol: route.protocol, metric: route.metric });
     let links = crate::monitor::links(ns)?;
     let name = |index: u32| links.iter().find(|link| link.index == index).map(|link| link.name.clone());
@@ -140,6 +145,19 @@ pub fn lookup(ns: &Namespace, packet: Packet) -> io::Result<Answer> {
     let input = packet.input.and_then(name);
     let rule = rule(&mut socket, packet, input.as_deref(), chosen.table)?;
     Ok(Answer { table: chosen.table, rule, route, fate })
+}
+
+/// The entry of an IPv6 table that decides about an address, looked for in all of them: where routes share a next-hop object the
+/// kernel keeps one answer for all of them on each processor, and names a route that has nothing to do with the question.
+fn longest(socket: &mut Socket, address: IpAddr, table: u32) -> Result<Option<route::Route>, Refusal> {
+    let mut header = [0; 12];
+    header[0] = AF_INET6;
+    let covering = |body: &[u8]| {
+        route::parse(body)
+            .filter(|route| route.table == table && route.flags & RTM_F_CLONED == 0 && route.prefix.contains(&address))
+    };
+    let all = socket.dump(RTM_GETROUTE, |a| a.raw(&header), covering)?;
+    Ok(all.into_iter().max_by_key(|route| (route.prefix.prefix_len(), Reverse(route.metric))))
 }
 
 fn dropped(refusal: &Refusal) -> io::Result<Answer> {

@@ -12,6 +12,7 @@ mod fib;
 mod host;
 mod host_table;
 mod lab;
+mod lookup;
 mod monitor;
 mod netns;
 mod sock;
