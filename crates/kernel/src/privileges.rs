@@ -10,7 +10,7 @@
 //! | NET_RAW | router advertisements, of unnumbered neighbors |
 //! | NET_BIND_SERVICE | the BGP port, 179 |
 //! | SYS_ADMIN | entering the router's namespace to open a socket there; giving it a name |
-//! | SYS_NICE | the thread of BFD runs before all ordinary ones |
+//! | SYS_NICE | the thread of BFD runs before all ordinary ones, those of the speaker and of the FIB before most |
 //!
 //! Files are read and written as their owner, root: without DAC_OVERRIDE a key that belongs to another user, and to
 //! nobody else, cannot be read.

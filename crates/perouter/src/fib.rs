@@ -170,6 +170,8 @@ struct Worker {
 }
 
 fn run(worker: &Mutex<Worker>, queue: &Receiver<Command>) {
+    // Of all that have to do with a route this takes longest. Where that is not possible, it is as if it had not been tried.
+    let _ = kernel::priority::answer_soon();
     while let Ok(command) = queue.recv() {
         let mut worker = worker.lock().unwrap_or_else(PoisonError::into_inner);
         match command {

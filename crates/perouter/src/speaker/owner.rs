@@ -244,30 +244,25 @@ impl Owner {
                 None => std::future::pending().await,
             }
         };
-        // In this order, so that what comes most often is found first; the others' turn comes in `take_more`. `Owner` keeps
-        // a sender of `facts` and `written`, so these never end.
+        // In this order: a request is the one thing that `take_more` does not look for, and behind it stands what comes most
+        // often. `Owner` keeps a sender of `facts` and `written`, so these never end.
         tokio::select! {
             biased;
-            Some(fact) = self.facts.recv() => self.fact(fact),
-            Some(event) = self.kernel.recv() => self.kernel_fact(event),
-            Some(conn) = self.written.recv() => self.written(conn),
-            event = self.liveness.next() => self.tell(event),
             request = self.requests.recv(), if self.stopping.is_none() => match request {
                 Some(request) => self.request(request),
                 // Nobody can stop or ask this speaker any more.
                 None => self.stop(false, false),
             },
+            Some(fact) = self.facts.recv() => self.fact(fact),
+            Some(event) = self.kernel.recv() => self.kernel_fact(event),
+            Some(conn) = self.written.recv() => self.written(conn),
+            event = self.liveness.next() => self.tell(event),
             () = sleep => {}
         }
     }
 
     /// Takes what else is there, but not so much that output would wait for long.
     fn take_more(&mut self) {
-        if self.stopping.is_none()
-            && let Ok(request) = self.requests.try_recv()
-        {
-            self.request(request);
-        }
         for _ in 0..PER_TURN {
             let mut idle = true;
             if let Some(event) = self.liveness.take() {

@@ -5,7 +5,7 @@
 //! are looked up one by one first, in the order in which they were sent, and only then routes are counted. When the first
 //! count is complete, the time of the last look-up is taken. Each watch is one thread that lives in the namespace.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::io;
 use std::net::IpAddr;
@@ -208,10 +208,18 @@ fn compare(family: Family, table: &Table, gateways: &Gateways) -> io::Result<usi
     }
 }
 
-/// Prefixes spread over the order of sending, which no longer prefix can hide from a look-up.
+/// Prefixes spread over the order of sending, which no longer prefix can hide from a look-up, and of IPv6 no shorter one either:
+/// it would answer for them.
 fn samples(table: &Table) -> Vec<Prefix> {
     let longest = if table.family == Family::Ipv4 { 24 } else { 48 };
-    let all: Vec<_> = table.in_order().filter(|prefix| prefix.length >= longest).collect();
+    let covering = match table.family {
+        Family::Ipv4 => HashSet::new(),
+        Family::Ipv6 => table.prefixes.iter().filter(|prefix| prefix.length < longest).copied().collect(),
+    };
+    let lengths: BTreeSet<u8> = covering.iter().map(|prefix| prefix.length).collect();
+    let shorter = |prefix: &Prefix, length: u8| Prefix { bits: prefix.bits & !(u128::MAX >> length), length };
+    let alone = |prefix: &Prefix| !lengths.iter().any(|length| covering.contains(&shorter(prefix, *length)));
+    let all: Vec<_> = table.in_order().filter(|prefix| prefix.length >= longest && alone(prefix)).collect();
     let count = SAMPLES.min(all.len());
     (1..=count).map(|i| all[i * all.len() / count - 1]).collect()
 }

@@ -104,11 +104,13 @@ impl Netlink {
         Ok(changes)
     }
 
-    /// Where exactly this prefix leads, when it is what its first address is forwarded by; else nowhere.
+    /// Where exactly this prefix leads, when it is what its first address is forwarded by; else nowhere. Of IPv6: where its first
+    /// address leads, by whatever entry.
     pub(crate) fn gateways(&mut self, family: Family, prefix: Prefix) -> io::Result<Gateways> {
         let (full, flags) = match family {
             Family::Ipv4 => (32, FIB_MATCH | LOOKUP_TABLE),
-            Family::Ipv6 => (128, FIB_MATCH),
+            // Which entry it is that matches, the kernel confuses between routes with one next-hop object.
+            Family::Ipv6 => (128, 0),
         };
         let mut out = Vec::new();
         let address = prefix.bits.to_be_bytes();
@@ -118,7 +120,9 @@ impl Netlink {
         self.send(&out)?;
         let length = self.receive()?;
         let found = messages(&self.buffer[..length]).find(|(kind, _)| *kind == NEWROUTE);
-        let found = found.and_then(|(_, body)| route(body, family, &self.known)).filter(|r| r.prefix == prefix);
+        let found = found
+            .and_then(|(_, body)| route(body, family, &self.known))
+            .filter(|r| family == Family::Ipv6 || r.prefix == prefix);
         let Some(mut route) = found else { return Ok(Gateways::new()) };
         // An object that was not there when the objects were read last, or has changed since.
         if let (true, Some(object)) = (route.gateways.is_empty(), route.object) {
