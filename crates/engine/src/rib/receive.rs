@@ -1,23 +1,37 @@
 //! RIB-In: from UPDATE messages to paths, and the refresh of what a peer has said.
 
 use ipnet::IpNet;
+use smallvec::SmallVec;
 use wire::{Family, NextHop, Update};
 
 use super::Rib;
 use super::key::Key;
 use super::nexthop::{NextHopKey, NextHops};
-use super::table::{Path, PeerId, Refusal};
+use super::table::{Path, PathId, PeerId, Refusal, Sought};
 use crate::policy::{PeerFacts, import};
+
+/// Prefixes of a message that are looked for before the first one is dealt with.
+const AHEAD: usize = 16;
+type Ahead<T> = SmallVec<[T; AHEAD]>;
 
 impl Rib {
     /// Takes an UPDATE of an established peer.
     pub(crate) fn receive(&mut self, id: PeerId, update: &Update<'_>) {
         for nlri in update.withdrawn() {
             let family = nlri.family();
-            for (path_id, prefix) in nlri.paths() {
-                if let Some(slot) = self.tables[family.index()].find(&Key::new(&prefix)) {
-                    // Without path identifiers both are zero.
-                    self.remove_paths(family, slot, id, |attrs, path| attrs.get(path.attr).path_id == path_id);
+            let mut paths = nlri.paths();
+            loop {
+                let table = &self.tables[family.index()];
+                let seek = |(path_id, prefix)| (path_id, table.seek(Key::new(&prefix)));
+                let some: Ahead<(PathId, Sought)> = paths.by_ref().take(AHEAD).map(seek).collect();
+                for (path_id, sought) in &some {
+                    if let Some(slot) = self.tables[family.index()].found(sought) {
+                        // Without path identifiers both are zero.
+                        self.remove_paths(family, slot, id, |attrs, path| attrs.get(path.attr).path_id == *path_id);
+                    }
+                }
+                if some.len() < AHEAD {
+                    break;
                 }
             }
         }
@@ -59,11 +73,20 @@ impl Rib {
             let refusal = import::refusal(&self.own, &peer.facts, self.attrs.get(attr), resolution);
             let generation = peer.ribs[family.index()].generation;
             let path = Path { attr, peer: id, refusal, generation };
-            while let Some((_, prefix)) = paths.next_if(|(next, _)| *next == path_id) {
-                let refusal = if filtered { refusal.or_else(|| self.prefix_refusal(id, &prefix)) } else { refusal };
-                let path = Path { refusal, ..path };
-                let slot = self.tables[family.index()].find_or_insert(Key::new(&prefix));
-                self.set_path(family, slot, path);
+            loop {
+                let table = &self.tables[family.index()];
+                let next = || paths.next_if(|(next, _)| *next == path_id);
+                let seek = |(_, prefix)| (prefix, table.seek(Key::new(&prefix)));
+                let some: Ahead<(IpNet, Sought)> = std::iter::from_fn(next).take(AHEAD).map(seek).collect();
+                for (prefix, sought) in &some {
+                    let refusal = if filtered { refusal.or_else(|| self.prefix_refusal(id, prefix)) } else { refusal };
+                    let path = Path { refusal, ..path };
+                    let slot = self.tables[family.index()].found_or_insert(sought);
+                    self.set_path(family, slot, path);
+                }
+                if some.len() < AHEAD {
+                    break;
+                }
             }
             self.release(attr);
         }

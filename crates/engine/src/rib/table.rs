@@ -62,9 +62,23 @@ pub(crate) struct Dest {
 }
 
 impl Dest {
+    /// Whether anybody refers to it: else its slot is free, or about to be.
+    fn is_used(&self) -> bool {
+        !self.paths.is_empty() || self.pending > 0 || self.fib != 0
+    }
+
     pub(crate) fn best(&self) -> Option<Path> {
         (self.ways > 0).then(|| self.paths[0])
     }
+}
+
+/// A destination that was looked for. Places in a large table are far apart in memory: who looks for several before doing
+/// something about the first waits for all of them once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sought {
+    key: Key,
+    hash: u64,
+    slot: Option<u32>,
 }
 
 #[derive(Debug, Default)]
@@ -76,16 +90,37 @@ pub(crate) struct Table {
 
 impl Table {
     pub(crate) fn find(&self, key: &Key) -> Option<u32> {
-        let hash = self.hasher.hash_one(key);
-        self.index.find(hash, |&slot| self.dests[slot].key == *key).copied()
+        self.look(self.hasher.hash_one(key), key)
     }
 
     pub(crate) fn find_or_insert(&mut self, key: Key) -> u32 {
+        self.found_or_insert(&self.seek(key))
+    }
+
+    fn look(&self, hash: u64, key: &Key) -> Option<u32> {
+        self.index.find(hash, |&slot| self.dests[slot].key == *key).copied()
+    }
+
+    /// Looks for a destination, for [`Self::found`] and [`Self::found_or_insert`] later.
+    pub(crate) fn seek(&self, key: Key) -> Sought {
         let hash = self.hasher.hash_one(key);
-        let dests = &self.dests;
-        if let Some(&slot) = self.index.find(hash, |&slot| dests[slot].key == key) {
+        Sought { key, hash, slot: self.look(hash, &key) }
+    }
+
+    /// Where it is now: it may have come or gone since it was looked for.
+    pub(crate) fn found(&self, sought: &Sought) -> Option<u32> {
+        let is_it = |slot: &u32| {
+            // All slots may be new ones.
+            *slot < self.dests.slots() && self.dests[*slot].key == sought.key && self.dests[*slot].is_used()
+        };
+        sought.slot.filter(is_it).or_else(|| self.look(sought.hash, &sought.key))
+    }
+
+    pub(crate) fn found_or_insert(&mut self, sought: &Sought) -> u32 {
+        if let Some(slot) = self.found(sought) {
             return slot;
         }
+        let (key, hash) = (sought.key, sought.hash);
         let dest = Dest { key, ways: 0, pending: 0, fib: 0, paths: SmallVec::new() };
         let slot = self.dests.insert(dest);
         let (dests, hasher) = (&self.dests, &self.hasher);
@@ -99,7 +134,7 @@ impl Table {
             return;
         }
         let dest = &mut self.dests[slot];
-        if !dest.paths.is_empty() || dest.pending > 0 || dest.fib != 0 {
+        if dest.is_used() {
             return;
         }
         dest.paths = SmallVec::new();
@@ -122,9 +157,52 @@ impl Table {
 
     /// Slots in use, in no particular order of prefixes.
     pub(crate) fn slots(&self) -> impl Iterator<Item = u32> + '_ {
-        (0..self.dests.slots()).filter(|&slot| {
-            let dest = &self.dests[slot];
-            !dest.paths.is_empty() || dest.pending > 0 || dest.fib != 0
-        })
+        (0..self.dests.slots()).filter(|&slot| self.dests[slot].is_used())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(prefix: &str) -> Key {
+        Key::new(&prefix.parse().expect("a prefix"))
+    }
+
+    /// Puts a destination in as one that is used.
+    fn put(table: &mut Table, sought: &Sought) -> u32 {
+        let slot = table.found_or_insert(sought);
+        table.dests[slot].pending = 1;
+        slot
+    }
+
+    fn take(table: &mut Table, slot: u32) {
+        table.dests[slot].pending = 0;
+        table.release_if_unused(slot);
+    }
+
+    #[test]
+    fn what_was_looked_for_is_where_it_is_now() {
+        let mut table = Table::default();
+        let (one, two) = (key("10.1.0.0/16"), key("10.2.0.0/16"));
+        // Not there, and then it is: looked for twice, as a message may name it twice.
+        let [absent, again] = [table.seek(one); 2];
+        let slot = put(&mut table, &absent);
+        assert_eq!((table.found(&again), table.found_or_insert(&again), table.len()), (Some(slot), slot, 1));
+        let other = table.find_or_insert(two);
+        table.dests[other].pending = 1;
+        // There, and then it is gone; its slot keeps the key until somebody else has it.
+        let sought = table.seek(one);
+        take(&mut table, slot);
+        assert_eq!((table.found(&sought), table.found(&absent)), (None, None));
+        // Somebody else has it, and it is elsewhere.
+        let three = table.seek(key("10.3.0.0/16"));
+        assert_eq!(put(&mut table, &three), slot, "the free slot is used again");
+        assert_eq!(table.found(&sought), None);
+        let moved = put(&mut table, &sought);
+        assert_eq!((table.found(&sought), table.find(&one)), (Some(moved), Some(moved)));
+        // Everything went, and the memory with it.
+        [slot, other, moved].into_iter().for_each(|slot| take(&mut table, slot));
+        assert_eq!((table.len(), table.found(&sought), table.found(&three)), (0, None, None));
     }
 }
