@@ -1,5 +1,7 @@
 //! Loc-RIB: a path comes or goes, the destination is decided again, and whoever is concerned is marked.
 
+use std::num::NonZero;
+
 use smallvec::SmallVec;
 use wire::{Family, NextHop, attr_code};
 
@@ -16,20 +18,49 @@ use crate::policy::{PeerFacts, import};
 /// As many as can share traffic.
 pub(crate) const MAX_PATHS: usize = 64;
 
-/// What matters of a destination for others: compared before and after a change.
+/// What matters of a destination for others: the paths that are used, the best one first. Compared before and after a change.
+///
+/// It is made twice for every path that comes. Each of the first two is one word: what is made of smaller pieces and copied at
+/// once waits until the pieces have left the processor's queue of writes, behind a destination that is new to its caches.
 pub(super) struct Standing {
-    best: Option<(AttrId, PeerId)>,
-    /// Room for as many as most have: it is copied twice for every path that comes.
-    ways: SmallVec<[(AttrId, PeerId); 2]>,
+    first: Option<Way>,
+    second: Option<Way>,
+    further: Vec<Way>,
+}
+
+/// A path and whose it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Way(NonZero<u64>);
+
+impl Way {
+    fn of(path: &Path) -> Self {
+        let word = u64::from(path.attr.0) << 16 | u64::from(path.peer.0);
+        Self(NonZero::<u64>::MIN | word << 1)
+    }
+
+    fn attr(self) -> AttrId {
+        AttrId((self.0.get() >> 17) as u32)
+    }
+
+    fn peer(self) -> PeerId {
+        PeerId((self.0.get() >> 1) as u16)
+    }
 }
 
 impl Standing {
+    #[inline]
     pub(super) fn of(dest: &Dest) -> Self {
-        let ways = &dest.paths[..usize::from(dest.ways)];
-        Self {
-            best: dest.best().map(|path| (path.attr, path.peer)),
-            ways: ways.iter().map(|path| (path.attr, path.peer)).collect(),
-        }
+        let mut ways = dest.paths[..usize::from(dest.ways)].iter().map(Way::of);
+        let (first, second) = (ways.next(), ways.next());
+        Self { first, second, further: ways.collect() }
+    }
+
+    fn ways(&self) -> impl Iterator<Item = Way> + '_ {
+        self.first.into_iter().chain(self.second).chain(self.further.iter().copied())
+    }
+
+    fn has_ways_of(&self, other: &Self) -> bool {
+        self.first == other.first && self.second == other.second && self.further == other.further
     }
 }
 
@@ -49,11 +80,12 @@ impl SameWords {
         next_hops: &NextHops,
         peers: &[Option<RibPeer>],
         family: Family,
-        before: Option<(AttrId, PeerId)>,
-        after: Option<(AttrId, PeerId)>,
+        before: Option<Way>,
+        after: Option<Way>,
     ) -> Option<Self> {
-        let ((old, old_source), (new, source)) = (before?, after?);
-        let (old, new) = (attrs.get(old), attrs.get(new));
+        let (before, after) = (before?, after?);
+        let (old_source, source) = (before.peer(), after.peer());
+        let (old, new) = (attrs.get(before.attr()), attrs.get(after.attr()));
         if old.bytes != new.bytes {
             return None;
         }
@@ -164,13 +196,13 @@ impl Rib {
         let dest = &mut self.tables[family.index()].dests[slot];
         let after = Standing::of(dest);
         let attrs = &self.attrs;
-        let next_hop = |(attr, _): &(AttrId, PeerId)| attrs.get(*attr).next_hop;
-        let moves = || !after.ways.iter().map(next_hop).eq(before.ways.iter().map(next_hop));
+        let next_hop = |way: Way| attrs.get(way.attr()).next_hop;
+        let moves = || !after.ways().map(next_hop).eq(before.ways().map(next_hop));
         // What the kernel is told is where to send packets, and nothing else. A group that is gone leads nowhere.
-        if after.ways != before.ways && (self.fib.is_gone(dest) || moves()) {
+        if !after.has_ways_of(before) && (self.fib.is_gone(dest) || moves()) {
             self.fib.touch(family, slot, dest);
         }
-        let best_changed = after.best != before.best;
+        let best_changed = after.first != before.first;
         if best_changed {
             if let Some(host) = &mut self.host {
                 host.touch(family, slot, dest);
@@ -178,8 +210,9 @@ impl Rib {
         } else if self.add_path_peers == 0 {
             return;
         }
-        let from = after.best.and_then(|(_, id)| origination(&self.peers, id, family).map(|from| (id, from)));
-        let same = SameWords::of(attrs, &self.next_hops, &self.peers, family, before.best, after.best);
+        let source = after.first.map(Way::peer);
+        let from = source.and_then(|id| origination(&self.peers, id, family).map(|from| (id, from)));
+        let same = SameWords::of(attrs, &self.next_hops, &self.peers, family, before.first, after.first);
         for (index, peer) in self.peers.iter_mut().enumerate() {
             let Some(peer) = peer.as_mut().filter(|peer| peer.families.contains(family)) else {
                 continue;
@@ -244,7 +277,7 @@ impl Rib {
             _ => {}
         }
         dest.paths.sort_by_key(|path| !usable(&self.attrs, &self.next_hops, &self.peers, path));
-        let incumbent = before.best.map(|(attr, peer)| (peer, self.attrs.get(attr).path_id));
+        let incumbent = before.first.map(|way| (way.peer(), self.attrs.get(way.attr()).path_id));
         let candidates = candidates(&self.attrs, &self.next_hops, &self.peers, &dest.paths, incumbent);
         if candidates.is_empty() {
             dest.ways = 0;

@@ -8,8 +8,12 @@ use smallvec::SmallVec;
 use std::hash::BuildHasher;
 
 use super::attrs::AttrId;
+use super::bits::BitSet;
 use super::key::Key;
 use super::slab::Slab;
+
+/// Destinations that an index has room for at first.
+const LEAST: usize = 16;
 
 /// Where a path came from: an index of [`super::Rib`]'s peers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -123,9 +127,27 @@ impl Table {
         let (key, hash) = (sought.key, sought.hash);
         let dest = Dest { key, ways: 0, pending: 0, fib: 0, paths: SmallVec::new() };
         let slot = self.dests.insert(dest);
-        let (dests, hasher) = (&self.dests, &self.hasher);
-        self.index.insert_unique(hash, slot, |&slot| hasher.hash_one(dests[slot].key));
+        if self.index.len() == self.index.capacity() {
+            self.grow();
+        }
+        self.index.insert_unique(hash, slot, |_| hash);
         slot
+    }
+
+    /// Makes the index anew with room for twice as many. In the order of the slots, which are read one after another that way; the
+    /// old index is in the order of hashes, and gone before the new one is made.
+    fn grow(&mut self) {
+        let mut held = BitSet::default();
+        for slot in &self.index {
+            held.insert(*slot);
+        }
+        let room = (self.index.len() * 2).max(LEAST);
+        self.index = HashTable::new();
+        self.index = HashTable::with_capacity(room);
+        for slot in held.iter() {
+            let hash = self.hasher.hash_one(self.dests[slot].key);
+            self.index.insert_unique(hash, slot, |_| hash);
+        }
     }
 
     /// Frees the slot when nothing refers to it any more.
