@@ -125,11 +125,10 @@ pub fn lookup(ns: &Namespace, packet: Packet) -> io::Result<Answer> {
         Err(refusal) => return dropped(&refusal),
     };
     // The entry of the table itself, whose prefix the first answer does not have.
-    let matched = if ipv6 {
-        longest(&mut socket, packet.destination, chosen.table)?
-    } else {
-        ask(&mut socket, packet, RTM_F_FIB_MATCH).ok().flatten()
-    };
+    let mut matched = ask(&mut socket, packet, RTM_F_FIB_MATCH).ok().flatten();
+    if ipv6 && matched.as_ref().is_none_or(|route| route.object.is_some()) {
+        matched = longest(&mut socket, packet.destination, chosen.table).ok().flatten();
+    }
     let route = matched.map(|route| Matched { prefix: route.prefix, protocol: route.protocol, metric: route.metric });
     let links = crate::monitor::links(ns)?;
     let name = |index: u32| links.iter().find(|link| link.index == index).map(|link| link.name.clone());
@@ -147,14 +146,16 @@ pub fn lookup(ns: &Namespace, packet: Packet) -> io::Result<Answer> {
     Ok(Answer { table: chosen.table, rule, route, fate })
 }
 
-/// The entry of an IPv6 table that decides about an address, looked for in all of them: where routes share a next-hop object the
-/// kernel keeps one answer for all of them on each processor, and names a route that has nothing to do with the question.
+/// The entry of an IPv6 table that decides about an address, looked for among all of them: where routes share a next-hop object
+/// the kernel keeps one answer for all of them on each processor, and names a route that has nothing to do with the question.
+/// Routes for some sources only have no such objects.
 fn longest(socket: &mut Socket, address: IpAddr, table: u32) -> Result<Option<route::Route>, Refusal> {
     let mut header = [0; 12];
     header[0] = AF_INET6;
+    header[4] = u8::try_from(table).unwrap_or_default();
     let covering = |body: &[u8]| {
-        route::parse(body)
-            .filter(|route| route.table == table && route.flags & RTM_F_CLONED == 0 && route.prefix.contains(&address))
+        let fits = |route: &route::Route| route.table == table && route.prefix.contains(&address);
+        route::parse(body).filter(|route| body.u8_at(2) == Some(0) && route.flags & RTM_F_CLONED == 0 && fits(route))
     };
     let all = socket.dump(RTM_GETROUTE, |a| a.raw(&header), covering)?;
     Ok(all.into_iter().max_by_key(|route| (route.prefix.prefix_len(), Reverse(route.metric))))

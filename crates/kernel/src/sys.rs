@@ -218,17 +218,19 @@ pub(crate) fn schedule_ordinary(policy: u32, nanoseconds: u64) -> io::Result<()>
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Takes every page of a file that nobody has written to, of mappings that cannot be written to, out of this process's
-/// memory. Returns how many octets those mappings have.
+/// Takes the program's code, and what is mapped in front of it, out of this process's memory where it is as in the file. Returns
+/// how many octets those mappings have.
 pub(crate) fn forget_clean_mappings() -> io::Result<usize> {
+    let program = format!(" {}", fs::read_link("/proc/self/exe")?.display());
     let smaps = fs::read_to_string("/proc/self/smaps")?;
     let forget = |range: &Range<usize>| {
         let start = std::ptr::with_exposed_provenance_mut(range.start);
-        // SAFETY: the range is read from its file again when it is used, and was the same as the file: it cannot be written
-        // to and has no page of its own. Nothing here makes such a range writable: the loader is done with them.
+        // SAFETY: `clean` names mappings of this program that hold no page of their own, which cannot be written to and lie
+        // before what the loader writes to: they are as they were since the start, nobody maps anything else there as long
+        // as the program runs, and what is read there afterwards is what the file has, as before.
         unsafe { libc::madvise(start, range.len(), libc::MADV_DONTNEED) == 0 }
     };
-    Ok(clean(&smaps).iter().filter(|range| forget(range)).map(Range::len).sum())
+    Ok(clean(&smaps, &program).iter().filter(|range| forget(range)).map(Range::len).sum())
 }
 
 /// Has malloc serve every thread from the main arena.

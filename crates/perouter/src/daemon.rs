@@ -16,11 +16,13 @@
 //! | BFD thread -> its owner | bounded channel of reports | kept per session: the last going down, and the coming up since |
 //! | engine owner -> keeper of the note for the next process | `watch` of those who have a session | latest wins |
 //! | everything -> status | a lock held for a copy | - |
+//! | a configuration was read -> the one who tidies up ([`Tidy`]) | a timer | begins anew |
 //!
 //! Tasks: the engine owner ([`crate::speaker`]), one per listener, dial and connection, one that keeps the note for the next
 //! process ([`crate::restart`]), all of them on one thread of their own; `run` or `speak` itself, which also keeps the host
 //! ([`crate::host`]), on the first; `watch::follow` and the admin server on a worker. Further threads: one for the FIB
-//! ([`crate::fib`]), one for the host's routes ([`crate::host_routes`]), one that finds unnumbered neighbours, one per watched namespace ([`crate::watch`]), tokio's blocking ones for netlink and files. No
+//! ([`crate::fib`]), one for the host's routes ([`crate::host_routes`]), one that finds unnumbered neighbours, one per watched namespace ([`crate::watch`]), tokio's blocking ones for netlink and files.
+//! The speaker's thread, those that it starts and the FIB's are preferred ([`kernel::priority`]), BFD's is a real-time one. No
 //! task that owns state waits for an answer from another one; no thread stays in a foreign namespace.
 //!
 //! Start: lock, node file, admin socket, gate, namespace, listening sockets, monitor, speaker (with links and routes

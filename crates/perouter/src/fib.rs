@@ -1,6 +1,6 @@
 //! The FIB thread: carries the engine's batches to the kernel and brings the answers back.
 //!
-//! Owns: `kernel::fib::Fib`, opened when the first peer is there: what the kernel has is read while the session comes up.
+//! Owns: `kernel::fib::Fib`, opened with the first connection: what the kernel has is read while the session comes up.
 //! Is told: [`Command`]s; the owner sends a batch only when the last one was answered. Emits: one
 //! [`Event::FibAck`] per batch, and [`Event::FibLost`] when the kernel could not be talked to.
 //! Does not: remember routes. A plain thread, because netlink blocks; it ends when the owner drops its end.
@@ -28,7 +28,7 @@ use crate::restart::Forwarding;
 use crate::speaker::connection::words;
 use crate::status::Status;
 
-/// One batch and a clear; a few more cost nothing.
+/// The opening, one batch and a clear; a few more cost nothing.
 const COMMANDS: usize = 4;
 /// Waits after failures to talk to the kernel, doubling in between.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
@@ -77,6 +77,7 @@ impl FibThread {
             events,
             stale: Arc::clone(&stale),
             fib: None,
+            used: false,
             wait: FIRST_WAIT,
             told: None,
             lost: None,
@@ -117,6 +118,7 @@ impl FibThread {
             return None;
         }
         let mut worker = self.worker.try_lock().ok()?;
+        worker.used = true;
         let result = worker.fib.as_mut()?.apply(&convert(batch));
         if begun.elapsed() > SLOW {
             self.slow_until = Some(Instant::now() + self.slow_for);
@@ -162,6 +164,8 @@ struct Worker {
     events: mpsc::Sender<Event>,
     stale: Arc<AtomicBool>,
     fib: Option<Fib>,
+    /// There was a batch.
+    used: bool,
     wait: Duration,
     /// The failure that was last told, so that a lasting one is told once.
     told: Option<String>,
@@ -200,6 +204,7 @@ impl Worker {
         if let Some(reason) = self.lost.take() {
             return self.give_up(&batch, &reason);
         }
+        self.used = true;
         let id = batch.id;
         let work = convert(&batch);
         if let Some(forwarding) = self.forwarding.as_ref().filter(|_| !work.set_groups.is_empty()) {
@@ -234,8 +239,8 @@ impl Worker {
     }
 
     fn clear(&mut self) {
-        // Never opened means that nothing was installed.
-        let Some(fib) = &mut self.fib else { return };
+        // Without a batch what is there is somebody else's.
+        let Some(fib) = self.fib.as_mut().filter(|_| self.used) else { return };
         if let Err(error) = fib.clear() {
             self.failed(&format!("removing our routes: {}", words(&error)));
         }

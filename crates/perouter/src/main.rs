@@ -177,11 +177,9 @@ fn reduce(namespaces: Namespaces) {
     }
 }
 
-/// Runs a daemon to its end. One worker: the speaker has a thread of its own ([`speaker::start`]), which the worker must not
-/// keep from a processor: a page of routes takes milliseconds to write, a change that arrives meanwhile a fraction of one.
+/// Runs a daemon to its end. One worker: the speaker has a thread of its own ([`speaker::start`]).
 fn daemon(life: impl Future<Output = Result<(), daemon::RunError>>) -> Result<Exit, Failure> {
-    let wait = || drop(kernel::priority::let_others_first());
-    let runtime = runtime(Builder::new_multi_thread().worker_threads(1).on_thread_start(wait))?;
+    let runtime = runtime(Builder::new_multi_thread().worker_threads(1))?;
     let result = runtime.block_on(life);
     // What still blocks in the kernel, such as a monitor, ends with the process.
     runtime.shutdown_background();

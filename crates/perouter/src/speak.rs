@@ -68,11 +68,11 @@ pub(crate) async fn speak(file: PathBuf, http: Option<Http>) -> Result<(), RunEr
         if wish == Wish::Stop {
             break;
         }
-        tidy.soon();
         config = reload(&file, config, &speaker, &status).await;
         if keys.follow(&config.secret_files) {
             config = reload(&file, config, &speaker, &status).await;
         }
+        tidy.soon();
     }
 
     status.note(Level::Info, None, "stopping");

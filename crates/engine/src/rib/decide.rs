@@ -22,6 +22,7 @@ pub(crate) const MAX_PATHS: usize = 64;
 ///
 /// It is made twice for every path that comes. Each of the first two is one word: what is made of smaller pieces and copied at
 /// once waits until the pieces have left the processor's queue of writes, behind a destination that is new to its caches.
+#[derive(PartialEq, Eq)]
 pub(super) struct Standing {
     first: Option<Way>,
     second: Option<Way>,
@@ -57,10 +58,6 @@ impl Standing {
 
     fn ways(&self) -> impl Iterator<Item = Way> + '_ {
         self.first.into_iter().chain(self.second).chain(self.further.iter().copied())
-    }
-
-    fn has_ways_of(&self, other: &Self) -> bool {
-        self.first == other.first && self.second == other.second && self.further == other.further
     }
 }
 
@@ -199,7 +196,7 @@ impl Rib {
         let next_hop = |way: Way| attrs.get(way.attr()).next_hop;
         let moves = || !after.ways().map(next_hop).eq(before.ways().map(next_hop));
         // What the kernel is told is where to send packets, and nothing else. A group that is gone leads nowhere.
-        if !after.has_ways_of(before) && (self.fib.is_gone(dest) || moves()) {
+        if after != *before && (self.fib.is_gone(dest) || moves()) {
             self.fib.touch(family, slot, dest);
         }
         let best_changed = after.first != before.first;

@@ -114,7 +114,7 @@ impl Table {
     /// Where it is now: it may have come or gone since it was looked for.
     pub(crate) fn found(&self, sought: &Sought) -> Option<u32> {
         let is_it = |slot: &u32| {
-            // All slots may be new ones.
+            // A table that was empty meanwhile has begun anew, with fewer slots.
             *slot < self.dests.slots() && self.dests[*slot].key == sought.key && self.dests[*slot].is_used()
         };
         sought.slot.filter(is_it).or_else(|| self.look(sought.hash, &sought.key))
@@ -130,7 +130,8 @@ impl Table {
         if self.index.len() == self.index.capacity() {
             self.grow();
         }
-        self.index.insert_unique(hash, slot, |_| hash);
+        let (dests, hasher) = (&self.dests, &self.hasher);
+        self.index.insert_unique(hash, slot, |&slot| hasher.hash_one(dests[slot].key));
         slot
     }
 
@@ -144,9 +145,10 @@ impl Table {
         let room = (self.index.len() * 2).max(LEAST);
         self.index = HashTable::new();
         self.index = HashTable::with_capacity(room);
+        let (dests, hasher) = (&self.dests, &self.hasher);
+        let hash = |&slot: &u32| hasher.hash_one(dests[slot].key);
         for slot in held.iter() {
-            let hash = self.hasher.hash_one(self.dests[slot].key);
-            self.index.insert_unique(hash, slot, |_| hash);
+            self.index.insert_unique(hash(&slot), slot, hash);
         }
     }
 
@@ -201,6 +203,26 @@ mod tests {
     fn take(table: &mut Table, slot: u32) {
         table.dests[slot].pending = 0;
         table.release_if_unused(slot);
+    }
+
+    #[test]
+    fn a_table_that_grows_keeps_what_it_has_and_nothing_else() {
+        let mut table = Table::default();
+        let key = |n: u32| key(&format!("10.{}.{}.0/24", n >> 8, n & 255));
+        let add = |table: &mut Table, n| {
+            let sought = table.seek(key(n));
+            put(table, &sought)
+        };
+        let slots: Vec<u32> = (0..100).map(|n| add(&mut table, n)).collect();
+        slots[..60].iter().for_each(|slot| take(&mut table, *slot));
+        for n in 100..5000 {
+            add(&mut table, n);
+        }
+        assert_eq!(table.len(), 4940);
+        assert!((0..60).all(|n| table.find(&key(n)).is_none()));
+        let is_there = |n: u32| table.find(&key(n)).is_some_and(|slot| table.dests[slot].key == key(n));
+        assert!((60..5000).all(is_there));
+        assert!((60..100).all(|n| table.find(&key(n)) == Some(slots[n as usize])), "nobody has moved");
     }
 
     #[test]

@@ -107,16 +107,23 @@ fn a_raised_thread_is_scheduled_first_and_its_threads_are_not() {
 
 #[test]
 fn a_thread_whose_work_can_wait_says_so_and_may_change_its_mind() {
+    fn nice() -> i32 {
+        rustix::process::getpriority_process(None).unwrap()
+    }
+    let child =
+        || std::thread::Builder::new().name("child".into()).spawn(|| (policy(), nice())).unwrap().join().unwrap();
     let seen = std::thread::Builder::new()
         .name("patient".into())
-        .spawn(|| {
+        .spawn(move || {
             kernel::priority::let_others_first().unwrap();
-            let patient = policy();
+            let patient = (policy(), nice());
             kernel::priority::answer_soon().unwrap();
-            (patient, policy())
+            [patient, (policy(), nice()), child()]
         })
         .unwrap()
         .join()
         .unwrap();
-    assert_eq!((seen.0.as_str(), seen.1.as_str()), ("3", "0"), "SCHED_BATCH and SCHED_OTHER");
+    let own = nice();
+    let expected = [("3".to_owned(), own), ("0".to_owned(), -10), ("0".to_owned(), -10)];
+    assert_eq!(seen, expected, "SCHED_BATCH, then SCHED_OTHER, for its threads as well");
 }

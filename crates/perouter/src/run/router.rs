@@ -114,8 +114,12 @@ impl Router {
 
     /// Reads and compiles everything, and puts it in force.
     pub(super) async fn reload(&mut self) {
-        tracing::debug!("reading the configuration");
+        self.read_again().await;
         self.tidy.soon();
+    }
+
+    async fn read_again(&mut self) {
+        tracing::debug!("reading the configuration");
         let mut node_trouble = None;
         if let Err(error) = self.identity.reload(&self.options.node_config).await {
             let text = format!("{error}. The node stays as it was, but would not start again");

@@ -91,6 +91,8 @@ pub(super) struct Owner {
     /// Whom a later process is to wait for.
     sessions: watch::Sender<BTreeSet<IpAddr>>,
     stopping: Option<Stopping>,
+    /// The last turn answered a request.
+    asked: bool,
     /// Of [`Self::wait`]: most turns find it set as they want it.
     timer: Pin<Box<Sleep>>,
     requests: mpsc::Receiver<Request>,
@@ -178,6 +180,7 @@ impl Owner {
             closed: Vec::new(),
             sessions,
             stopping: None,
+            asked: false,
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
             requests,
             facts,
@@ -193,6 +196,10 @@ impl Owner {
     pub(super) async fn run(mut self) {
         loop {
             self.pump();
+            if std::mem::take(&mut self.asked) {
+                // However many questions there are: what has arrived meanwhile comes first.
+                tokio::task::yield_now().await;
+            }
             if self.connections.is_empty() {
                 for waiting in self.quiet.drain(..) {
                     let _ = waiting.send(());
@@ -248,10 +255,13 @@ impl Owner {
         // often. `Owner` keeps a sender of `facts` and `written`, so these never end.
         tokio::select! {
             biased;
-            request = self.requests.recv(), if self.stopping.is_none() => match request {
-                Some(request) => self.request(request),
-                // Nobody can stop or ask this speaker any more.
-                None => self.stop(false, false),
+            request = self.requests.recv(), if self.stopping.is_none() => {
+                self.asked = true;
+                match request {
+                    Some(request) => self.request(request),
+                    // Nobody can stop or ask this speaker any more.
+                    None => self.stop(false, false),
+                }
             },
             Some(fact) = self.facts.recv() => self.fact(fact),
             Some(event) = self.kernel.recv() => self.kernel_fact(event),

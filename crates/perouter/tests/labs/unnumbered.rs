@@ -108,10 +108,12 @@ fn another_router_behind_the_same_link_is_found() {
     let before = kernel_route(&net.node().router_ns, a.leaf_network).unwrap().unwrap().gateways;
 
     ip::change(net.leaf_ns(), &["link", "set", "tonode", "down"]).unwrap();
-    // FRR may lose its way when a link is back before it has seen that it was gone.
-    net.lab.wait_until("FRR has lost its session", PATIENCE, || match established(&leaf) {
-        Ok(()) => Err("it is established".to_owned()),
-        Err(_) => Ok(()),
+    // FRR's daemons lose their way when a link is back before all of them have seen that it was gone: one knows the neighbour
+    // then, and the other one waits for it for ever.
+    net.lab.wait_until("FRR has lost its session and its neighbour", PATIENCE, || {
+        let seen = leaf.ask_links(&["show interface tonode"]).map_err(|error| error.to_string())?;
+        let is_gone = seen.contains("tonode is down") && !seen.contains("Neighbor address");
+        if is_gone && established(&leaf).is_err() { Ok(()) } else { Err(seen) }
     });
     ip::change(net.leaf_ns(), &["link", "set", "tonode", "address", "02:00:00:00:99:99"]).unwrap();
     ip::change(net.leaf_ns(), &["link", "set", "tonode", "up"]).unwrap();

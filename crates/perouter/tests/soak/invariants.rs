@@ -21,7 +21,7 @@ const MEMORY: u64 = 8 << 10;
 pub(crate) struct Router {
     descriptors: usize,
     threads: usize,
-    /// Resident, in kibibytes.
+    /// Its own, in kibibytes: not the pages of its program, which come and go.
     memory: u64,
 }
 
@@ -30,7 +30,7 @@ impl Router {
         let entries = |what: &str| fs::read_dir(format!("/proc/{pid}/{what}")).unwrap().count();
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
         let memory =
-            status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse().ok());
+            status.lines().find_map(|line| line.strip_prefix("RssAnon:")?.split_whitespace().next()?.parse().ok());
         Self { descriptors: entries("fd"), threads: entries("task"), memory: memory.unwrap() }
     }
 }
@@ -38,7 +38,7 @@ impl Router {
 impl fmt::Display for Router {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { descriptors, threads, memory } = self;
-        write!(f, "{memory} KiB resident, {descriptors} descriptors, {threads} threads")
+        write!(f, "{memory} KiB of its own, {descriptors} descriptors, {threads} threads")
     }
 }
 

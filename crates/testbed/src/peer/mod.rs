@@ -282,6 +282,14 @@ impl Peer {
         }
     }
 
+    /// As [`Peer::ask`], of the process that knows links.
+    pub fn ask_links(&self, question: &[&str]) -> Result<String> {
+        match self.daemon {
+            Daemon::Frr => frr::vtysh(self, "zebra", question),
+            Daemon::Bird | Daemon::Gobgp | Daemon::Perouter => self.ask(question),
+        }
+    }
+
     /// As [`Peer::ask`], of the process that speaks BFD.
     pub fn ask_bfd(&self, question: &[&str]) -> Result<String> {
         match self.bfd_pid {

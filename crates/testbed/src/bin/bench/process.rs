@@ -53,15 +53,22 @@ fn threads(pid: u32) -> Vec<(String, u64)> {
 
 /// MiB that processes have in memory, and the most that they ever had.
 pub(crate) fn memory(pids: &[u32]) -> (f64, f64) {
-    let field = |name: &str| {
-        let one = |pid: &u32| {
-            let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?.to_owned();
-            line.trim().trim_end_matches(" kB").parse::<f64>().ok()
-        };
-        pids.iter().filter_map(one).sum::<f64>() / 1024.0
+    (field(pids, "VmRSS"), field(pids, "VmHWM"))
+}
+
+/// MiB that processes have for themselves: the pages of a program come and go with what it does.
+pub(crate) fn own_memory(pids: &[u32]) -> f64 {
+    field(pids, "RssAnon")
+}
+
+/// A field of /proc/PID/status in KiB, added up, in MiB.
+fn field(pids: &[u32], name: &str) -> f64 {
+    let one = |pid: &u32| {
+        let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?.to_owned();
+        line.trim().trim_end_matches(" kB").parse::<f64>().ok()
     };
-    (field("VmRSS"), field("VmHWM"))
+    pids.iter().filter_map(one).sum::<f64>() / 1024.0
 }
 
 /// Busy seconds of all cores since boot.

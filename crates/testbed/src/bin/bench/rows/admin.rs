@@ -9,7 +9,7 @@ use testbed::{Family, LabError};
 use super::change::Prober;
 use super::{Arena, Bench, Figure, Player, figures, quantile};
 use crate::Result;
-use crate::process::memory;
+use crate::process::own_memory;
 use crate::site::Plan;
 
 /// Probes before the listing, for comparison.
@@ -25,7 +25,7 @@ pub(super) fn listing(bench: &Bench, player: Player) -> Result<Vec<Figure>> {
     promptly(|| (0..BEFORE).try_for_each(|i| prober.probe(i)))?;
     let usual = quantile(&mut std::mem::take(&mut prober.host), 0.5);
     let explain = |e: std::io::Error| LabError::new(format!("perouter routes: {e}"));
-    let before = memory(&arena.running.pids).0;
+    let before = own_memory(&arena.running.pids);
     let begun = Instant::now();
     let mut listing = Command::new(&bench.perouter)
         .args(["--state-dir", &arena.site.dir().join("state").to_string_lossy(), "routes"])
@@ -48,7 +48,7 @@ pub(super) fn listing(bench: &Bench, player: Player) -> Result<Vec<Figure>> {
     if read < table.prefixes.len() {
         return Err(LabError::new(format!("{read} lines for {} routes", table.prefixes.len())));
     }
-    let grown = memory(&arena.running.pids).0 - before;
+    let grown = own_memory(&arena.running.pids) - before;
     let times = &mut prober.host;
     let worst = quantile(times, 1.0) - usual;
     Ok(figures(

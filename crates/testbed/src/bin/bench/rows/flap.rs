@@ -8,7 +8,7 @@ use testbed::Family;
 use super::{Arena, Bench, Figure, PATIENCE, Player, change, figures, quantile};
 use crate::Result;
 use crate::bgp;
-use crate::process::{Cpu, memory};
+use crate::process::{Cpu, own_memory};
 use crate::site::{FABRIC_AS, Plan, Side};
 
 /// Routes of the table, prefix events per second, and for how many seconds.
@@ -76,13 +76,13 @@ pub(super) fn flap(bench: &Bench, player: Player) -> Result<Vec<Figure>> {
             sent.push((i, arena.feeder().send(&messages[i as usize])?));
         }
         if warm.is_none() && sent.len() as u32 > total / 6 {
-            warm = Some(memory(&arena.running.pids).0);
+            warm = Some(own_memory(&arena.running.pids));
         }
         std::thread::sleep(Duration::from_micros(300));
     }
     let rounds = total / (FLAPPING * 2);
     arena.running.settle();
-    let grown = memory(&arena.running.pids).0 - warm.unwrap_or_default();
+    let grown = own_memory(&arena.running.pids) - warm.unwrap_or_default();
     arena.faultless()?;
     // What came is in the order of what was sent, for each prefix.
     let mut waiting = vec![VecDeque::new(); FLAPPING as usize * 2];

@@ -7,7 +7,7 @@ use testbed::{Family, LabError};
 
 use super::{Arena, Bench, Figure, PATIENCE, Player, figures};
 use crate::Result;
-use crate::process::{Cpu, memory, settle_machine};
+use crate::process::{Cpu, memory, own_memory, settle_machine};
 use crate::routes::Table;
 use crate::site::{self, Plan, Side};
 use crate::speaker::Speaker;
@@ -63,16 +63,16 @@ pub(super) fn paths(bench: &Bench, player: Player) -> Result<Vec<Figure>> {
     let table = bench.table(Family::Ipv4, bench.size(500_000));
     let arena = Arena::open(bench, player, Plan { fabric_peers: 4, ..Plan::default() }, &table)?;
     let site = &arena.site;
-    let before = memory(&arena.running.pids).0;
+    let before = own_memory(&arena.running.pids);
     arena.fill(&table)?;
-    let one = memory(&arena.running.pids).0;
+    let one = own_memory(&arena.running.pids);
     let octets: Vec<_> = (1..4).map(|i| site.announcement(Side::Fabric, i, &table)).collect();
     send_all(&arena.feeders[1..], &octets)?;
     let gateways: Vec<_> = (0..4).map(|i| site.peer(Side::Fabric, i)).collect();
     let fib = site.fib()?.without(table.prefixes.len());
     fib.watch(&table, &gateways).wait(PATIENCE)?;
     arena.running.settle();
-    let four = memory(&arena.running.pids).0;
+    let four = own_memory(&arena.running.pids);
     let (n, mib) = (table.prefixes.len() as f64, 1024.0 * 1024.0);
     Ok(figures("paths", [("first", (one - before) * mib / n), ("further", (four - one) * mib / (3.0 * n))]))
 }
