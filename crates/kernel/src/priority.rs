@@ -9,8 +9,9 @@ use crate::sys;
 const LOWEST: libc::c_int = 1;
 /// As good as it gets for an ordinary thread, short of the kernel's own.
 const NICE: i32 = -15;
-/// Ten times the share of an ordinary thread: who has worked for long is not held back behind what has not.
-const PREFERRED: i32 = -10;
+/// Three times the share of an ordinary thread, as FRR's unit gives its daemons: who has worked for long is not held back behind
+/// what has not, and a flood of updates takes no processor from everybody else.
+const PREFERRED: i32 = -5;
 /// How long the calling thread may keep a processor when it has [`answer_soon`]: shorter than the usual share, a few
 /// milliseconds.
 const SHORT: Duration = Duration::from_micros(500);

@@ -42,6 +42,9 @@ use listing::Listings;
 
 /// Requests waiting for the owner; askers wait beyond that.
 const REQUESTS: usize = 16;
+/// Turns of tasks after which the sockets are looked at, however many tasks are ready: a connection that always has something to
+/// read keeps nobody else's from being read. A packet and what follows from it take two.
+const TURNS: u32 = 3;
 /// Pieces of a traced connection that wait for the tracer; more are lost to it.
 const TAPPED: usize = 256;
 
@@ -213,7 +216,7 @@ pub(crate) struct Setup {
 pub(crate) fn start(handle: &SpeakerHandle, setup: Setup) -> io::Result<JoinHandle<()>> {
     let (requests, queue) = mpsc::channel(REQUESTS);
     handle.requests.set(requests).map_err(|_| io::Error::other("the speaker runs already"))?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().event_interval(TURNS).enable_all().build()?;
     let owner = {
         let _inside = runtime.enter();
         owner::Owner::new(setup, queue)

@@ -124,6 +124,6 @@ fn a_thread_whose_work_can_wait_says_so_and_may_change_its_mind() {
         .join()
         .unwrap();
     let own = nice();
-    let expected = [("3".to_owned(), own), ("0".to_owned(), -10), ("0".to_owned(), -10)];
+    let expected = [("3".to_owned(), own), ("0".to_owned(), -5), ("0".to_owned(), -5)];
     assert_eq!(seen, expected, "SCHED_BATCH, then SCHED_OTHER, for its threads as well");
 }

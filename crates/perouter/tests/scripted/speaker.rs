@@ -49,6 +49,8 @@ impl Speaker {
             Arc::new(Shared { stream, sending: Mutex::default(), known: Mutex::default(), changed: Condvar::new() });
         let (reading, open) = (Arc::clone(&shared), Open::new(asn, hold, host(number)));
         let reader = std::thread::spawn(move || {
+            // It stands for another machine: what it waits for is the router, not a processor of this one.
+            kernel::priority::raise().unwrap();
             let reason = reading.live(&open);
             let mut known = reading.known.lock().unwrap();
             known.ended = Some(reason);
