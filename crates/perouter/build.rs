@@ -3,6 +3,9 @@
 //! The commit is PEROUTER_COMMIT where that is set, for those who build from an archive, else what the repository says.
 //! That is read as files, so git need not be installed; where there is none, the version goes without. A debug build names
 //! no commit, so that a commit does not have everything linked anew.
+//!
+//! And where the linker of a release build puts functions: those that a change of one route goes through lie together (`change.ld`,
+//! made by `scripts/order`).
 
 #![allow(clippy::print_stdout)] // how cargo is spoken to
 
@@ -21,6 +24,11 @@ fn main() {
     let commit = given.or_else(|| release.then(commit).flatten());
     let version = commit.map_or_else(|| version.clone(), |commit| format!("{version}+{}", &commit[..DIGITS]));
     println!("cargo::rustc-env=PEROUTER_VERSION={version}");
+    println!("cargo::rerun-if-changed=change.ld");
+    if release {
+        // GNU's linker and LLVM's read it in the same way.
+        println!("cargo::rustc-link-arg-bins=-Wl,--script={}/change.ld", env!("CARGO_MANIFEST_DIR"));
+    }
 }
 
 fn is_commit(text: &str) -> bool {
