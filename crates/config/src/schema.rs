@@ -83,7 +83,8 @@ fn steps(path: &str) -> Vec<(usize, String)> {
 }
 
 /// The part of a schema that says something about one of `values`. A rule takes much longer to compile than to apply: those
-/// about fields that nobody has written are left out, and those about the items of a list are there once for all of them.
+/// about fields that nobody has written are left out, as are those that hold because of what is written or not, and those about the
+/// items of a list are there once for all of them.
 fn rules_for(schema: &Json, values: &[&Json]) -> Json {
     let Some(schema) = schema.as_object() else { return schema.clone() };
     let items: Vec<_> = values.iter().filter_map(|value| value.as_array()).flatten().collect();
@@ -93,6 +94,13 @@ fn rules_for(schema: &Json, values: &[&Json]) -> Json {
         let part = match key.as_str() {
             // Filled in already.
             "default" => return None,
+            "x-kubernetes-validations" if objects.len() == values.len() => {
+                let open = |rule: &&Json| {
+                    let text = rule.get("rule").and_then(Json::as_str).unwrap_or_default();
+                    !objects.iter().all(|object| holds_by_presence(text, object))
+                };
+                of.as_array().into_iter().flatten().filter(open).cloned().collect::<Vec<_>>().into()
+            }
             "properties" => {
                 let property = |(name, schema): (&String, &Json)| {
                     let written: Vec<_> = objects.iter().filter_map(|object| object.get(name)).collect();
@@ -113,6 +121,38 @@ fn rules_for(schema: &Json, values: &[&Json]) -> Json {
         Some((key.clone(), part))
     };
     Json::Object(schema.iter().filter_map(part).collect())
+}
+
+/// Whether one of the terms that a rule joins by "or" says no more than that a field is there, or is not, and is right. Then the
+/// rule holds, whatever the others say: in CEL an "or" with a true term is true, even beside one that fails.
+fn holds_by_presence(rule: &str, object: &Map<String, Json>) -> bool {
+    let (mut depth, mut quote) = (0_i32, None);
+    let mut terms = vec![String::new()];
+    for letter in rule.chars() {
+        match (letter, quote) {
+            // Quotes within quotes, and what binds less than "or": not worth a parser.
+            ('\\' | '?', _) => return false,
+            ('\'' | '"', None) => quote = Some(letter),
+            (_, Some(open)) if open == letter => quote = None,
+            ('(' | '[' | '{', None) => depth += 1,
+            (')' | ']' | '}', None) => depth -= 1,
+            ('|', None) if depth == 0 => terms.push(String::new()),
+            _ => {}
+        }
+        terms.last_mut().into_iter().for_each(|term| term.push(letter));
+    }
+    let says_so = |term: &String| {
+        let term = term.trim_matches(['|', ' ']);
+        let (wanted, term) = term.strip_prefix('!').map_or((true, term), |rest| (false, rest));
+        let field = term.strip_prefix("has(self.").and_then(|rest| rest.strip_suffix(')'));
+        let field = field.filter(|field| field.chars().all(char::is_alphanumeric));
+        // Of a field that is null both are left to the rule.
+        field.is_some_and(|field| match object.get(field) {
+            None => !wanted,
+            Some(value) => wanted && !value.is_null(),
+        })
+    };
+    terms.iter().any(says_so)
 }
 
 /// The line of a path, or of the nearest field around it; 0 when unknown.

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
+use super::kept::UNDERLAY;
 use super::*;
 
 /// Paths and sentences of broken rules, by the whole schema and by the part that is compiled.
@@ -64,4 +65,62 @@ fn problems_come_by_line_and_then_by_number() {
         let paths: Vec<_> = problems.iter().map(|problem| problem.path.as_str()).collect();
         assert_eq!(paths, ["z", "m", "l[2]", "l[10]", "a"]);
     }
+}
+
+#[test]
+fn a_rule_that_holds_because_of_what_is_written_is_known_without_being_compiled() {
+    let both = json!({"a": 1, "b": 2});
+    let (one, none, null) = (json!({"a": 1}), json!({}), json!({"a": null}));
+    let cases = [
+        ("has(self.a) || has(self.b)", &one, true),
+        ("has(self.a) || has(self.b)", &none, false),
+        ("!has(self.a) || !has(self.b)", &both, false),
+        ("!has(self.a) || !has(self.b)", &one, true),
+        ("!has(self.b) || self.b.exists(x, x == 'in || out' || x == \"(\") || self.a > 1", &one, true),
+        ("self.a > 1 || !has(self.b)", &one, true),
+        ("has(self.a) == has(self.b)", &both, false),
+        ("has(self.a) && has(self.b) || self.a > 1", &one, false),
+        ("(!has(self.b) || self.b > 1) && self.a > 1", &one, false),
+        ("self.a > 1 ? !has(self.b) || self.a > 2 : self.a > 3", &one, false),
+        ("!has(self.b) || self.a.matches('^\\\\\\'||')", &one, false),
+        ("!has(self.b.c) || self.a > 1", &one, false),
+        ("has(self.a) || has(self.b)", &null, false),
+        ("'!has(self.b) || ' == self.a", &one, false),
+    ];
+    for (text, value, holds) in cases {
+        assert_eq!(holds_by_presence(text, value.as_object().unwrap()), holds, "{text} of {value}");
+        if holds {
+            let schema = json!({"type": "object", "x-kubernetes-validations": rule(text)});
+            assert_eq!(both_ways(&schema, value), [BTreeSet::new(), BTreeSet::new()], "{text} of {value}");
+        }
+    }
+}
+
+/// With all fields of a neighbour there or not, in every combination of those that rules speak of.
+#[test]
+fn neighbours_are_judged_as_by_all_rules() {
+    let schema = UNDERLAY.pointer("/properties/neighbors/items").unwrap();
+    let fields = [
+        ("asn", json!(64512)),
+        ("type", json!("External")),
+        ("address", json!("192.0.2.1")),
+        ("interface", json!("eth1")),
+        ("holdTimeSeconds", json!(9)),
+        ("keepaliveTimeSeconds", json!(12)),
+        ("listenRange", json!("192.0.2.0/24")),
+        (
+            "addressFamilies",
+            json!([{"type": "evpn"}, {"type": "ipv4vpn", "properties": [{"type": "routeReflectorClient"}]}]),
+        ),
+        ("ttlSecurity", json!(1)),
+    ];
+    let mut broken = 0;
+    for written in 0..1_u32 << fields.len() {
+        let there = fields.iter().enumerate().filter(|(at, _)| written & 1 << at != 0);
+        let value = Json::Object(there.map(|(_, (name, value))| ((*name).to_owned(), value.clone())).collect());
+        let [whole, part] = both_ways(schema, &value);
+        assert_eq!(whole, part, "{value}");
+        broken += whole.len();
+    }
+    assert!(broken > 1000, "{broken}");
 }
