@@ -4,8 +4,8 @@
 //! That is read as files, so git need not be installed; where there is none, the version goes without. A debug build names
 //! no commit, so that a commit does not have everything linked anew.
 //!
-//! And where the linker of a release build puts functions: those that a change of one route goes through lie together (`change.ld`,
-//! made by `scripts/order`).
+//! It also tells the linker of a release build where to put functions: those that a change of one route goes through lie together
+//! (`change.ld`, made by `scripts/order`).
 
 #![allow(clippy::print_stdout)] // how cargo is spoken to
 
@@ -24,8 +24,8 @@ fn main() {
     let commit = given.or_else(|| release.then(commit).flatten());
     let version = commit.map_or_else(|| version.clone(), |commit| format!("{version}+{}", &commit[..DIGITS]));
     println!("cargo::rustc-env=PEROUTER_VERSION={version}");
-    println!("cargo::rerun-if-changed=change.ld");
-    if release {
+    if release && env::var("CARGO_CFG_TARGET_OS").is_ok_and(|system| system == "linux") {
+        println!("cargo::rerun-if-changed=change.ld");
         // GNU's linker and LLVM's read it in the same way.
         println!("cargo::rustc-link-arg-bins=-Wl,--script={}/change.ld", env!("CARGO_MANIFEST_DIR"));
     }

@@ -123,15 +123,17 @@ fn rules_for(schema: &Json, values: &[&Json]) -> Json {
     Json::Object(schema.iter().filter_map(part).collect())
 }
 
-/// Whether one of the terms that a rule joins by "or" says no more than that a field is there, or is not, and is right. Then the
-/// rule holds, whatever the others say: in CEL an "or" with a true term is true, even beside one that fails.
+/// Whether one of the terms that a rule joins by "or" only says that a field is there, or is not, and this is so. Then the rule
+/// holds, whatever the others say: in CEL an "or" with a true term is true, even beside one that fails.
 fn holds_by_presence(rule: &str, object: &Map<String, Json>) -> bool {
+    // Comments, quotes of three and quotes within quotes, and what binds less than "or": not worth a parser.
+    if ["//", "\"\"\"", "'''", "\\", "?"].iter().any(|text| rule.contains(text)) {
+        return false;
+    }
     let (mut depth, mut quote) = (0_i32, None);
     let mut terms = vec![String::new()];
     for letter in rule.chars() {
         match (letter, quote) {
-            // Quotes within quotes, and what binds less than "or": not worth a parser.
-            ('\\' | '?', _) => return false,
             ('\'' | '"', None) => quote = Some(letter),
             (_, Some(open)) if open == letter => quote = None,
             ('(' | '[' | '{', None) => depth += 1,

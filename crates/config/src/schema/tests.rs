@@ -70,7 +70,7 @@ fn problems_come_by_line_and_then_by_number() {
 #[test]
 fn a_rule_that_holds_because_of_what_is_written_is_known_without_being_compiled() {
     let both = json!({"a": 1, "b": 2});
-    let (one, none, null) = (json!({"a": 1}), json!({}), json!({"a": null}));
+    let (one, two, none, null) = (json!({"a": 1}), json!({"a": 2}), json!({}), json!({"a": null}));
     let cases = [
         ("has(self.a) || has(self.b)", &one, true),
         ("has(self.a) || has(self.b)", &none, false),
@@ -85,7 +85,11 @@ fn a_rule_that_holds_because_of_what_is_written_is_known_without_being_compiled(
         ("!has(self.b) || self.a.matches('^\\\\\\'||')", &one, false),
         ("!has(self.b.c) || self.a > 1", &one, false),
         ("has(self.a) || has(self.b)", &null, false),
-        ("'!has(self.b) || ' == self.a", &one, false),
+        ("self.b > 1 || !has(self.b)", &one, true),
+        ("'x || !has(self.b) || y' == self.a", &one, false),
+        ("(self.a > 1 || !has(self.b) || self.a > 2) && self.a > 1", &one, false),
+        ("self.a > 1 ? self.a > 2 : self.a > 3 || !has(self.b)", &two, false),
+        ("self.a > 1 // || !has(self.b)", &one, false),
     ];
     for (text, value, holds) in cases {
         assert_eq!(holds_by_presence(text, value.as_object().unwrap()), holds, "{text} of {value}");
@@ -96,7 +100,7 @@ fn a_rule_that_holds_because_of_what_is_written_is_known_without_being_compiled(
     }
 }
 
-/// With all fields of a neighbour there or not, in every combination of those that rules speak of.
+/// Each field that rules speak of is there or is not, in every combination.
 #[test]
 fn neighbours_are_judged_as_by_all_rules() {
     let schema = UNDERLAY.pointer("/properties/neighbors/items").unwrap();
@@ -113,6 +117,7 @@ fn neighbours_are_judged_as_by_all_rules() {
             json!([{"type": "evpn"}, {"type": "ipv4vpn", "properties": [{"type": "routeReflectorClient"}]}]),
         ),
         ("ttlSecurity", json!(1)),
+        ("properties", json!([{"type": "ebgpMultiHop", "ebgpMultiHop": {"ttl": 2}}])),
     ];
     let mut broken = 0;
     for written in 0..1_u32 << fields.len() {
