@@ -96,8 +96,8 @@ fn rules_for(schema: &Json, values: &[&Json]) -> Json {
             "default" => return None,
             "x-kubernetes-validations" if objects.len() == values.len() => {
                 let open = |rule: &&Json| {
-                    let text = rule.get("rule").and_then(Json::as_str).unwrap_or_default();
-                    !objects.iter().all(|object| holds_by_presence(text, object))
+                    let presences = presences(rule.get("rule").and_then(Json::as_str).unwrap_or_default());
+                    !objects.iter().all(|object| one_holds(&presences, object))
                 };
                 of.as_array().into_iter().flatten().filter(open).cloned().collect::<Vec<_>>().into()
             }
@@ -123,38 +123,38 @@ fn rules_for(schema: &Json, values: &[&Json]) -> Json {
     Json::Object(schema.iter().filter_map(part).collect())
 }
 
-/// Whether one of the terms that a rule joins by "or" only says that a field is there, or is not, and this is so. Then the rule
-/// holds, whatever the others say: in CEL an "or" with a true term is true, even beside one that fails.
-fn holds_by_presence(rule: &str, object: &Map<String, Json>) -> bool {
+/// Of the terms that a rule joins by "or", those that only say that a field is there (`true`), or is not. If one of them is so, the
+/// rule holds, whatever the others say: in CEL an "or" with a true term is true, even beside one that fails.
+fn presences(rule: &str) -> Vec<(&str, bool)> {
     // Comments, quotes of three and quotes within quotes, and what binds less than "or": not worth a parser.
     if ["//", "\"\"\"", "'''", "\\", "?"].iter().any(|text| rule.contains(text)) {
-        return false;
+        return Vec::new();
     }
     let (mut depth, mut quote) = (0_i32, None);
-    let mut terms = vec![String::new()];
-    for letter in rule.chars() {
+    let or = |letter| {
         match (letter, quote) {
             ('\'' | '"', None) => quote = Some(letter),
             (_, Some(open)) if open == letter => quote = None,
             ('(' | '[' | '{', None) => depth += 1,
             (')' | ']' | '}', None) => depth -= 1,
-            ('|', None) if depth == 0 => terms.push(String::new()),
+            ('|', None) => return depth == 0,
             _ => {}
         }
-        terms.last_mut().into_iter().for_each(|term| term.push(letter));
-    }
-    let says_so = |term: &String| {
-        let term = term.trim_matches(['|', ' ']);
-        let (wanted, term) = term.strip_prefix('!').map_or((true, term), |rest| (false, rest));
-        let field = term.strip_prefix("has(self.").and_then(|rest| rest.strip_suffix(')'));
-        let field = field.filter(|field| field.chars().all(char::is_alphanumeric));
-        // Of a field that is null both are left to the rule.
-        field.is_some_and(|field| match object.get(field) {
-            None => !wanted,
-            Some(value) => wanted && !value.is_null(),
-        })
+        false
     };
-    terms.iter().any(says_so)
+    rule.split(or).map(str::trim).filter_map(presence).collect()
+}
+
+/// The name of a field, if a term only says that it is there, or is not.
+fn presence(term: &str) -> Option<(&str, bool)> {
+    let (there, has) = term.strip_prefix('!').map_or((true, term), |has| (false, has));
+    let field = has.strip_prefix("has(self.")?.strip_suffix(')')?;
+    field.chars().all(char::is_alphanumeric).then_some((field, there))
+}
+
+/// Whether one of these is so. Of a field that is null both are left to the rule.
+fn one_holds(presences: &[(&str, bool)], object: &Map<String, Json>) -> bool {
+    presences.iter().any(|(field, there)| object.get(*field).map_or(!there, |value| *there && !value.is_null()))
 }
 
 /// The line of a path, or of the nearest field around it; 0 when unknown.
