@@ -6,9 +6,9 @@
 //! | file watcher -> `run` | channel of 1 "something changed", after 500 ms of quiet | says nothing new: dropped |
 //! | kernel monitor threads -> `run`, `watch::follow` | [`crate::watch::News`]: flags | they add up |
 //! | `run`, `speak`, `watch::follow`, admin -> engine owner | channel of 16 requests, answers by oneshot | the asker waits |
-//! | connection reader, dialler, listener -> engine owner | channel of 16 facts (chunks of at most 64 KiB, one of each connection) | the reader stops reading, TCP pushes back |
-//! | engine owner -> connection writer | what the kernel did not take at once: at most 2 chunks in flight, pulled by `poll_transmit` | stays coalesced in RIB-Out |
-//! | connection writer -> engine owner | channel of 256 "written" | the writer waits |
+//! | sockets of peers -> engine owner | epoll: at most 8 connections in a turn, 64 KiB of each | TCP pushes back |
+//! | engine owner -> sockets of peers | pulled by `poll_transmit` when the kernel has taken what came before | stays coalesced in RIB-Out |
+//! | dialler, listener -> engine owner | channel of 16 facts | they wait |
 //! | engine owner -> FIB thread | 1 batch in flight; a few routes the owner sets itself | stays coalesced in the engine |
 //! | engine owner -> thread of the host's routes | 1 batch in flight, and changes of the table | stays coalesced in the engine |
 //! | FIB thread, thread of the host's routes, finder of neighbours -> engine owner | channel of 8 facts | the thread waits |
@@ -18,9 +18,9 @@
 //! | everything -> status | a lock held for a copy | - |
 //! | a configuration was read -> the one who tidies up ([`Tidy`]) | a timer | begins anew |
 //!
-//! Tasks: the engine owner ([`crate::speaker`]), one per listener, dial and connection, one that keeps the note for the next
-//! process ([`crate::restart`]), all of them on one thread of their own; `run` or `speak` itself, which also keeps the host
-//! ([`crate::host`]), on the first; `watch::follow` and the admin server on a worker. Further threads: one for the FIB
+//! Tasks: one per listener and dial, one that keeps the note for the next process ([`crate::restart`]), `watch::follow` and the
+//! admin server, all of them on a worker; `run` or `speak` itself, which also keeps the host ([`crate::host`]), on the first thread.
+//! Further threads: the engine's owner with its connections ([`crate::speaker`]), one for the FIB
 //! ([`crate::fib`]), one for the host's routes ([`crate::host_routes`]), one that finds unnumbered neighbours, one per watched namespace ([`crate::watch`]), tokio's blocking ones for netlink and files.
 //! The speaker's thread, those that it starts and the FIB's are preferred ([`kernel::priority`]), BFD's is a real-time one. No
 //! task that owns state waits for an answer from another one; no thread stays in a foreign namespace.

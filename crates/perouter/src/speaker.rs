@@ -1,14 +1,14 @@
-//! Sockets and tasks around the engine.
+//! Sockets around the engine.
 //!
-//! Owns: the engine, in one task ([`owner`]); its connections, dials and listeners, one task each; the FIB
+//! Owns: the engine and its connections, on one thread ([`owner`]); dials and listeners, one task each; the FIB
 //! thread ([`crate::fib`]) and that of the host's routes ([`crate::host_routes`]), and that which finds unnumbered neighbours ([`neighbors`]).
 //! Is told: the configuration, and what happens in the kernel, through a [`SpeakerHandle`].
 //! Emits: events to the [`Status`]; answers to whoever holds a handle.
 //! Does not: read configuration, watch the kernel, or move anything in the host.
 //!
-//! All of them but the threads run on one thread. The owner never waits for another task, and for the kernel only where it sets a
-//! few routes itself ([`crate::fib`]): everything reaches it through bounded channels, and what it hands
-//! out (chunks to writers, one FIB batch) is counted, so that there is always room for it.
+//! The owner's thread waits in one place ([`poller`]), for its connections and for those who send to it. It never waits for another task,
+//! and for the kernel only where it sets a few routes itself ([`crate::fib`]): everything reaches it through bounded channels, and
+//! it hands out one FIB batch at a time.
 
 pub(crate) mod connection;
 mod dial;
@@ -18,6 +18,7 @@ mod liveness;
 mod measure;
 mod neighbors;
 mod owner;
+mod poller;
 mod tap;
 
 pub(crate) use measure::Measured;
@@ -26,11 +27,13 @@ pub(crate) use tap::{Tapped, Way};
 use std::io;
 use std::net::{IpAddr, TcpListener};
 use std::sync::{Arc, OnceLock};
+use std::thread;
 
 use engine::{Event, Family, Intent, Order, RouteQuery, RouteView, Select, Snapshot};
 use ipnet::IpNet;
 use kernel::host_table::HostTable;
 use kernel::netns::Namespace;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -42,9 +45,6 @@ use listing::Listings;
 
 /// Requests waiting for the owner; askers wait beyond that.
 const REQUESTS: usize = 16;
-/// Turns of tasks after which the sockets are looked at, however many tasks are ready: a connection that always has something to
-/// read keeps nobody else's from being read. A packet and what follows from it take two.
-const TURNS: u32 = 3;
 /// Pieces of a traced connection that wait for the tracer; more are lost to it.
 const TAPPED: usize = 256;
 
@@ -211,33 +211,23 @@ pub(crate) struct Setup {
 }
 
 /// Starts the speaker of a handle, once; the task ends after [`SpeakerHandle::stop`]. Must be called inside a tokio
-/// runtime. Owner and connections have a thread and a runtime of their own: from a packet to those that follow from it
-/// no thread waits for another one to wake up, and whoever asks long questions is not in their way.
+/// runtime, on which dials and listeners are. Engine and connections have a thread of their own: from a packet to those that
+/// follow from it no thread waits for another one to wake up, and whoever asks long questions is not in their way.
 pub(crate) fn start(handle: &SpeakerHandle, setup: Setup) -> io::Result<JoinHandle<()>> {
     let (requests, queue) = mpsc::channel(REQUESTS);
     handle.requests.set(requests).map_err(|_| io::Error::other("the speaker runs already"))?;
-    let runtime = tokio::runtime::Builder::new_current_thread().event_interval(TURNS).enable_all().build()?;
-    let owner = {
+    let mut owner = owner::Owner::new(setup, queue)?;
+    let (ended, end) = oneshot::channel();
+    let runtime = Handle::current();
+    thread::Builder::new().name("speaker".into()).spawn(move || {
         let _inside = runtime.enter();
-        owner::Owner::new(setup, queue)
-    };
-    match owner {
-        Ok(owner) => Ok(tokio::task::spawn_blocking(move || {
-            // Where that is not possible, it is as if it had not been tried.
-            let _ = kernel::priority::answer_soon();
-            // As a task: to have the runtime's first future woken by a task costs a look at the sockets in between.
-            let ended = runtime.block_on(runtime.spawn(owner.run()));
-            // A dial may still be waiting for the kernel.
-            runtime.shutdown_background();
-            if let Err(error) = ended {
-                std::panic::resume_unwind(error.into_panic());
-            }
-        })),
-        Err(error) => {
-            runtime.shutdown_background();
-            Err(error)
-        }
-    }
+        // Where that is not possible, it is as if it had not been tried.
+        let _ = kernel::priority::answer_soon();
+        owner.run();
+        // Whoever started it may be gone.
+        let _ = ended.send(owner);
+    })?;
+    Ok(tokio::spawn(async { end.await.expect("the speaker's thread ends in order").end().await }))
 }
 
 /// What the engine's policy means for a socket. With a demand on the peer's packets ours go out in the same way.

@@ -1,132 +1,50 @@
-//! One TCP connection: reads until it ends, writes what the owner hands over.
+//! One TCP connection: a stream, what the kernel has not taken of it yet, and how it ends.
 //!
-//! Owns: the stream. The owner writes to it as long as the kernel takes everything at once; this task writes the rest, and
-//! what comes behind it. Is told: [`Command`]s through a channel of [`COMMANDS`] places, of which the owner uses at
-//! most [`IN_FLIGHT`] for chunks, so that a finish always fits. Emits: [`Fact`]s to the owner, always ending in
-//! one [`Fact::Ended`]; and the connection's number after each written chunk.
-//! Does not: know messages. It stops by itself: at the end of the stream, at an error, at [`FLUSH`] after the
-//! owner began to close, or when the owner is gone.
+//! Owns: the stream. Is told: when there is something to read or room to write ([`Poller`]). Emits: what it read, and its end.
+//! Does not: wait, know messages, or call anybody. It belongs to the owner, which reads one chunk of it in a turn, and
+//! hands it the next bytes only when the kernel has taken the last ones; TCP pushes back on both sides.
 
-use std::future::poll_fn;
-use std::io;
-use std::net::SocketAddr;
-use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use engine::ConnId;
-use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio::time::{Instant, timeout};
 
-/// Chunks handed to a writer and not yet written: one in the socket, one behind it.
-pub(crate) const IN_FLIGHT: usize = 2;
-/// Places of the command channel: the chunks and the finish.
-pub(crate) const COMMANDS: usize = IN_FLIGHT + 1;
-/// Size of a read buffer, and the least that is offered to the kernel.
-const READ_BUFFER: usize = 64 * 1024;
-const READ_LEAST: usize = 16 * 1024;
+use super::poller::{Poller, Ready};
+
+/// What is read of a connection at a time, at most.
+pub(super) const CHUNK: usize = 64 * 1024;
 /// How long a closing connection may take to write what is left.
-pub(crate) const FLUSH: Duration = Duration::from_secs(2);
+const FLUSH: Duration = Duration::from_secs(2);
 /// How long the peer may take to close its side after we closed ours. Closing with unread data in the socket
 /// would make the kernel send a reset, which can overtake our NOTIFICATION.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// A stream, of which its task and its owner know.
+/// What the owner is told by dials and listeners.
 #[derive(Debug)]
-pub(crate) struct Line {
-    half: OwnedWriteHalf,
-    /// Chunks that are out of the socket and not with the owner yet; one more while the socket is being read.
-    in_hand: AtomicUsize,
-    /// What the owner met when it wrote: the system says it once.
-    error: OnceLock<String>,
-}
-
-impl Line {
-    /// A line over a stream, and what its task reads from.
-    pub(crate) fn new(stream: TcpStream) -> (Arc<Self>, OwnedReadHalf) {
-        let (reader, half) = stream.into_split();
-        (Arc::new(Self { half, in_hand: AtomicUsize::new(0), error: OnceLock::new() }), reader)
-    }
-
-    fn stream(&self) -> &TcpStream {
-        self.half.as_ref()
-    }
-
-    /// Writes as much as the kernel takes at once, and returns how much that is. An error is kept for the task, which finds that
-    /// the connection is over.
-    pub(crate) fn write_now(&self, bytes: &[u8]) -> usize {
-        match self.half.try_write(bytes) {
-            Ok(written) => written,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-            Err(error) => {
-                let _ = self.error.set(words(&error));
-                0
-            }
-        }
-    }
-
-    /// Whether something has arrived that the owner has not been handed.
-    pub(crate) fn is_unread(&self) -> bool {
-        // In this order: a chunk is in hand before it has left the socket.
-        let waiting = rustix::io::ioctl_fionread(self.stream()).is_ok_and(|bytes| bytes > 0);
-        waiting || self.in_hand.load(Ordering::SeqCst) > 0
-    }
-}
-
-/// A chunk in hand.
-#[derive(Debug)]
-struct InHand(Arc<Line>);
-
-impl InHand {
-    fn of(line: &Arc<Line>) -> Self {
-        line.in_hand.fetch_add(1, Ordering::SeqCst);
-        Self(Arc::clone(line))
-    }
-}
-
-impl Drop for InHand {
-    fn drop(&mut self) {
-        self.0.in_hand.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-/// The reader hands over its next chunk when this is dropped.
-#[derive(Debug)]
-pub(crate) struct Turn {
-    _permit: OwnedSemaphorePermit,
-    _in_hand: InHand,
-}
-
-/// What the owner wants.
-#[derive(Debug)]
-pub(crate) enum Command {
-    /// Write this.
-    Write(Bytes),
-    /// Write this, then close.
-    Finish(Vec<Bytes>),
-}
-
-/// What the owner is told by connections, dials and listeners.
-#[derive(Debug)]
-pub(crate) enum Fact {
+pub(super) enum Fact {
     /// A dial succeeded.
     Connected {
         /// The dialled connection.
         conn: ConnId,
-        /// Its stream.
+        /// Its stream, non-blocking.
         stream: TcpStream,
         /// Our end.
         local: SocketAddr,
     },
+    /// A dial failed.
+    Failed {
+        /// The dialled connection.
+        conn: ConnId,
+        /// The system's words.
+        error: String,
+    },
     /// A connection arrived at a listener.
     Incoming {
         /// Its stream, non-blocking.
-        stream: std::net::TcpStream,
+        stream: TcpStream,
         /// Our end.
         local: SocketAddr,
         /// The peer's end.
@@ -134,152 +52,163 @@ pub(crate) enum Fact {
         /// The link that the listener is bound to.
         link: Option<String>,
     },
-    /// Bytes arrived.
-    Data {
-        /// On which connection.
-        conn: ConnId,
-        /// What arrived.
-        data: Bytes,
-        /// When.
-        read: Instant,
-        /// The reader's.
-        turn: Turn,
+}
+
+/// How far a connection is.
+#[derive(Debug)]
+enum Stage {
+    Open,
+    /// Nothing can be written any more. What the peer said before it went (a NOTIFICATION) is worth more than this reason.
+    Broken {
+        error: String,
+        until: Instant,
     },
-    /// The connection is gone, or a dial failed. The last fact about it.
-    Ended {
-        /// Which one.
-        conn: ConnId,
-        /// The system's words, `None` for an orderly end.
-        error: Option<String>,
+    /// What is left is being written.
+    Finishing {
+        until: Instant,
+    },
+    /// Our side is closed.
+    Lingering {
+        until: Instant,
     },
 }
 
-/// Serves one connection until it is over. `closing` resolves (or is dropped) when the owner began to close it.
-pub(crate) async fn run(
-    conn: ConnId,
-    (line, mut reader): (Arc<Line>, OwnedReadHalf),
-    commands: mpsc::Receiver<Command>,
-    closing: oneshot::Receiver<()>,
-    facts: mpsc::Sender<Fact>,
-    written: mpsc::Sender<ConnId>,
-) {
-    let error = serve(conn, &line, &mut reader, commands, closing, &facts, &written).await;
-    let error = line.error.get().cloned().or(error);
-    drop(line);
-    // An owner that is gone needs no facts.
-    let _ = facts.send(Fact::Ended { conn, error }).await;
+/// What came of a look at a stream.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// So many octets were read for the owner.
+    Read(usize),
+    /// Nothing that the owner need know.
+    Nothing,
+    /// It is over: the system's words, `None` for an orderly end.
+    End(Option<String>),
 }
 
-async fn serve(
+/// The connection is over, and to be dropped.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Over;
+
+/// An open connection.
+#[derive(Debug)]
+pub(super) struct Line {
     conn: ConnId,
-    line: &Arc<Line>,
-    reader: &mut OwnedReadHalf,
-    commands: mpsc::Receiver<Command>,
-    closing: oneshot::Receiver<()>,
-    facts: &mpsc::Sender<Fact>,
-    written: &mpsc::Sender<ConnId>,
-) -> Option<String> {
-    {
-        let reading = read(conn, line, reader, facts);
-        let writing = write(conn, line.stream(), commands, written);
-        let too_slow = async {
-            let _ = closing.await;
-            tokio::time::sleep(FLUSH).await;
-        };
-        tokio::pin!(reading, writing);
-        tokio::select! {
-            error = &mut reading => return error,
-            () = too_slow => return None,
-            result = &mut writing => if let Err(error) = result {
-                // What the peer said before it went (a NOTIFICATION) is worth more than the system's reason.
-                let _ = timeout(LINGER, &mut reading).await;
-                return Some(words(&error));
-            },
+    stream: TcpStream,
+    /// What the kernel has not taken yet.
+    rest: VecDeque<Bytes>,
+    /// The poller says when it takes more.
+    is_waiting: bool,
+    stage: Stage,
+}
+
+impl Line {
+    /// Takes a non-blocking stream.
+    pub(super) fn new(conn: ConnId, stream: TcpStream, poller: &Poller) -> io::Result<Self> {
+        poller.watch(&stream, conn)?;
+        Ok(Self { conn, stream, rest: VecDeque::new(), is_waiting: false, stage: Stage::Open })
+    }
+
+    /// Whether it is to be handed something to write: all that it had is with the kernel.
+    pub(super) fn takes_more(&self) -> bool {
+        self.rest.is_empty() && matches!(self.stage, Stage::Open)
+    }
+
+    /// When it ends whatever the peer does. `None`: it does not.
+    pub(super) fn until(&self) -> Option<Instant> {
+        match self.stage {
+            Stage::Open => None,
+            Stage::Broken { until, .. } | Stage::Finishing { until } | Stage::Lingering { until } => Some(until),
         }
     }
-    let _ = timeout(LINGER, discard(line.stream())).await;
-    None
-}
 
-async fn read(
-    conn: ConnId,
-    line: &Arc<Line>,
-    reader: &mut OwnedReadHalf,
-    facts: &mpsc::Sender<Fact>,
-) -> Option<String> {
-    let turns = Arc::new(Semaphore::new(1));
-    let mut buffer = BytesMut::new();
-    loop {
-        if buffer.capacity() < READ_LEAST && !buffer.try_reclaim(READ_BUFFER) {
-            buffer = BytesMut::with_capacity(READ_BUFFER);
+    /// Why nothing can be written any more, where that is so.
+    pub(super) fn error(&self) -> Option<String> {
+        match &self.stage {
+            Stage::Broken { error, .. } => Some(error.clone()),
+            Stage::Open | Stage::Finishing { .. } | Stage::Lingering { .. } => None,
         }
-        // A read that does not fill the buffer has emptied the socket, and the runtime does not ask it again.
-        let (result, in_hand) = poll_fn(|context| {
-            let in_hand = InHand::of(line);
-            pin!(reader.read_buf(&mut buffer)).poll(context).map(|result| (result, in_hand))
-        })
-        .await;
-        match result {
-            Ok(0) => return None,
-            Ok(_) => {
-                let (data, read) = (buffer.split().freeze(), Instant::now());
-                // Never closed: it lives here.
-                let Ok(permit) = Arc::clone(&turns).acquire_owned().await else { return None };
-                let turn = Turn { _permit: permit, _in_hand: in_hand };
-                if facts.send(Fact::Data { conn, data, read, turn }).await.is_err() {
-                    return None;
+    }
+
+    /// Whether something has arrived that nobody has read.
+    pub(super) fn is_unread(&self) -> bool {
+        rustix::io::ioctl_fionread(&self.stream).is_ok_and(|octets| octets > 0)
+    }
+
+    /// Does what it is ready for, reading into `buffer`. After [`Look::End`] it is to be dropped.
+    pub(super) fn serve(&mut self, ready: Ready, buffer: &mut [u8], poller: &Poller) -> Look {
+        if ready.write && self.flush(poller).is_err() {
+            return Look::End(None);
+        }
+        if ready.read { self.read(buffer) } else { Look::Nothing }
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> Look {
+        match (&self.stream).read(buffer) {
+            Ok(0) => Look::End(self.error()),
+            Ok(octets) if matches!(self.stage, Stage::Open | Stage::Broken { .. }) => Look::Read(octets),
+            // The owner has said its last word and hears no more.
+            Ok(_) => Look::Nothing,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Look::Nothing,
+            Err(error) => Look::End(self.error().or_else(|| Some(words(&error)))),
+        }
+    }
+
+    /// Writes as much as the kernel takes at once, and the rest when it takes more.
+    pub(super) fn write(&mut self, bytes: Bytes, poller: &Poller) {
+        self.rest.push_back(bytes);
+        // An open one is broken by an error, and not over.
+        let _ = self.flush(poller);
+    }
+
+    /// Writes this and closes. An error: nothing can be written.
+    pub(super) fn finish(&mut self, last: Vec<Bytes>, poller: &Poller) -> Result<(), Over> {
+        if let Stage::Broken { .. } = self.stage {
+            return Err(Over);
+        }
+        self.rest.extend(last);
+        self.stage = Stage::Finishing { until: Instant::now() + FLUSH };
+        self.flush(poller)
+    }
+
+    fn flush(&mut self, poller: &Poller) -> Result<(), Over> {
+        let result = self.write_rest().and_then(|()| {
+            let is_waiting = !self.rest.is_empty();
+            if is_waiting != self.is_waiting {
+                poller.watch_output(&self.stream, self.conn, is_waiting)?;
+                self.is_waiting = is_waiting;
+            }
+            if !is_waiting && let Stage::Finishing { .. } = self.stage {
+                self.stream.shutdown(Shutdown::Write)?;
+                self.stage = Stage::Lingering { until: Instant::now() + LINGER };
+            }
+            Ok(())
+        });
+        match (result, &self.stage) {
+            (Ok(()), _) => Ok(()),
+            (Err(error), Stage::Open) => {
+                self.rest.clear();
+                self.stage = Stage::Broken { error: words(&error), until: Instant::now() + LINGER };
+                Ok(())
+            }
+            (Err(_), Stage::Broken { .. } | Stage::Finishing { .. } | Stage::Lingering { .. }) => Err(Over),
+        }
+    }
+
+    /// As much as the kernel takes now.
+    fn write_rest(&mut self) -> io::Result<()> {
+        while let Some(first) = self.rest.front_mut() {
+            match (&self.stream).write(first) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(written) if written < first.len() => {
+                    first.advance(written);
+                    return Ok(());
                 }
-            }
-            Err(error) => return Some(words(&error)),
-        }
-    }
-}
-
-/// Returns when everything is written and our side is closed, or the owner is gone.
-async fn write(
-    conn: ConnId,
-    stream: &TcpStream,
-    mut commands: mpsc::Receiver<Command>,
-    written: &mpsc::Sender<ConnId>,
-) -> io::Result<()> {
-    while let Some(command) = commands.recv().await {
-        match command {
-            Command::Write(bytes) => {
-                write_all(stream, &bytes).await?;
-                let _ = written.send(conn).await;
-            }
-            Command::Finish(rest) => {
-                for bytes in rest {
-                    write_all(stream, &bytes).await?;
-                }
-                return rustix::net::shutdown(stream, rustix::net::Shutdown::Write).map_err(io::Error::from);
+                Ok(_) => drop(self.rest.pop_front()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
             }
         }
-    }
-    Ok(())
-}
-
-async fn write_all(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        stream.writable().await?;
-        match stream.try_write(bytes) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => bytes = &bytes[written..],
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-async fn discard(stream: &TcpStream) {
-    let mut buffer = vec![0; READ_LEAST];
-    while stream.readable().await.is_ok() {
-        match stream.try_read(&mut buffer) {
-            Ok(1..) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Ok(0) | Err(_) => return,
-        }
+        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Opens one TCP connection: a task that lives until it is open, has failed, took [`LIMIT`], or is aborted.
 //!
-//! Is told: the engine's [`engine::Dial`]. Emits: [`Fact::Connected`] or [`Fact::Ended`], once, unless aborted.
+//! Is told: the engine's [`engine::Dial`]. Emits: [`Fact::Connected`] or [`Fact::Failed`], once, unless aborted.
 //! The socket is made by a short-lived thread inside the router's namespace (`kernel::sock::dial_on`); the task
 //! only waits for it.
 
@@ -20,19 +20,19 @@ use super::connection::{Fact, words};
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// Dials and tells the owner how it went.
-pub(crate) async fn run(conn: ConnId, namespace: Namespace, dial: Dial, facts: mpsc::Sender<Fact>) {
+pub(super) async fn run(conn: ConnId, namespace: Namespace, dial: Dial, facts: mpsc::Sender<Fact>) {
     // Packets without the right key are dropped by whoever gets them (RFC 2385 section 2): there is only silence.
     let hint = if dial.password.is_some() { ": has it the same password?" } else { "" };
     let fact = match tokio::time::timeout(LIMIT, connect(namespace, dial)).await {
         Ok(Ok((stream, local))) => Fact::Connected { conn, stream, local },
-        Ok(Err(error)) => Fact::Ended { conn, error: Some(words(&error)) },
-        Err(_) => Fact::Ended { conn, error: Some(format!("no answer within {} s{hint}", LIMIT.as_secs())) },
+        Ok(Err(error)) => Fact::Failed { conn, error: words(&error) },
+        Err(_) => Fact::Failed { conn, error: format!("no answer within {} s{hint}", LIMIT.as_secs()) },
     };
     // An owner that is gone needs no facts.
     let _ = facts.send(fact).await;
 }
 
-async fn connect(namespace: Namespace, dial: Dial) -> io::Result<(TcpStream, SocketAddr)> {
+async fn connect(namespace: Namespace, dial: Dial) -> io::Result<(std::net::TcpStream, SocketAddr)> {
     let least_ttl = super::least_ttl(dial.ttl_security);
     let target = kernel::sock::Dial {
         remote: dial.remote,
@@ -51,5 +51,5 @@ async fn connect(namespace: Namespace, dial: Dial) -> io::Result<(TcpStream, Soc
         return Err(error);
     }
     let local = stream.local_addr()?;
-    Ok((stream, local))
+    Ok((stream.into_std()?, local))
 }

@@ -11,7 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use engine::intent::Secret;
@@ -27,11 +27,11 @@ use super::connection::{Fact, words};
 const ACCEPT_RETRY: Duration = Duration::from_millis(500);
 
 /// Something that did not work, for the events: the peer that it concerns, and a sentence.
-pub(crate) type Complaint = (Option<IpAddr>, String);
+pub(super) type Complaint = (Option<IpAddr>, String);
 
 /// The listening sockets of the speaker. Dropping it closes them.
 #[derive(Debug)]
-pub(crate) struct Listeners {
+pub(super) struct Listeners {
     namespace: Namespace,
     facts: mpsc::Sender<Fact>,
     /// Where the plain ones listen.
@@ -65,7 +65,7 @@ impl Drop for Socket {
 
 impl Listeners {
     /// Takes the plain, non-blocking listening sockets, but does not accept yet.
-    pub(crate) fn new(namespace: Namespace, plain: Vec<TcpListener>, facts: &mpsc::Sender<Fact>) -> io::Result<Self> {
+    pub(super) fn new(namespace: Namespace, plain: Vec<TcpListener>, facts: &mpsc::Sender<Fact>) -> io::Result<Self> {
         let mut listeners = Self {
             namespace,
             facts: facts.clone(),
@@ -86,7 +86,7 @@ impl Listeners {
     /// Expects exactly these peers from here on, and begins to accept. Whoever came earlier need not be sent away to try again,
     /// unless the kernel should have looked at its packets: then there was nothing to compare them with. Returns what does not
     /// work and was not told before. Must be called inside a tokio runtime.
-    pub(crate) fn admit(&mut self, admissions: Vec<Admission>) -> Vec<Complaint> {
+    pub(super) fn admit(&mut self, admissions: Vec<Admission>) -> Vec<Complaint> {
         self.admissions = admissions;
         let mut complaints = self.reconcile();
         for socket in self.sockets.iter_mut().filter(|socket| socket.task.is_none()) {
@@ -99,7 +99,7 @@ impl Listeners {
     }
 
     /// These links exist from here on.
-    pub(crate) fn set_links(&mut self, links: &[Link]) -> Vec<Complaint> {
+    pub(super) fn set_links(&mut self, links: &[Link]) -> Vec<Complaint> {
         let links: BTreeMap<String, u32> = links.iter().map(|link| (link.name.clone(), link.index)).collect();
         if links == self.links {
             return Vec::new();
@@ -109,7 +109,7 @@ impl Listeners {
     }
 
     /// Prepares an accepted stream for the peer that it came from.
-    pub(crate) fn tune(&self, stream: &std::net::TcpStream, peer: IpAddr, link: Option<&str>) -> io::Result<()> {
+    pub(super) fn tune(&self, stream: &TcpStream, peer: IpAddr, link: Option<&str>) -> io::Result<()> {
         let Some(admission) = admission(&self.admissions, peer, link) else {
             return kernel::sock::tune(stream, None);
         };
@@ -305,7 +305,7 @@ async fn accept(listener: tokio::net::TcpListener, link: Option<String>, facts: 
     }
 }
 
-async fn incoming(listener: &tokio::net::TcpListener) -> io::Result<(std::net::TcpStream, SocketAddr, SocketAddr)> {
+async fn incoming(listener: &tokio::net::TcpListener) -> io::Result<(TcpStream, SocketAddr, SocketAddr)> {
     let (stream, remote) = listener.accept().await?;
     let local = stream.local_addr()?;
     Ok((stream.into_std()?, local, remote))

@@ -1,6 +1,7 @@
 //! The engine's BFD sessions: started when the first one is wanted, their reports on the way to the engine.
 
 use std::io;
+use std::task::{Context, Poll};
 
 use engine::{BfdPeer, Event, Level, Liveness};
 use kernel::netns::Namespace;
@@ -57,18 +58,13 @@ impl Watch {
         }
     }
 
-    /// What one of them says next. Safe to cancel.
-    pub(super) async fn next(&mut self) -> Event {
-        match self.reports.recv().await {
-            Some(report) => event(report),
-            // It has a sender itself.
-            None => std::future::pending().await,
+    /// What one of them has said and nobody has taken, or who is woken when one says something.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Event> {
+        match self.reports.poll_recv(context) {
+            Poll::Ready(Some(report)) => Poll::Ready(event(report)),
+            // There is no end: it has a sender itself.
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
         }
-    }
-
-    /// What one of them has said and nobody has taken.
-    pub(super) fn take(&mut self) -> Option<Event> {
-        self.reports.try_recv().ok().map(event)
     }
 
     /// Ends all sessions so that neighbours do not take it for a broken path.

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use engine::Snapshot;
 use engine::fib::{FibBatch, HostBatch};
-use tokio::time::Instant;
 
 use crate::metrics::Histogram;
 

@@ -1,70 +1,54 @@
-//! The task that owns the engine.
+//! The thread that owns the engine and its connections.
 //!
 //! Each turn: carry out the engine's actions, hand the FIB thread a batch if it is idle (or set a few routes itself), write to
-//! every connection what the kernel takes at once and hand its writer the rest; then wait for a fact, a request or the
-//! engine's timer, and take at most [`PER_TURN`] facts before the next turn, so that a flood on one connection starves
-//! neither output nor the others.
+//! every connection what the kernel takes; then wait for connections, for the bell of those who send through channels, or for the
+//! engine's timer, and deal with at most [`super::poller::READY`] connections, [`PER_TURN`] facts of a kind and one request before
+//! the next turn, so that a flood on one connection starves neither output nor the others.
 //!
 //! Stops: at [`Request::Stop`], once the connections are flushed or [`STOP_LIMIT`] passed. FIB batches are not
 //! pulled any more from then on: what the engine withdraws because it stops is not withdrawn from the kernel.
 
+use std::collections::BTreeSet;
 use std::collections::hash_map::RandomState;
-use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
-use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::net::IpAddr;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use engine::{Action, ConnId, Engine, Event, Level, Order};
 use kernel::netns::Namespace;
-use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::AbortHandle;
-use tokio::time::{Instant, Sleep};
 
-use super::connection::{self, COMMANDS, Command, Fact, IN_FLIGHT, Line};
+use super::connection::{Fact, words};
 use super::listener::{Complaint, Listeners};
 use super::liveness::Watch;
 use super::measure::Measured;
 use super::neighbors::Neighbors;
-use super::tap::{Tap, Tapped, Way};
-use super::{Request, Setup, Whom, dial};
+use super::poller::Poller;
+use super::tap::{Tap, Taps};
+use super::{Request, Setup, Whom};
 use crate::fib::FibThread;
 use crate::host_routes::HostThread;
 use crate::restart::Forwarding;
 use crate::status::Status;
 
-/// Facts from connections waiting for the owner. Readers wait beyond that, and TCP pushes back.
+/// Facts from dials and listeners waiting for the owner; those wait beyond that.
 const FACTS: usize = 16;
-/// Facts and notices taken before output is pumped again.
+/// Facts of a kind taken before output is pumped again.
 const PER_TURN: usize = 8;
-/// "Chunk written" notices; writers wait beyond that.
-const WRITTEN: usize = 256;
 /// Facts from the kernel side (FIB answers).
 const KERNEL_FACTS: usize = 8;
-/// Longest wait for connections to flush when the speaker stops.
+/// Longest wait for connections to flush when the speaker stops, and the least that is waited at a time then: what is due and not
+/// done any more, such as work on the kernel's routes, stays due.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
+const STOP_PAUSE: Duration = Duration::from_millis(1);
 /// Longest wait for the FIB thread to remove our routes when the speaker stops.
 const CLEAR_LIMIT: Duration = Duration::from_secs(30);
 
-enum Connection {
-    /// Not open yet; aborting the dial is all that closing needs.
-    Dialling(AbortHandle),
-    Open(Open),
-    /// The engine forgot it; its task writes what is left.
-    Closing,
-}
+mod connections;
 
-struct Open {
-    /// Gone when its task is over.
-    line: Weak<Line>,
-    commands: mpsc::Sender<Command>,
-    closing: oneshot::Sender<()>,
-    in_flight: usize,
-}
+use connections::Connections;
 
 pub(super) struct Owner {
     engine: Engine,
@@ -80,26 +64,20 @@ pub(super) struct Owner {
     neighbors: Neighbors,
     liveness: Watch,
     measured: Measured,
-    taps: Vec<Tap>,
-    connections: BTreeMap<ConnId, Connection>,
-    /// Connections for which the engine has bytes.
-    ready: BTreeSet<ConnId>,
-    accepted: u32,
+    taps: Taps,
+    connections: Connections,
     quiet: Vec<oneshot::Sender<()>>,
     /// Those who wait for connections that were being closed when they asked.
     closed: Vec<(BTreeSet<ConnId>, oneshot::Sender<()>)>,
     /// Whom a later process is to wait for.
     sessions: watch::Sender<BTreeSet<IpAddr>>,
     stopping: Option<Stopping>,
-    /// The last turn answered a request.
-    asked: bool,
-    /// Of [`Self::wait`]: most turns find it set as they want it.
-    timer: Pin<Box<Sleep>>,
+    poller: Poller,
+    /// There may be something in the channels.
+    has_mail: bool,
     requests: mpsc::Receiver<Request>,
     facts: mpsc::Receiver<Fact>,
     fact_sender: mpsc::Sender<Fact>,
-    written: mpsc::Receiver<ConnId>,
-    written_sender: mpsc::Sender<ConnId>,
     kernel: mpsc::Receiver<Event>,
 }
 
@@ -137,15 +115,10 @@ async fn note_sessions(mut sessions: watch::Receiver<BTreeSet<IpAddr>>, forwardi
     }
 }
 
-fn now() -> std::time::Instant {
-    Instant::now().into_std()
-}
-
 impl Owner {
     pub(super) fn new(setup: Setup, requests: mpsc::Receiver<Request>) -> io::Result<Self> {
         let Setup { namespace, listeners, first, forwarding, host, status } = setup;
         let (fact_sender, facts) = mpsc::channel(FACTS);
-        let (written_sender, written) = mpsc::channel(WRITTEN);
         let (kernel_sender, kernel) = mpsc::channel(KERNEL_FACTS);
         let listeners = Listeners::new(namespace.clone(), listeners, &fact_sender)?;
         let (sessions, noted) = watch::channel(BTreeSet::new());
@@ -158,7 +131,7 @@ impl Owner {
         let host = host.map(|host| HostThread::start(host, status.clone(), kernel_sender)).transpose()?;
         // Seeded by the system and different in every process, which is all that jitter and hashing need.
         let seed = RandomState::new().build_hasher().finish();
-        let engine = Engine::new(seed, now());
+        let engine = Engine::new(seed, Instant::now());
         let mut owner = Self {
             engine,
             namespace,
@@ -172,56 +145,58 @@ impl Owner {
             neighbors,
             liveness,
             measured: Measured::default(),
-            taps: Vec::new(),
-            connections: BTreeMap::new(),
-            ready: BTreeSet::new(),
-            accepted: 0,
+            taps: Taps::default(),
+            connections: Connections::default(),
             quiet: Vec::new(),
             closed: Vec::new(),
             sessions,
             stopping: None,
-            asked: false,
-            timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            poller: Poller::new()?,
+            // Whoever is to ring must be polled once.
+            has_mail: true,
             requests,
             facts,
             fact_sender,
-            written,
-            written_sender,
             kernel,
         };
         first.into_iter().for_each(|event| owner.tell(event));
         Ok(owner)
     }
 
-    pub(super) async fn run(mut self) {
+    /// Until it is stopped. Must be called inside a tokio runtime.
+    pub(super) fn run(&mut self) {
         loop {
             self.pump();
-            if std::mem::take(&mut self.asked) {
-                // However many questions there are: what has arrived meanwhile comes first.
-                tokio::task::yield_now().await;
-            }
-            if self.connections.is_empty() {
-                for waiting in self.quiet.drain(..) {
-                    let _ = waiting.send(());
-                }
-            }
-            let connections = &self.connections;
-            let is_closing = |conn: &ConnId| matches!(connections.get(conn), Some(Connection::Closing));
-            for (_, waiting) in self.closed.extract_if(.., |(closing, _)| !closing.iter().any(is_closing)) {
-                let _ = waiting.send(());
-            }
+            self.answer_waiting();
             if self.stopped() {
-                break;
+                return;
             }
-            self.wait().await;
-            self.take_more();
-            self.tick();
+            self.turn();
         }
+    }
+
+    /// What is left to do for others when it has stopped.
+    pub(super) async fn end(mut self) {
         self.liveness.stop().await;
         if self.stopping.is_some_and(|stopping| stopping.clear_fib)
             && tokio::time::timeout(CLEAR_LIMIT, self.fib.clear()).await.is_err()
         {
             self.status.note(Level::Warn, None, "the kernel did not finish removing our routes in time");
+        }
+    }
+
+    fn answer_waiting(&mut self) {
+        if !self.quiet.is_empty() && self.connections.is_empty() {
+            for waiting in self.quiet.drain(..) {
+                let _ = waiting.send(());
+            }
+        }
+        if !self.closed.is_empty() {
+            let connections = &self.connections;
+            let is_over = |closing: &BTreeSet<ConnId>| !closing.iter().any(|conn| connections.is_closing(*conn));
+            for (_, waiting) in self.closed.extract_if(.., |(closing, _)| is_over(closing)) {
+                let _ = waiting.send(());
+            }
         }
     }
 
@@ -232,87 +207,83 @@ impl Owner {
         self.connections.is_empty() || stopping.deadline <= Instant::now()
     }
 
-    /// Waits for one thing and handles it.
-    async fn wait(&mut self) {
-        let timer = self.engine.poll_timeout().map(|(at, _)| Instant::from_std(at));
-        let deadline = self.stopping.as_ref().map(|stopping| stopping.deadline);
-        let output = self.has_output().then(Instant::now);
-        let wake = timer.into_iter().chain(deadline).chain(output).min();
-        // A timer would wait for the end of the millisecond, and work that comes in slices for that many of them. At the
-        // end there is no such work.
-        let due = wake.is_some_and(|at| at <= Instant::now()) && self.stopping.is_none();
-        if let Some(at) = wake.filter(|at| !due && *at != self.timer.deadline()) {
-            self.timer.as_mut().reset(at);
-        }
-        let sleep = async {
-            match wake {
-                Some(_) if due => tokio::task::yield_now().await,
-                Some(_) => self.timer.as_mut().await,
-                None => std::future::pending().await,
-            }
+    /// Waits, and deals with what there is then.
+    fn turn(&mut self) {
+        let timer = self.engine.poll_timeout().map(|(at, _)| at);
+        let stop = self.stopping.as_ref().map(|stopping| stopping.deadline);
+        let wake = [timer, stop, self.connections.deadline()].into_iter().flatten().min();
+        let least = if self.stopping.is_some() { STOP_PAUSE } else { Duration::ZERO };
+        let at_most = if self.has_mail || self.connections.have_output() {
+            Some(Duration::ZERO)
+        } else {
+            wake.map(|at| at.saturating_duration_since(Instant::now()).max(least))
         };
-        // In this order: a request is the one thing that `take_more` does not look for, and behind it stands what comes most
-        // often. `Owner` keeps a sender of `facts` and `written`, so these never end.
-        tokio::select! {
-            biased;
-            request = self.requests.recv(), if self.stopping.is_none() => {
-                self.asked = true;
-                match request {
-                    Some(request) => self.request(request),
-                    // Nobody can stop or ask this speaker any more.
-                    None => self.stop(false, false),
-                }
-            },
-            Some(fact) = self.facts.recv() => self.fact(fact),
-            Some(event) = self.kernel.recv() => self.kernel_fact(event),
-            Some(conn) = self.written.recv() => self.written(conn),
-            event = self.liveness.next() => self.tell(event),
-            () = sleep => {}
+        self.has_mail |= self.poller.wait(at_most);
+        while let Some(ready) = self.poller.next() {
+            self.serve(ready);
+        }
+        // Before questions: what was due when the turn began is in their answers.
+        if let Some(wake) = wake {
+            self.tick(wake);
+        }
+        if self.has_mail {
+            self.has_mail = self.take_mail();
         }
     }
 
-    /// Takes what else is there, but not so much that output would wait for long.
-    fn take_more(&mut self) {
+    /// Takes what others have sent, but not so much that connections would wait for long. Returns whether there may be more.
+    fn take_mail(&mut self) -> bool {
+        self.poller.hear();
+        let waker = self.poller.waker().clone();
+        let mut context = Context::from_waker(&waker);
+        // One, however many there are: what has arrived meanwhile comes first.
+        let asked = self.stopping.is_none() && self.take_request(&mut context);
         for _ in 0..PER_TURN {
             let mut idle = true;
-            if let Some(event) = self.liveness.take() {
+            if let Poll::Ready(event) = self.liveness.poll(&mut context) {
                 self.tell(event);
                 idle = false;
             }
-            if let Ok(event) = self.kernel.try_recv() {
+            if let Poll::Ready(Some(event)) = self.kernel.poll_recv(&mut context) {
                 self.kernel_fact(event);
                 // The kernel is the slowest of all and must not wait for the others' turns.
                 self.feed_fib();
                 idle = false;
             }
-            if let Ok(conn) = self.written.try_recv() {
-                self.written(conn);
-                idle = false;
-            }
-            if let Ok(fact) = self.facts.try_recv() {
+            if let Poll::Ready(Some(fact)) = self.facts.poll_recv(&mut context) {
                 self.fact(fact);
                 idle = false;
             }
             if idle {
-                return;
+                return asked;
             }
         }
+        true
     }
 
-    fn tick(&mut self) {
-        let now = now();
-        if self.engine.poll_timeout().is_some_and(|(at, _)| at <= now) {
+    fn take_request(&mut self, context: &mut Context<'_>) -> bool {
+        match self.requests.poll_recv(context) {
+            Poll::Ready(Some(request)) => self.request(request),
+            // Nobody can stop or ask this speaker any more.
+            Poll::Ready(None) => self.stop(false, false),
+            Poll::Pending => return false,
+        }
+        true
+    }
+
+    /// Does what was due at `wake`, if that is over.
+    fn tick(&mut self, wake: Instant) {
+        let now = Instant::now();
+        if wake <= now {
+            self.end_overdue(now);
             self.spare_the_unread(now);
             self.engine.handle_timeout(now);
         }
     }
 
     /// What arrived while this process could not run is as good as read: a peer is silent only when nothing has arrived.
-    fn spare_the_unread(&mut self, now: std::time::Instant) {
-        let unread = |conn: &ConnId| match self.connections.get(conn) {
-            Some(Connection::Open(open)) => open.line.upgrade().is_some_and(|line| line.is_unread()),
-            Some(Connection::Dialling(_) | Connection::Closing) | None => false,
-        };
+    fn spare_the_unread(&mut self, now: Instant) {
+        let unread = |conn: &ConnId| self.connections.is_unread(*conn);
         for conn in self.engine.expiring(now).filter(unread).collect::<Vec<_>>() {
             self.engine.handle(now, Event::Unread { conn });
         }
@@ -320,9 +291,9 @@ impl Owner {
 
     fn request(&mut self, request: Request) {
         match request {
-            Request::Snapshot(answer) => drop(answer.send(self.engine.snapshot(now()))),
+            Request::Snapshot(answer) => drop(answer.send(self.engine.snapshot(Instant::now()))),
             Request::Measured(answer) => {
-                let snapshot = self.engine.snapshot(now());
+                let snapshot = self.engine.snapshot(Instant::now());
                 self.measured.keep(&snapshot);
                 drop(answer.send((snapshot, self.measured.clone())));
             }
@@ -336,7 +307,7 @@ impl Owner {
             // The thread answers: nobody here waits for it.
             Request::Bfd(answer) => self.liveness.show(answer),
             Request::Order(whom, orders, answer) => drop(answer.send(self.order(&whom, orders))),
-            Request::Trace(whom, sender) => self.taps.push(Tap::new(whom, sender)),
+            Request::Trace(whom, sender) => self.taps.add(Tap::new(whom, sender)),
             Request::Tell(event) => self.tell(*event),
             Request::HostTable(table) => {
                 if let Some(host) = &self.host {
@@ -349,9 +320,7 @@ impl Owner {
             Request::Closed(answer) => {
                 // The engine's orders to close are among the actions that wait.
                 self.actions();
-                let closing =
-                    |(conn, state): (&ConnId, &Connection)| matches!(state, Connection::Closing).then_some(*conn);
-                self.closed.push((self.connections.iter().filter_map(closing).collect(), answer));
+                self.closed.push((self.connections.closing().collect(), answer));
             }
             Request::Stop { graceful, clear_fib } => self.stop(graceful, clear_fib),
         }
@@ -369,26 +338,26 @@ impl Owner {
     }
 
     fn tell(&mut self, event: Event) {
-        if event == Event::FibLost {
+        if matches!(event, Event::FibLost) {
             // What the FIB thread believes of the kernel is as stale as what the engine believes.
             self.fib.reopen();
             self.measured.fib.lost += 1;
         }
-        if event == Event::HostLost {
+        if matches!(event, Event::HostLost) {
             self.host_retelling = Retelling::Due;
             self.measured.host.lost += 1;
         }
         if let Event::Intent(intent) = &event
             && let Err(error) = self.neighbors.set_links(intent.unnumbered.keys().cloned().collect())
         {
-            let text = format!("cannot look for unnumbered neighbors: {}", connection::words(&error));
+            let text = format!("cannot look for unnumbered neighbors: {}", words(&error));
             self.status.note(Level::Warn, None, text);
         }
         if let Event::Links(links) = &event {
             let complaints = self.listeners.set_links(links);
             self.complain(complaints);
         }
-        self.engine.handle(now(), event);
+        self.engine.handle(Instant::now(), event);
     }
 
     fn complain(&self, complaints: Vec<Complaint>) {
@@ -412,110 +381,8 @@ impl Owner {
     fn stop(&mut self, graceful: bool, clear_fib: bool) {
         if self.stopping.is_none() {
             self.stopping = Some(Stopping { deadline: Instant::now() + STOP_LIMIT, clear_fib });
-            self.engine.handle(now(), Event::Shutdown { graceful });
+            self.engine.handle(Instant::now(), Event::Shutdown { graceful });
         }
-    }
-
-    fn written(&mut self, conn: ConnId) {
-        if let Some(Connection::Open(open)) = self.connections.get_mut(&conn) {
-            open.in_flight = open.in_flight.saturating_sub(1);
-        }
-    }
-
-    fn fact(&mut self, fact: Fact) {
-        match fact {
-            Fact::Connected { conn, stream, local } => {
-                // An abort can come too late for a dial that has just succeeded.
-                if let Some(Connection::Dialling(_)) = self.connections.get(&conn) {
-                    self.open(conn, stream);
-                    self.engine.handle(now(), Event::Connected { conn, local });
-                }
-            }
-            Fact::Incoming { stream, local, remote, link } => self.incoming(stream, local, remote, link),
-            Fact::Data { conn, data, read, turn } => {
-                // Its reader may hand over the next chunk as soon as this one is out of the queue.
-                drop(turn);
-                if let Some(Connection::Open(_)) = self.connections.get(&conn) {
-                    self.data(conn, data, read);
-                }
-            }
-            Fact::Ended { conn, error } => {
-                self.ready.remove(&conn);
-                match self.connections.remove(&conn) {
-                    Some(Connection::Dialling(_) | Connection::Open(_)) => {
-                        self.engine.handle(now(), Event::Closed { conn, error });
-                    }
-                    Some(Connection::Closing) | None => {}
-                }
-            }
-        }
-    }
-
-    fn data(&mut self, conn: ConnId, data: Bytes, read: Instant) {
-        self.tap(conn, Way::Received, &data);
-        let before = self.engine.sender(conn).map_or(0, |sender| sender.updates);
-        self.engine.handle(now(), Event::Bytes { conn, data });
-        if let Some(sender) = self.engine.sender(conn).filter(|sender| sender.updates > before) {
-            self.measured.updates(sender.peer, sender.link, sender.updates - before, read.elapsed());
-        }
-    }
-
-    /// Copies for those who trace the peer; usually nobody does.
-    fn tap(&mut self, conn: ConnId, way: Way, bytes: &Bytes) {
-        if self.taps.is_empty() {
-            return;
-        }
-        self.taps.retain(Tap::is_open);
-        let [theirs, ours] = self.engine.contexts(conn);
-        let context = if way == Way::Received { theirs } else { ours };
-        let sender = self.engine.sender(conn);
-        let tapped = Tapped { conn, way, bytes: bytes.clone(), context, lost: 0 };
-        for tap in &mut self.taps {
-            if tap.is_for(conn, sender) {
-                tap.tell(&tapped);
-            }
-        }
-    }
-
-    fn incoming(&mut self, stream: std::net::TcpStream, local: SocketAddr, remote: SocketAddr, link: Option<String>) {
-        if self.stopping.is_some() {
-            return;
-        }
-        let stream =
-            self.listeners.tune(&stream, remote.ip(), link.as_deref()).and_then(|()| TcpStream::from_std(stream));
-        match stream {
-            Ok(stream) => {
-                let conn = self.next_accepted();
-                self.open(conn, stream);
-                self.engine.handle(now(), Event::Accepted { conn, local, remote, link });
-            }
-            Err(error) => {
-                tracing::warn!(peer = %remote, error = %connection::words(&error), "cannot use an accepted connection");
-            }
-        }
-    }
-
-    fn next_accepted(&mut self) -> ConnId {
-        loop {
-            // Whoever can reach the port can use numbers up, but has few connections open at once.
-            self.accepted = self.accepted.wrapping_add(1);
-            let conn = ConnId::Accepted(self.accepted);
-            if !self.connections.contains_key(&conn) {
-                return conn;
-            }
-        }
-    }
-
-    fn open(&mut self, conn: ConnId, stream: TcpStream) {
-        let (commands, queue) = mpsc::channel(COMMANDS);
-        let (closing, closed) = oneshot::channel();
-        if self.engine.programs_kernel() {
-            self.fib.prepare();
-        }
-        let line = Line::new(stream);
-        let known = Arc::downgrade(&line.0);
-        tokio::spawn(connection::run(conn, line, queue, closed, self.fact_sender.clone(), self.written_sender.clone()));
-        self.connections.insert(conn, Connection::Open(Open { line: known, commands, closing, in_flight: 0 }));
     }
 
     /// Everything that the engine wants to get out, as far as there is room for it.
@@ -565,12 +432,8 @@ impl Owner {
     fn actions(&mut self) {
         while let Some(action) = self.engine.poll_action() {
             match action {
-                Action::Dial { conn, dial } => {
-                    let task = dial::run(conn, self.namespace.clone(), dial, self.fact_sender.clone());
-                    let task = tokio::spawn(task).abort_handle();
-                    self.connections.insert(conn, Connection::Dialling(task));
-                }
-                Action::Transmit(conn) => drop(self.ready.insert(conn)),
+                Action::Dial { conn, dial } => self.dial(conn, dial),
+                Action::Transmit(conn) => self.connections.has_bytes(conn),
                 Action::Close(conn) => self.close(conn),
                 Action::Admit(admissions) => {
                     let complaints = self.listeners.admit(admissions);
@@ -581,59 +444,6 @@ impl Owner {
                 Action::ClearFib => self.fib.clear_soon(),
                 Action::Note(note) => self.status.note(note.level, note.peer, note.text),
             }
-        }
-    }
-
-    /// One chunk per connection and round, so that all writers get something before one gets its second.
-    fn transmit(&mut self) {
-        for _ in 0..IN_FLIGHT {
-            for conn in self.ready.iter().copied().collect::<Vec<_>>() {
-                let Some(Connection::Open(open)) = self.connections.get_mut(&conn) else {
-                    self.ready.remove(&conn);
-                    continue;
-                };
-                if open.in_flight == IN_FLIGHT {
-                    continue;
-                }
-                let Some(bytes) = self.engine.poll_transmit(conn) else {
-                    self.ready.remove(&conn);
-                    continue;
-                };
-                // Usually the kernel takes all, and nobody has to be woken. Behind a rest the order is the writer's.
-                let line = open.line.upgrade().filter(|_| open.in_flight == 0);
-                let written = line.map_or(0, |line| line.write_now(&bytes));
-                if written < bytes.len() {
-                    open.in_flight += 1;
-                    // Only a task that is over refuses, and its last fact is on the way.
-                    let _ = open.commands.try_send(Command::Write(bytes.slice(written..)));
-                }
-                self.tap(conn, Way::Sent, &bytes);
-            }
-        }
-    }
-
-    /// Whether there is something to write that nobody will ask for: what was written already was taken at once.
-    fn has_output(&self) -> bool {
-        self.ready.iter().any(|conn| match self.connections.get(conn) {
-            Some(Connection::Open(open)) => open.in_flight < IN_FLIGHT,
-            Some(Connection::Dialling(_) | Connection::Closing) | None => false,
-        })
-    }
-
-    fn close(&mut self, conn: ConnId) {
-        self.ready.remove(&conn);
-        let rest: Vec<Bytes> = std::iter::from_fn(|| self.engine.poll_transmit(conn)).collect();
-        rest.iter().for_each(|bytes| self.tap(conn, Way::Sent, bytes));
-        match self.connections.remove(&conn) {
-            Some(Connection::Dialling(task)) => task.abort(),
-            Some(Connection::Open(open)) => {
-                // There is room: chunks take at most all places but one.
-                let _ = open.commands.try_send(Command::Finish(rest));
-                let _ = open.closing.send(());
-                self.connections.insert(conn, Connection::Closing);
-            }
-            Some(Connection::Closing) => drop(self.connections.insert(conn, Connection::Closing)),
-            None => {}
         }
     }
 }

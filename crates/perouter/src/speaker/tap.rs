@@ -2,8 +2,9 @@
 //!
 //! The owner never waits for a tracer: what does not fit into its channel is lost to it, and it is told so.
 
-use engine::ConnId;
+use bytes::Bytes;
 use engine::snapshot::Sender;
+use engine::{ConnId, Engine};
 use tokio::sync::mpsc;
 
 use super::Whom;
@@ -25,7 +26,7 @@ pub(crate) struct Tapped {
     /// Which way.
     pub(crate) way: Way,
     /// What, as it stood in the stream: messages of ours whole, the peer's in pieces.
-    pub(crate) bytes: bytes::Bytes,
+    pub(crate) bytes: Bytes,
     /// How it is read.
     pub(crate) context: wire::DecodeContext,
     /// Pieces before it that did not fit.
@@ -48,12 +49,12 @@ impl Tap {
     }
 
     /// Whether somebody listens.
-    pub(super) fn is_open(&self) -> bool {
+    fn is_open(&self) -> bool {
         !self.sender.is_closed()
     }
 
     /// Whether a connection is the peer's; `sender` is what the engine knows of it.
-    pub(super) fn is_for(&mut self, conn: ConnId, sender: Option<Sender<'_>>) -> bool {
+    fn is_for(&mut self, conn: ConnId, sender: Option<Sender<'_>>) -> bool {
         if self.connections.contains(&conn) {
             return true;
         }
@@ -65,11 +66,38 @@ impl Tap {
         new
     }
 
-    pub(super) fn tell(&mut self, tapped: &Tapped) {
+    fn tell(&mut self, tapped: &Tapped) {
         let tapped = Tapped { lost: self.lost, ..tapped.clone() };
         match self.sender.try_send(tapped) {
             Ok(()) => self.lost = 0,
             Err(_) => self.lost += 1,
+        }
+    }
+}
+
+/// All tracers.
+#[derive(Debug, Default)]
+pub(super) struct Taps(Vec<Tap>);
+
+impl Taps {
+    pub(super) fn add(&mut self, tap: Tap) {
+        self.0.push(tap);
+    }
+
+    /// Copies for those who trace the peer; usually nobody does.
+    pub(super) fn pass(&mut self, engine: &Engine, conn: ConnId, way: Way, bytes: &Bytes) {
+        if self.0.is_empty() {
+            return;
+        }
+        self.0.retain(Tap::is_open);
+        let [theirs, ours] = engine.contexts(conn);
+        let context = if way == Way::Received { theirs } else { ours };
+        let sender = engine.sender(conn);
+        let tapped = Tapped { conn, way, bytes: bytes.clone(), context, lost: 0 };
+        for tap in &mut self.0 {
+            if tap.is_for(conn, sender) {
+                tap.tell(&tapped);
+            }
         }
     }
 }

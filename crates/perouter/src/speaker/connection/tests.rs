@@ -1,151 +1,159 @@
-use std::time::Instant;
-
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::thread;
 
 use super::*;
 
-struct Running {
-    commands: mpsc::Sender<Command>,
-    closing: Option<oneshot::Sender<()>>,
-    facts: mpsc::Receiver<Fact>,
-    written: mpsc::Receiver<ConnId>,
-    task: JoinHandle<()>,
-}
-
 const CONN: ConnId = ConnId::Accepted(1);
 
-/// A connection under test and the peer's end of it.
-async fn pair(fact_places: usize) -> (Running, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback is there");
-    let address = listener.local_addr().expect("a bound socket has an address");
-    let (ours, theirs) = tokio::join!(TcpStream::connect(address), listener.accept());
-    let (commands, command_queue) = mpsc::channel(COMMANDS);
-    let (closing, closed) = oneshot::channel();
-    let (fact_sender, facts) = mpsc::channel(fact_places);
-    let (written_sender, written) = mpsc::channel(16);
-    let task =
-        tokio::spawn(run(CONN, Line::new(ours.expect("connects")), command_queue, closed, fact_sender, written_sender));
-    (Running { commands, closing: Some(closing), facts, written, task }, theirs.expect("accepts").0)
+/// A connection under test, with the one who watches it.
+struct Ours {
+    line: Line,
+    poller: Poller,
+    buffer: Vec<u8>,
 }
 
-async fn data(running: &mut Running, length: usize) -> Vec<u8> {
-    let mut got = Vec::new();
-    while got.len() < length {
-        match running.facts.recv().await {
-            Some(Fact::Data { data, .. }) => got.extend_from_slice(&data),
-            other => panic!("wanted data, got {other:?}"),
+impl Ours {
+    /// Waits until there is something to do, and does it.
+    fn serve(&mut self) -> Look {
+        loop {
+            self.poller.wait(None);
+            if let Some(ready) = self.poller.next() {
+                return self.line.serve(ready, &mut self.buffer, &self.poller);
+            }
         }
     }
-    got
+
+    /// What it says in the end, and how much was read for the owner before.
+    fn end(&mut self) -> (Option<String>, usize) {
+        let mut read = 0;
+        loop {
+            match self.serve() {
+                Look::Read(octets) => read += octets,
+                Look::Nothing => {}
+                Look::End(error) => return (error, read),
+            }
+        }
+    }
 }
 
-#[tokio::test]
-async fn bytes_pass_both_ways_and_an_end_of_stream_is_orderly() {
-    let (mut running, mut peer) = pair(4).await;
-    peer.write_all(b"hello").await.expect("writes");
-    assert_eq!(data(&mut running, 5).await, b"hello");
+/// And the peer's end of it.
+fn pair() -> (Ours, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let peer = listener.accept().unwrap().0;
+    stream.set_nonblocking(true).unwrap();
+    let poller = Poller::new().unwrap();
+    let line = Line::new(CONN, stream, &poller).unwrap();
+    (Ours { line, poller, buffer: vec![0; CHUNK] }, peer)
+}
 
-    running.commands.send(Command::Write(Bytes::from_static(b"world"))).await.expect("the task runs");
-    assert_eq!(running.written.recv().await, Some(CONN));
+fn reset(peer: TcpStream) {
+    rustix::net::sockopt::set_socket_linger(&peer, Some(Duration::ZERO)).unwrap();
+}
+
+#[test]
+fn bytes_pass_both_ways_and_an_end_of_stream_is_orderly() {
+    let (mut ours, mut peer) = pair();
+    peer.write_all(b"hello").unwrap();
+    assert!(matches!(ours.serve(), Look::Read(5)));
+    assert_eq!(&ours.buffer[..5], b"hello");
+
+    ours.line.write(Bytes::from_static(b"world"), &ours.poller);
+    assert!(ours.line.takes_more());
     let mut got = [0; 5];
-    peer.read_exact(&mut got).await.expect("reads");
+    peer.read_exact(&mut got).unwrap();
     assert_eq!(&got, b"world");
 
     drop(peer);
-    match running.facts.recv().await {
-        Some(Fact::Ended { conn: CONN, error: None }) => {}
-        other => panic!("wanted an orderly end, got {other:?}"),
-    }
+    assert_eq!(ours.serve(), Look::End(None));
+    assert_eq!(ours.line.until(), None);
 }
 
-#[tokio::test]
-async fn a_reset_is_told_in_words() {
-    let (mut running, peer) = pair(4).await;
-    socket_linger_zero(peer);
-    match running.facts.recv().await {
-        Some(Fact::Ended { error: Some(error), .. }) => assert_eq!(error, "Connection reset by peer"),
-        other => panic!("wanted an error, got {other:?}"),
-    }
-}
-
-fn socket_linger_zero(peer: TcpStream) {
-    peer.set_zero_linger().expect("a TCP socket has this option");
-}
-
-#[tokio::test]
-async fn closing_delivers_the_last_bytes_even_when_the_peer_keeps_sending() {
-    let (mut running, mut peer) = pair(1).await;
-    // Nobody takes facts any more, so unread bytes pile up in our socket: the case that must not become a reset.
-    peer.write_all(&[7; 300_000]).await.expect("fits into the socket buffers");
-    running
-        .commands
-        .send(Command::Finish(vec![Bytes::from_static(b"bye"), Bytes::from_static(b"!")]))
-        .await
-        .expect("fits");
-    running.closing.take().expect("not yet closing").send(()).expect("the task runs");
-    let mut got = Vec::new();
-    peer.read_to_end(&mut got).await.expect("no reset");
-    assert_eq!(got, b"bye!");
-    drop(peer);
-    while !matches!(running.facts.recv().await, Some(Fact::Ended { error: None, .. })) {}
-}
-
-#[tokio::test]
-async fn a_peer_that_does_not_read_cannot_hold_up_a_close() {
-    let (mut running, peer) = pair(4).await;
-    let begin = Instant::now();
-    // Far more than the socket buffers of loopback hold: the writer is stuck in it.
-    running.commands.send(Command::Write(Bytes::from(vec![0; 64 << 20]))).await.expect("fits");
-    running.commands.send(Command::Finish(vec![Bytes::from_static(b"bye")])).await.expect("fits");
-    running.closing.take().expect("not yet closing").send(()).expect("the task runs");
-    assert!(matches!(running.facts.recv().await, Some(Fact::Ended { error: None, .. })));
-    assert!(begin.elapsed() < FLUSH + Duration::from_secs(5));
-    drop(peer);
-}
-
-#[tokio::test]
-async fn a_full_channel_stops_the_reader_until_the_owner_takes_something() {
-    const TOTAL: usize = 32 << 20;
-    let (mut running, mut peer) = pair(1).await;
-    let mut sender = tokio::spawn(async move {
-        peer.write_all(&vec![1; TOTAL]).await.expect("the connection stays");
-        peer
+#[test]
+fn what_the_kernel_does_not_take_is_written_in_order_when_it_does() {
+    const CHUNKS: u8 = 64;
+    let (mut ours, mut peer) = pair();
+    let reading = thread::spawn(move || {
+        let mut got = Vec::new();
+        peer.read_to_end(&mut got).map(|_| got)
     });
-    // The channel holds one chunk and the reader another: the rest must wait in the peer.
-    assert!(timeout(Duration::from_millis(200), &mut sender).await.is_err(), "nothing pushed back");
-    assert_eq!(data(&mut running, TOTAL).await.len(), TOTAL);
-    sender.await.expect("the sender ends");
+    let mut sent = Vec::new();
+    let mut had_to_wait = false;
+    for chunk in 0..CHUNKS {
+        let bytes = vec![chunk; 1 << 20];
+        ours.line.write(Bytes::from(bytes.clone()), &ours.poller);
+        sent.extend(bytes);
+        while !ours.line.takes_more() {
+            had_to_wait = true;
+            assert_eq!(ours.serve(), Look::Nothing);
+        }
+    }
+    assert!(had_to_wait, "the kernel took everything at once");
+    assert_eq!(ours.line.finish(vec![Bytes::from_static(b"bye")], &ours.poller), Ok(()));
+    sent.extend(b"bye");
+    assert_eq!(ours.end(), (None, 0));
+    assert!(reading.join().unwrap().unwrap() == sent, "something else arrived");
 }
 
-#[tokio::test]
-async fn one_chunk_at_a_time_waits_for_the_owner_however_many_would_fit() {
-    const TOTAL: usize = 4 * READ_BUFFER;
-    let (mut running, mut peer) = pair(16).await;
-    let sender = tokio::spawn(async move {
-        peer.write_all(&vec![1; TOTAL]).await.expect("the connection stays");
-        peer
-    });
-    let (first, turn) = match running.facts.recv().await {
-        Some(Fact::Data { data, turn, .. }) => (data.len(), turn),
-        other => panic!("wanted data, got {other:?}"),
-    };
-    assert!(first <= READ_BUFFER);
-    assert!(timeout(Duration::from_millis(200), running.facts.recv()).await.is_err(), "a second chunk in the queue");
-    drop(turn);
-    assert_eq!(data(&mut running, TOTAL - first).await.len(), TOTAL - first);
-    sender.await.expect("the sender ends");
+#[test]
+fn a_reset_is_told_in_words() {
+    let (mut ours, peer) = pair();
+    reset(peer);
+    assert_eq!(ours.serve(), Look::End(Some("Connection reset by peer".to_owned())));
 }
 
-#[tokio::test]
-async fn an_owner_that_is_gone_ends_the_task() {
-    let (running, mut peer) = pair(4).await;
-    let Running { commands, closing, facts, written, task } = running;
-    drop((commands, closing, facts, written));
-    let mut got = Vec::new();
-    // Our side closes or resets; either way the peer learns it.
-    let _ = peer.read_to_end(&mut got).await;
+#[test]
+fn what_the_peer_said_before_it_went_is_still_read() {
+    let (mut ours, mut peer) = pair();
+    peer.write_all(b"why").unwrap();
+    // What we write is answered by a reset from a peer that has closed, and then no more can be written.
+    peer.shutdown(Shutdown::Both).unwrap();
     drop(peer);
-    task.await.expect("the task ends without a panic");
+    while ours.line.takes_more() {
+        ours.line.write(Bytes::from_static(b"hello"), &ours.poller);
+    }
+    let error = ours.line.error();
+    assert!(error.is_some() && ours.line.until().is_some());
+    assert_eq!(ours.end(), (error, 3), "the reason is that for which writing failed");
+    assert_eq!(ours.line.finish(vec![Bytes::from_static(b"bye")], &ours.poller), Err(Over));
+}
+
+#[test]
+fn closing_delivers_the_last_bytes_even_when_the_peer_keeps_sending() {
+    let (mut ours, mut peer) = pair();
+    // Nobody has read, so unread bytes are in our socket: the case that must not become a reset.
+    peer.write_all(&[7; 300_000]).unwrap();
+    let last = vec![Bytes::from_static(b"bye"), Bytes::from_static(b"!")];
+    assert_eq!(ours.line.finish(last, &ours.poller), Ok(()));
+    let reading = thread::spawn(move || {
+        let mut got = Vec::new();
+        peer.read_to_end(&mut got).map(|_| got)
+    });
+    assert_eq!(ours.end(), (None, 0), "the owner hears no more after its last word");
+    assert_eq!(reading.join().unwrap().unwrap(), b"bye!");
+}
+
+#[test]
+fn a_peer_that_does_not_read_cannot_hold_up_a_close() {
+    let (mut ours, peer) = pair();
+    // Far more than the socket buffers of loopback hold.
+    ours.line.write(Bytes::from(vec![0; 64 << 20]), &ours.poller);
+    assert!(!ours.line.takes_more() && ours.line.until().is_none());
+    let before = Instant::now();
+    assert_eq!(ours.line.finish(vec![Bytes::from_static(b"bye")], &ours.poller), Ok(()));
+    let until = ours.line.until().unwrap();
+    assert!(before + FLUSH <= until && until <= Instant::now() + FLUSH);
+    drop(peer);
+}
+
+#[test]
+fn unread_is_what_nobody_has_read() {
+    let (mut ours, mut peer) = pair();
+    assert!(!ours.line.is_unread());
+    peer.write_all(b"hello").unwrap();
+    ours.poller.wait(None);
+    assert!(ours.line.is_unread());
+    ours.serve();
+    assert!(!ours.line.is_unread());
 }

@@ -1,0 +1,252 @@
+//! The owner's connections: what it does with them, from the dial to the end.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::ops::Bound;
+use std::time::Instant;
+
+use bytes::Bytes;
+use engine::{ConnId, Dial, Event};
+use tokio::task::AbortHandle;
+
+use super::Owner;
+use crate::speaker::connection::{CHUNK, Fact, Line, Look, words};
+use crate::speaker::dial;
+use crate::speaker::poller::Ready;
+use crate::speaker::tap::Way;
+
+/// Chunks that a connection is handed in a turn at most, if the kernel takes them.
+const CHUNKS: usize = 2;
+
+#[derive(Debug)]
+enum Connection {
+    /// Not open yet; aborting the dial is all that closing needs.
+    Dialling(AbortHandle),
+    Open(Line),
+    /// The engine forgot it; what is left is being written.
+    Closing(Line),
+}
+
+/// All of them, by number.
+#[derive(Debug)]
+pub(super) struct Connections {
+    all: BTreeMap<ConnId, Connection>,
+    /// Those for which the engine has bytes.
+    ready: BTreeSet<ConnId>,
+    /// Those that end at some time whatever the peer does.
+    ending: BTreeSet<ConnId>,
+    accepted: u32,
+    /// What is read goes through here: one is enough, because it is dealt with before the next is read.
+    buffer: Vec<u8>,
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self {
+            all: BTreeMap::new(),
+            ready: BTreeSet::new(),
+            ending: BTreeSet::new(),
+            accepted: 0,
+            buffer: vec![0; CHUNK],
+        }
+    }
+}
+
+impl Connections {
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Whether it is being closed.
+    pub(super) fn is_closing(&self, conn: ConnId) -> bool {
+        matches!(self.all.get(&conn), Some(Connection::Closing(_)))
+    }
+
+    /// Those that are being closed.
+    pub(super) fn closing(&self) -> impl Iterator<Item = ConnId> {
+        self.all.keys().copied().filter(|conn| self.is_closing(*conn))
+    }
+
+    /// Whether something has arrived that the engine has not been told.
+    pub(super) fn is_unread(&self, conn: ConnId) -> bool {
+        matches!(self.all.get(&conn), Some(Connection::Open(line)) if line.is_unread())
+    }
+
+    /// The engine has bytes for it.
+    pub(super) fn has_bytes(&mut self, conn: ConnId) {
+        self.ready.insert(conn);
+    }
+
+    /// Whether there is something to write that nobody will ask for: what was written already was taken at once.
+    pub(super) fn have_output(&self) -> bool {
+        let takes_more = |conn| matches!(self.all.get(conn), Some(Connection::Open(line)) if line.takes_more());
+        self.ready.iter().any(takes_more)
+    }
+
+    /// When the next one ends that does.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.ending.iter().filter_map(|conn| self.line(*conn)?.until()).min()
+    }
+
+    fn line(&self, conn: ConnId) -> Option<&Line> {
+        match self.all.get(&conn)? {
+            Connection::Open(line) | Connection::Closing(line) => Some(line),
+            Connection::Dialling(_) => None,
+        }
+    }
+
+    fn remove(&mut self, conn: ConnId) -> Option<Connection> {
+        self.ready.remove(&conn);
+        self.ending.remove(&conn);
+        self.all.remove(&conn)
+    }
+
+    fn next_accepted(&mut self) -> ConnId {
+        loop {
+            // Whoever can reach the port can use numbers up, but has few connections open at once.
+            self.accepted = self.accepted.wrapping_add(1);
+            let conn = ConnId::Accepted(self.accepted);
+            if !self.all.contains_key(&conn) {
+                return conn;
+            }
+        }
+    }
+}
+
+impl Owner {
+    pub(super) fn dial(&mut self, conn: ConnId, dial: Dial) {
+        let task = tokio::spawn(dial::run(conn, self.namespace.clone(), dial, self.fact_sender.clone()));
+        self.connections.all.insert(conn, Connection::Dialling(task.abort_handle()));
+    }
+
+    pub(super) fn fact(&mut self, fact: Fact) {
+        match fact {
+            Fact::Connected { conn, stream, local } => {
+                // An abort can come too late for a dial that has just succeeded.
+                if let Some(Connection::Dialling(_)) = self.connections.all.get(&conn) {
+                    match self.open(conn, stream) {
+                        Ok(()) => self.engine.handle(Instant::now(), Event::Connected { conn, local }),
+                        Err(error) => self.ended(conn, Some(words(&error))),
+                    }
+                }
+            }
+            Fact::Failed { conn, error } => self.ended(conn, Some(error)),
+            Fact::Incoming { stream, local, remote, link } => self.incoming(stream, local, remote, link),
+        }
+    }
+
+    fn incoming(&mut self, stream: TcpStream, local: SocketAddr, remote: SocketAddr, link: Option<String>) {
+        if self.stopping.is_some() {
+            return;
+        }
+        let conn = self.connections.next_accepted();
+        let tuned = self.listeners.tune(&stream, remote.ip(), link.as_deref());
+        match tuned.and_then(|()| self.open(conn, stream)) {
+            Ok(()) => self.engine.handle(Instant::now(), Event::Accepted { conn, local, remote, link }),
+            Err(error) => {
+                tracing::warn!(peer = %remote, error = %words(&error), "cannot use an accepted connection");
+            }
+        }
+    }
+
+    fn open(&mut self, conn: ConnId, stream: TcpStream) -> io::Result<()> {
+        let line = Line::new(conn, stream, &self.poller)?;
+        if self.engine.programs_kernel() {
+            self.fib.prepare();
+        }
+        self.connections.all.insert(conn, Connection::Open(line));
+        Ok(())
+    }
+
+    /// Reads and writes what a connection is ready for.
+    pub(super) fn serve(&mut self, ready: Ready) {
+        let (connections, conn, now) = (&mut self.connections, ready.conn, Instant::now());
+        // It may have ended since it was named.
+        let Some(Connection::Open(line) | Connection::Closing(line)) = connections.all.get_mut(&conn) else { return };
+        let look = line.serve(ready, &mut connections.buffer, &self.poller);
+        if line.until().is_some() {
+            connections.ending.insert(conn);
+        }
+        match look {
+            Look::Read(octets) => {
+                let data = Bytes::copy_from_slice(&connections.buffer[..octets]);
+                self.data(conn, data, now);
+            }
+            Look::Nothing => {}
+            Look::End(error) => self.ended(conn, error),
+        }
+    }
+
+    fn data(&mut self, conn: ConnId, data: Bytes, read: Instant) {
+        self.taps.pass(&self.engine, conn, Way::Received, &data);
+        let before = self.engine.sender(conn).map_or(0, |sender| sender.updates);
+        self.engine.handle(read, Event::Bytes { conn, data });
+        if let Some(sender) = self.engine.sender(conn).filter(|sender| sender.updates > before) {
+            self.measured.updates(sender.peer, sender.link, sender.updates - before, read.elapsed());
+        }
+    }
+
+    /// One chunk per connection and round, so that all get something before one gets its second.
+    pub(super) fn transmit(&mut self) {
+        let connections = &mut self.connections;
+        for _ in 0..CHUNKS {
+            let mut after = Bound::Unbounded;
+            while let Some(&conn) = connections.ready.range((after, Bound::Unbounded)).next() {
+                after = Bound::Excluded(conn);
+                let Some(Connection::Open(line)) = connections.all.get_mut(&conn) else {
+                    connections.ready.remove(&conn);
+                    continue;
+                };
+                if !line.takes_more() {
+                    continue;
+                }
+                let Some(bytes) = self.engine.poll_transmit(conn) else {
+                    connections.ready.remove(&conn);
+                    continue;
+                };
+                self.taps.pass(&self.engine, conn, Way::Sent, &bytes);
+                line.write(bytes, &self.poller);
+                if line.until().is_some() {
+                    connections.ending.insert(conn);
+                }
+            }
+        }
+    }
+
+    pub(super) fn close(&mut self, conn: ConnId) {
+        let last: Vec<Bytes> = std::iter::from_fn(|| self.engine.poll_transmit(conn)).collect();
+        last.iter().for_each(|bytes| self.taps.pass(&self.engine, conn, Way::Sent, bytes));
+        let closing = match self.connections.remove(conn) {
+            Some(Connection::Dialling(task)) => return task.abort(),
+            Some(Connection::Open(mut line)) => line.finish(last, &self.poller).is_ok().then_some(line),
+            Some(Connection::Closing(line)) => Some(line),
+            None => None,
+        };
+        if let Some(line) = closing {
+            self.connections.ending.insert(conn);
+            self.connections.all.insert(conn, Connection::Closing(line));
+        }
+    }
+
+    /// Ends those whose time is over.
+    pub(super) fn end_overdue(&mut self, now: Instant) {
+        let connections = &self.connections;
+        let line = |conn: &ConnId| connections.line(*conn).map(|line| (*conn, line));
+        let is_over = |(_, line): &(ConnId, &Line)| line.until().is_some_and(|until| until <= now);
+        let over = connections.ending.iter().filter_map(line).filter(is_over);
+        let over: Vec<_> = over.map(|(conn, line)| (conn, line.error())).collect();
+        for (conn, error) in over {
+            self.ended(conn, error);
+        }
+    }
+
+    fn ended(&mut self, conn: ConnId, error: Option<String>) {
+        match self.connections.remove(conn) {
+            Some(Connection::Dialling(_) | Connection::Open(_)) => {
+                self.engine.handle(Instant::now(), Event::Closed { conn, error });
+            }
+            Some(Connection::Closing(_)) | None => {}
+        }
+    }
+}
