@@ -63,6 +63,20 @@ use telling::Telling;
 /// process left in the kernel is swept then.
 const CONVERGENCE: Duration = Duration::from_secs(120);
 
+/// The first of several deadlines, and what it is for. A plain loop: it is asked for with every change.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Earliest(pub(crate) Option<(Instant, &'static str)>);
+
+impl Earliest {
+    pub(crate) fn consider(&mut self, at: Option<Instant>, what: &'static str) {
+        if let Some(at) = at
+            && self.0.is_none_or(|(earliest, _)| at < earliest)
+        {
+            self.0 = Some((at, what));
+        }
+    }
+}
+
 /// The router.
 #[derive(Debug)]
 pub struct Engine {
@@ -198,17 +212,17 @@ impl Engine {
 
     /// When `handle_timeout` wants to be called next, and what for.
     pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
-        let sessions = self.peers.values().filter_map(Peer::deadline);
-        let converging = self.converging.map(|at| (at, "convergence"));
-        let retry = self.fib_retry.deadline().map(|at| (at, "FIB retry"));
-        let host = self.host_retry.deadline().map(|at| (at, "host table retry"));
-        let backlog = self.rib.has_backlog().then_some((self.now, "tables"));
+        let mut next = Earliest::default();
+        self.peers.values().for_each(|peer| peer.deadlines(&mut next));
+        next.consider(self.converging, "convergence");
+        next.consider(self.fib_retry.deadline(), "FIB retry");
+        next.consider(self.host_retry.deadline(), "host table retry");
+        next.consider(self.rib.has_backlog().then_some(self.now), "tables");
         let kernel = self.rib.fib.is_interrupted() && !self.deferring() && !self.kernel_stays();
-        let kernel = kernel.then_some((self.now, "kernel routes"));
-        let deferral = self.deferral_deadline().map(|at| (at, "graceful restart"));
-        let drain = self.drain_deadline().map(|at| (at, "drain"));
-        let ours = [converging, retry, host, backlog, kernel, deferral, drain];
-        sessions.chain(ours.into_iter().flatten()).min_by_key(|(at, _)| *at)
+        next.consider(kernel.then_some(self.now), "kernel routes");
+        next.consider(self.deferral_deadline(), "graceful restart");
+        next.consider(self.drain_deadline(), "drain");
+        next.0
     }
 
     /// The connections whose peers [`Self::handle_timeout`] would take for silent. A driver that could not run for a while asks

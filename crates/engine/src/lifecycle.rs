@@ -414,7 +414,7 @@ impl Engine {
     }
 
     pub(crate) fn session_timeouts(&mut self, now: Instant) {
-        let due = |peer: &&Peer| peer.deadline().is_some_and(|(at, _)| at <= now);
+        let due = |peer: &&Peer| peer.is_due(now);
         let due: Vec<PeerId> = self.peers.values().filter(due).map(|peer| peer.id).collect();
         for id in due {
             self.dial_if_due(now, id);

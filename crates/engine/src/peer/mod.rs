@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use ipnet::IpNet;
 use wire::{MessageType, Notification, code};
 
+use crate::Earliest;
 use crate::event::ConnId;
 use crate::intent::{Intent, PeerIntent};
 use crate::rib::table::PeerId;
@@ -435,24 +436,29 @@ impl Peer {
         delay.mul_f64(1.0 - portion / 4.0)
     }
 
+    /// Whether something is due.
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        let mut next = Earliest::default();
+        self.deadlines(&mut next);
+        next.0.is_some_and(|(at, _)| at <= now)
+    }
+
     /// When something is due, and what.
-    pub(crate) fn deadline(&self) -> Option<(Instant, &'static str)> {
-        let dial = match self.dialler {
-            Dialler::Waiting(at) => Some((at, "dial")),
-            Dialler::Dialling(_, until) => Some((until, "connect retry")),
-            Dialler::Resting => None,
-        };
-        let timers = self.connections.iter().flat_map(|connection| {
-            let hold = connection.hold_deadline().map(|at| (at, "hold"));
-            let keepalive = connection.keepalive_deadline().map(|at| (at, "keepalive"));
-            hold.into_iter().chain(keepalive)
-        });
+    pub(crate) fn deadlines(&self, next: &mut Earliest) {
+        match self.dialler {
+            Dialler::Waiting(at) => next.consider(Some(at), "dial"),
+            Dialler::Dialling(_, until) => next.consider(Some(until), "connect retry"),
+            Dialler::Resting => {}
+        }
+        for connection in &self.connections {
+            next.consider(connection.hold_deadline(), "hold");
+            next.consider(connection.keepalive_deadline(), "keepalive");
+        }
         // A peer of a range that is held down goes when that is over: it is there to be refused.
-        let over =
-            self.held_down.as_ref().filter(|_| matches!(self.origin, Origin::Range(..))).and_then(HeldDown::until);
-        let over = over.map(|at| (at, "held down"));
-        let stale = self.stale_until.map(|at| (at, "stale paths"));
-        dial.into_iter().chain(timers).chain(over).chain(stale).min_by_key(|(at, _)| *at)
+        if let (Some(held_down), Origin::Range(..)) = (&self.held_down, &self.origin) {
+            next.consider(held_down.until(), "held down");
+        }
+        next.consider(self.stale_until, "stale paths");
     }
 
     /// The OPEN for a new connection.

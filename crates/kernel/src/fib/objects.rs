@@ -3,7 +3,7 @@
 //! Invariant: a next hop's `users` are the groups here that have it as a member. One without users is deleted at
 //! the end of the batch, after the groups that had it were changed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::ops::Range;
 
@@ -65,7 +65,8 @@ pub(super) struct SetGroup {
 #[derive(Debug)]
 pub(super) struct Groups {
     hops: HashMap<Hop, Object>,
-    groups: HashMap<u32, Group>,
+    /// Few, and asked for with every route: an ordered map gets by without hashing.
+    groups: BTreeMap<u32, Group>,
     /// Groups that an earlier process left.
     adopted: Vec<Group>,
     /// Objects of ours that fit nothing: deleted by the sweep, groups first.
@@ -85,7 +86,7 @@ impl Groups {
     pub(super) fn adopt(objects: Vec<NextHop>) -> Self {
         let mut all = Self {
             hops: HashMap::new(),
-            groups: HashMap::new(),
+            groups: BTreeMap::new(),
             adopted: Vec::new(),
             orphans: Vec::new(),
             hop_ids: Ids::new(HOP_IDS),

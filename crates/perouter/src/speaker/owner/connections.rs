@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{SocketAddr, TcpStream};
-use std::ops::Bound;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -32,8 +31,8 @@ enum Connection {
 #[derive(Debug)]
 pub(super) struct Connections {
     all: BTreeMap<ConnId, Connection>,
-    /// Those for which the engine has bytes.
-    ready: BTreeSet<ConnId>,
+    /// Those for which the engine has bytes, in the order in which it got them. It says so once, until it was asked for all.
+    ready: Vec<ConnId>,
     /// Those that end at some time whatever the peer does.
     ending: BTreeSet<ConnId>,
     accepted: u32,
@@ -43,13 +42,7 @@ pub(super) struct Connections {
 
 impl Default for Connections {
     fn default() -> Self {
-        Self {
-            all: BTreeMap::new(),
-            ready: BTreeSet::new(),
-            ending: BTreeSet::new(),
-            accepted: 0,
-            buffer: vec![0; CHUNK],
-        }
+        Self { all: BTreeMap::new(), ready: Vec::new(), ending: BTreeSet::new(), accepted: 0, buffer: vec![0; CHUNK] }
     }
 }
 
@@ -75,7 +68,7 @@ impl Connections {
 
     /// The engine has bytes for it.
     pub(super) fn has_bytes(&mut self, conn: ConnId) {
-        self.ready.insert(conn);
+        self.ready.push(conn);
     }
 
     /// Whether there is something to write that nobody will ask for: what was written already was taken at once.
@@ -97,7 +90,7 @@ impl Connections {
     }
 
     fn remove(&mut self, conn: ConnId) -> Option<Connection> {
-        self.ready.remove(&conn);
+        self.ready.retain(|ready| *ready != conn);
         self.ending.remove(&conn);
         self.all.remove(&conn)
     }
@@ -189,29 +182,26 @@ impl Owner {
 
     /// One chunk per connection and round, so that all get something before one gets its second.
     pub(super) fn transmit(&mut self) {
-        let connections = &mut self.connections;
         for _ in 0..CHUNKS {
-            let mut after = Bound::Unbounded;
-            while let Some(&conn) = connections.ready.range((after, Bound::Unbounded)).next() {
-                after = Bound::Excluded(conn);
-                let Some(Connection::Open(line)) = connections.all.get_mut(&conn) else {
-                    connections.ready.remove(&conn);
-                    continue;
-                };
-                if !line.takes_more() {
-                    continue;
-                }
-                let Some(bytes) = self.engine.poll_transmit(conn) else {
-                    connections.ready.remove(&conn);
-                    continue;
-                };
-                self.taps.pass(&self.engine, conn, Way::Sent, &bytes);
-                line.write(bytes, &self.poller);
-                if line.until().is_some() {
-                    connections.ending.insert(conn);
-                }
-            }
+            let mut ready = std::mem::take(&mut self.connections.ready);
+            ready.retain(|conn| self.transmit_to(*conn));
+            self.connections.ready = ready;
         }
+    }
+
+    /// A chunk, if the connection takes one. Returns whether the engine may have more for it.
+    fn transmit_to(&mut self, conn: ConnId) -> bool {
+        let Some(Connection::Open(line)) = self.connections.all.get_mut(&conn) else { return false };
+        if !line.takes_more() {
+            return true;
+        }
+        let Some(bytes) = self.engine.poll_transmit(conn) else { return false };
+        self.taps.pass(&self.engine, conn, Way::Sent, &bytes);
+        line.write(bytes, &self.poller);
+        if line.until().is_some() {
+            self.connections.ending.insert(conn);
+        }
+        true
     }
 
     pub(super) fn close(&mut self, conn: ConnId) {
