@@ -177,7 +177,8 @@ fn reduce(namespaces: Namespaces) {
     }
 }
 
-/// Runs a daemon to its end. One worker: the speaker has a thread of its own ([`speaker::start`]).
+/// Runs a daemon to its end. One worker, for questions, and for connections until they are open; sessions have the speaker's own thread
+/// ([`speaker::start`]).
 fn daemon(life: impl Future<Output = Result<(), daemon::RunError>>) -> Result<Exit, Failure> {
     let runtime = runtime(Builder::new_multi_thread().worker_threads(1))?;
     let result = runtime.block_on(life);

@@ -295,7 +295,7 @@ impl Scrape {
             .filter_map(|peer| Some((with(peer, []), self.measured.of(peer.address, peer.link.as_deref())?)));
         page.histograms(
             "perouter_peer_update_latency_seconds",
-            "UPDATEs of a peer: from being read from the socket until their routes are decided and queued for peers and kernel",
+            "UPDATEs of a peer: from being found in the socket until their routes are decided and queued for peers and kernel",
             latency,
         )
     }

@@ -12,6 +12,7 @@
 
 pub(crate) mod connection;
 mod dial;
+mod fact;
 pub(crate) mod listener;
 mod listing;
 mod liveness;

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
@@ -21,38 +21,6 @@ const FLUSH: Duration = Duration::from_secs(2);
 /// How long the peer may take to close its side after we closed ours. Closing with unread data in the socket
 /// would make the kernel send a reset, which can overtake our NOTIFICATION.
 const LINGER: Duration = Duration::from_secs(1);
-
-/// What the owner is told by dials and listeners.
-#[derive(Debug)]
-pub(super) enum Fact {
-    /// A dial succeeded.
-    Connected {
-        /// The dialled connection.
-        conn: ConnId,
-        /// Its stream, non-blocking.
-        stream: TcpStream,
-        /// Our end.
-        local: SocketAddr,
-    },
-    /// A dial failed.
-    Failed {
-        /// The dialled connection.
-        conn: ConnId,
-        /// The system's words.
-        error: String,
-    },
-    /// A connection arrived at a listener.
-    Incoming {
-        /// Its stream, non-blocking.
-        stream: TcpStream,
-        /// Our end.
-        local: SocketAddr,
-        /// The peer's end.
-        remote: SocketAddr,
-        /// The link that the listener is bound to.
-        link: Option<String>,
-    },
-}
 
 /// How far a connection is.
 #[derive(Debug)]

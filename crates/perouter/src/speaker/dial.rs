@@ -13,7 +13,8 @@ use kernel::netns::Namespace;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-use super::connection::{Fact, words};
+use super::connection::words;
+use super::fact::Fact;
 
 /// Longest wait for an answer: the kernel itself would try for more than two minutes, during which a peer that
 /// came back would not be noticed.

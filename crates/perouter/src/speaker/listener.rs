@@ -21,7 +21,8 @@ use kernel::netns::Namespace;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use super::connection::{Fact, words};
+use super::connection::words;
+use super::fact::Fact;
 
 /// How long to wait when the process cannot accept (no descriptors left).
 const ACCEPT_RETRY: Duration = Duration::from_millis(500);

@@ -12,7 +12,7 @@ use crate::metrics::Histogram;
 /// Counts and times since the start.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Measured {
-    /// UPDATEs by peer (address, and link where it has one): from the moment that they were read from the socket until their
+    /// UPDATEs by peer (address, and link where it has one): from the moment that they were found in the socket until their
     /// routes were decided, and what follows was queued for peers and kernel.
     updates: BTreeMap<IpAddr, Vec<(Option<String>, Histogram)>>,
     /// The kernel's table.

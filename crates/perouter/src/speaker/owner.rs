@@ -20,7 +20,8 @@ use engine::{Action, ConnId, Engine, Event, Level, Order};
 use kernel::netns::Namespace;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::connection::{Fact, words};
+use super::connection::words;
+use super::fact::Fact;
 use super::listener::{Complaint, Listeners};
 use super::liveness::Watch;
 use super::measure::Measured;
@@ -219,8 +220,9 @@ impl Owner {
             wake.map(|at| at.saturating_duration_since(Instant::now()).max(least))
         };
         self.has_mail |= self.poller.wait(at_most);
+        let found = Instant::now();
         while let Some(ready) = self.poller.next() {
-            self.serve(ready);
+            self.serve(ready, found);
         }
         // Before questions: what was due when the turn began is in their answers.
         if let Some(wake) = wake {

@@ -37,9 +37,9 @@ const SLOWER: u32 = 20;
 const FLOOR: Duration = Duration::from_millis(250);
 /// A third of the hold time: the interval of KEEPALIVEs.
 const SLOWEST: Duration = Duration::from_secs(HOLD as u64 / 3);
-/// What queues may hold in KiB: one chunk of each connection, and batches for the FIB and for writers, doubled for what the allocator keeps.
+/// What queues may hold in KiB: batches for the FIB and for peers, doubled for what the allocator keeps.
 const QUEUES: u64 = 2 * 2 * 16 * 256;
-/// Per connection, in KiB: what was read, and what is to be written.
+/// Per connection, in KiB: a message that has not come whole, and what is to be written.
 const CONNECTION: u64 = 2 * 256;
 /// Per route, in KiB: path, attributes, what is pending for each peer.
 const ROUTE: u64 = 1;

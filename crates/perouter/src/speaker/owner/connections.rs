@@ -10,8 +10,9 @@ use engine::{ConnId, Dial, Event};
 use tokio::task::AbortHandle;
 
 use super::Owner;
-use crate::speaker::connection::{CHUNK, Fact, Line, Look, words};
+use crate::speaker::connection::{CHUNK, Line, Look, words};
 use crate::speaker::dial;
+use crate::speaker::fact::Fact;
 use crate::speaker::poller::Ready;
 use crate::speaker::tap::Way;
 
@@ -82,6 +83,13 @@ impl Connections {
         self.ending.iter().filter_map(|conn| self.line(*conn)?.until()).min()
     }
 
+    /// Those whose time is over, and why nothing could be written to them, where that is so.
+    fn overdue(&self, now: Instant) -> Vec<(ConnId, Option<String>)> {
+        let line = |conn: &ConnId| Some((*conn, self.line(*conn)?));
+        let is_over = |(_, line): &(ConnId, &Line)| line.until().is_some_and(|until| until <= now);
+        self.ending.iter().filter_map(line).filter(is_over).map(|(conn, line)| (conn, line.error())).collect()
+    }
+
     fn line(&self, conn: ConnId) -> Option<&Line> {
         match self.all.get(&conn)? {
             Connection::Open(line) | Connection::Closing(line) => Some(line),
@@ -93,6 +101,12 @@ impl Connections {
         self.ready.retain(|ready| *ready != conn);
         self.ending.remove(&conn);
         self.all.remove(&conn)
+    }
+
+    /// Nobody speaks over it any more, but what was said last is still on its way.
+    fn let_finish(&mut self, conn: ConnId, line: Line) {
+        self.ending.insert(conn);
+        self.all.insert(conn, Connection::Closing(line));
     }
 
     fn next_accepted(&mut self) -> ConnId {
@@ -152,9 +166,9 @@ impl Owner {
         Ok(())
     }
 
-    /// Reads and writes what a connection is ready for.
-    pub(super) fn serve(&mut self, ready: Ready) {
-        let (connections, conn, now) = (&mut self.connections, ready.conn, Instant::now());
+    /// Reads and writes what a connection is ready for, as was found then.
+    pub(super) fn serve(&mut self, ready: Ready, found: Instant) {
+        let (connections, conn) = (&mut self.connections, ready.conn);
         // It may have ended since it was named.
         let Some(Connection::Open(line) | Connection::Closing(line)) = connections.all.get_mut(&conn) else { return };
         let look = line.serve(ready, &mut connections.buffer, &self.poller);
@@ -164,19 +178,19 @@ impl Owner {
         match look {
             Look::Read(octets) => {
                 let data = Bytes::copy_from_slice(&connections.buffer[..octets]);
-                self.data(conn, data, now);
+                self.data(conn, data, found);
             }
             Look::Nothing => {}
             Look::End(error) => self.ended(conn, error),
         }
     }
 
-    fn data(&mut self, conn: ConnId, data: Bytes, read: Instant) {
+    fn data(&mut self, conn: ConnId, data: Bytes, found: Instant) {
         self.taps.pass(&self.engine, conn, Way::Received, &data);
         let before = self.engine.sender(conn).map_or(0, |sender| sender.updates);
-        self.engine.handle(read, Event::Bytes { conn, data });
+        self.engine.handle(Instant::now(), Event::Bytes { conn, data });
         if let Some(sender) = self.engine.sender(conn).filter(|sender| sender.updates > before) {
-            self.measured.updates(sender.peer, sender.link, sender.updates - before, read.elapsed());
+            self.measured.updates(sender.peer, sender.link, sender.updates - before, found.elapsed());
         }
     }
 
@@ -214,19 +228,13 @@ impl Owner {
             None => None,
         };
         if let Some(line) = closing {
-            self.connections.ending.insert(conn);
-            self.connections.all.insert(conn, Connection::Closing(line));
+            self.connections.let_finish(conn, line);
         }
     }
 
     /// Ends those whose time is over.
     pub(super) fn end_overdue(&mut self, now: Instant) {
-        let connections = &self.connections;
-        let line = |conn: &ConnId| connections.line(*conn).map(|line| (*conn, line));
-        let is_over = |(_, line): &(ConnId, &Line)| line.until().is_some_and(|until| until <= now);
-        let over = connections.ending.iter().filter_map(line).filter(is_over);
-        let over: Vec<_> = over.map(|(conn, line)| (conn, line.error())).collect();
-        for (conn, error) in over {
+        for (conn, error) in self.connections.overdue(now) {
             self.ended(conn, error);
         }
     }
@@ -238,5 +246,32 @@ impl Owner {
             }
             Some(Connection::Closing(_)) | None => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::speaker::poller::Poller;
+
+    #[test]
+    fn what_is_being_closed_ends_whatever_the_peer_does() {
+        let (poller, conn) = (Poller::new().unwrap(), ConnId::Dialled(1));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        stream.set_nonblocking(true).unwrap();
+        let mut line = Line::new(conn, stream, &poller).unwrap();
+        let mut connections = Connections::default();
+        assert_eq!(connections.deadline(), None);
+        line.finish(vec![Bytes::from_static(b"bye")], &poller).unwrap();
+        connections.let_finish(conn, line);
+        let until = connections.deadline().unwrap();
+        assert!(connections.is_closing(conn) && connections.overdue(until - Duration::from_nanos(1)).is_empty());
+        assert_eq!(connections.overdue(until), [(conn, None)]);
+        connections.remove(conn);
+        assert!(connections.is_empty() && connections.deadline().is_none());
     }
 }
