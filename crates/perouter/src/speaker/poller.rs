@@ -30,8 +30,8 @@ const LONGEST: Duration = Duration::from_secs(3600);
 #[derive(Debug)]
 struct Bell {
     event: OwnedFd,
-    /// It was rung and not heard since: once is enough. Looked at after every wait: the event only ends one, and behind many
-    /// connections it is not named for a while.
+    /// It was rung and not heard since. Looked at after every wait: the event only ends one, and behind many connections it is
+    /// not named for a while.
     rung: AtomicBool,
 }
 
@@ -41,10 +41,10 @@ impl Wake for Bell {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if !self.rung.swap(true, Ordering::AcqRel) {
-            // It could fail only after 2^64 times: the counter is never read, every change of it is an event.
-            let _ = rustix::io::write(&self.event, &1_u64.to_ne_bytes());
-        }
+        self.rung.store(true, Ordering::Release);
+        // Also when somebody has rung already: that one may be waiting for a processor between its mark and its event. It could
+        // fail only after 2^64 times: the counter is never read, every change of it is an event.
+        let _ = rustix::io::write(&self.event, &1_u64.to_ne_bytes());
     }
 }
 
@@ -97,7 +97,8 @@ impl Poller {
 
     /// To be called before the channels are polled: whoever sends from here on rings again.
     pub(super) fn hear(&self) {
-        self.bell.rung.store(false, Ordering::SeqCst);
+        // What was sent before it was rung is seen from here on.
+        self.bell.rung.swap(false, Ordering::AcqRel);
     }
 
     /// Waits for a connection or the bell, but not longer than that (`None`: however long it takes), and returns whether the bell
