@@ -8,6 +8,8 @@
 //! Stops: at [`Request::Stop`], once the connections are flushed or [`STOP_LIMIT`] passed. FIB batches are not
 //! pulled any more from then on: what the engine withdraws because it stops is not withdrawn from the kernel.
 
+mod connections;
+
 use std::collections::BTreeSet;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -20,6 +22,7 @@ use engine::{Action, ConnId, Engine, Event, Level, Order};
 use kernel::netns::Namespace;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use self::connections::Connections;
 use super::connection::words;
 use super::fact::Fact;
 use super::listener::{Complaint, Listeners};
@@ -46,10 +49,6 @@ const STOP_LIMIT: Duration = Duration::from_secs(2);
 const STOP_PAUSE: Duration = Duration::from_millis(1);
 /// Longest wait for the FIB thread to remove our routes when the speaker stops.
 const CLEAR_LIMIT: Duration = Duration::from_secs(30);
-
-mod connections;
-
-use connections::Connections;
 
 pub(super) struct Owner {
     engine: Engine,
@@ -236,7 +235,7 @@ impl Owner {
     /// Takes what others have sent, but not so much that connections would wait for long. Returns whether there may be more.
     fn take_mail(&mut self) -> bool {
         self.poller.hear();
-        let waker = self.poller.waker().clone();
+        let waker = self.poller.waker();
         let mut context = Context::from_waker(&waker);
         // One, however many there are: what has arrived meanwhile comes first.
         let asked = self.stopping.is_none() && self.take_request(&mut context);

@@ -64,7 +64,6 @@ pub(super) struct Ready {
 pub(super) struct Poller {
     epoll: OwnedFd,
     bell: Arc<Bell>,
-    waker: Waker,
     /// Of the latest wait.
     ready: Vec<Ready>,
 }
@@ -75,8 +74,7 @@ impl Poller {
         let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         epoll::add(&epoll, &event, EventData::new_u64(BELL), EventFlags::IN | EventFlags::ET)?;
         let bell = Arc::new(Bell { event, rung: AtomicBool::new(false) });
-        let waker = Waker::from(Arc::clone(&bell));
-        Ok(Self { epoll, bell, waker, ready: Vec::with_capacity(READY) })
+        Ok(Self { epoll, bell, ready: Vec::with_capacity(READY) })
     }
 
     /// Watches a stream until it is dropped.
@@ -91,8 +89,8 @@ impl Poller {
     }
 
     /// Rings the bell.
-    pub(super) fn waker(&self) -> &Waker {
-        &self.waker
+    pub(super) fn waker(&self) -> Waker {
+        Waker::from(Arc::clone(&self.bell))
     }
 
     /// To be called before the channels are polled: whoever sends from here on rings again.
@@ -249,7 +247,7 @@ mod tests {
     fn the_bell_rings_until_it_is_heard() {
         let mut poller = Poller::new().unwrap();
         assert!(!poller.wait(AT_ONCE));
-        let waker = poller.waker().clone();
+        let waker = poller.waker();
         waker.wake_by_ref();
         waker.wake_by_ref();
         assert!(poller.wait(None));

@@ -1,6 +1,6 @@
 //! The owner's connections: what it does with them, from the dial to the end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Instant;
@@ -34,8 +34,6 @@ pub(super) struct Connections {
     all: BTreeMap<ConnId, Connection>,
     /// Those for which the engine has bytes, in the order in which it got them. It says so once, until it was asked for all.
     ready: Vec<ConnId>,
-    /// Those that end at some time whatever the peer does.
-    ending: BTreeSet<ConnId>,
     accepted: u32,
     /// What is read goes through here: one is enough, because it is dealt with before the next is read.
     buffer: Vec<u8>,
@@ -43,7 +41,7 @@ pub(super) struct Connections {
 
 impl Default for Connections {
     fn default() -> Self {
-        Self { all: BTreeMap::new(), ready: Vec::new(), ending: BTreeSet::new(), accepted: 0, buffer: vec![0; CHUNK] }
+        Self { all: BTreeMap::new(), ready: Vec::new(), accepted: 0, buffer: vec![0; CHUNK] }
     }
 }
 
@@ -80,33 +78,25 @@ impl Connections {
 
     /// When the next one ends that does.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.ending.iter().filter_map(|conn| self.line(*conn)?.until()).min()
+        self.lines().filter_map(|(_, line)| line.until()).min()
     }
 
     /// Those whose time is over, and why nothing could be written to them, where that is so.
     fn overdue(&self, now: Instant) -> Vec<(ConnId, Option<String>)> {
-        let line = |conn: &ConnId| Some((*conn, self.line(*conn)?));
-        let is_over = |(_, line): &(ConnId, &Line)| line.until().is_some_and(|until| until <= now);
-        self.ending.iter().filter_map(line).filter(is_over).map(|(conn, line)| (conn, line.error())).collect()
+        let over = self.lines().filter(|(_, line)| line.until().is_some_and(|until| until <= now));
+        over.map(|(conn, line)| (conn, line.error())).collect()
     }
 
-    fn line(&self, conn: ConnId) -> Option<&Line> {
-        match self.all.get(&conn)? {
-            Connection::Open(line) | Connection::Closing(line) => Some(line),
+    fn lines(&self) -> impl Iterator<Item = (ConnId, &Line)> {
+        self.all.iter().filter_map(|(conn, connection)| match connection {
+            Connection::Open(line) | Connection::Closing(line) => Some((*conn, line)),
             Connection::Dialling(_) => None,
-        }
+        })
     }
 
     fn remove(&mut self, conn: ConnId) -> Option<Connection> {
         self.ready.retain(|ready| *ready != conn);
-        self.ending.remove(&conn);
         self.all.remove(&conn)
-    }
-
-    /// Nobody speaks over it any more, but what was said last is still on its way.
-    fn let_finish(&mut self, conn: ConnId, line: Line) {
-        self.ending.insert(conn);
-        self.all.insert(conn, Connection::Closing(line));
     }
 
     fn next_accepted(&mut self) -> ConnId {
@@ -172,9 +162,6 @@ impl Owner {
         // It may have ended since it was named.
         let Some(Connection::Open(line) | Connection::Closing(line)) = connections.all.get_mut(&conn) else { return };
         let look = line.serve(ready, &mut connections.buffer, &self.poller);
-        if line.until().is_some() {
-            connections.ending.insert(conn);
-        }
         match look {
             Look::Read(octets) => {
                 let data = Bytes::copy_from_slice(&connections.buffer[..octets]);
@@ -212,9 +199,6 @@ impl Owner {
         let Some(bytes) = self.engine.poll_transmit(conn) else { return false };
         self.taps.pass(&self.engine, conn, Way::Sent, &bytes);
         line.write(bytes, &self.poller);
-        if line.until().is_some() {
-            self.connections.ending.insert(conn);
-        }
         true
     }
 
@@ -228,7 +212,7 @@ impl Owner {
             None => None,
         };
         if let Some(line) = closing {
-            self.connections.let_finish(conn, line);
+            self.connections.all.insert(conn, Connection::Closing(line));
         }
     }
 
@@ -267,7 +251,7 @@ mod tests {
         let mut connections = Connections::default();
         assert_eq!(connections.deadline(), None);
         line.finish(vec![Bytes::from_static(b"bye")], &poller).unwrap();
-        connections.let_finish(conn, line);
+        connections.all.insert(conn, Connection::Closing(line));
         let until = connections.deadline().unwrap();
         assert!(connections.is_closing(conn) && connections.overdue(until - Duration::from_nanos(1)).is_empty());
         assert_eq!(connections.overdue(until), [(conn, None)]);
