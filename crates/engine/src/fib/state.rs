@@ -70,7 +70,8 @@ struct Group {
 #[derive(Debug)]
 struct Flight {
     id: u64,
-    slots: Vec<(Family, u32)>,
+    /// By family.
+    slots: [Vec<u32>; 2],
     deleted: Vec<u32>,
 }
 
@@ -159,9 +160,9 @@ impl FibState {
         std::mem::take(&mut self.settled)
     }
 
-    fn settle(&mut self, family: Family, slot: u32) {
+    fn settle(&mut self, family: Family, slots: &[u32]) {
         if self.awaited {
-            self.settled.push((family, slot));
+            self.settled.extend(slots.iter().map(|slot| (family, *slot)));
         }
     }
 
@@ -173,7 +174,7 @@ impl FibState {
     }
 
     pub(crate) fn snapshot(&self) -> crate::snapshot::FibSnapshot {
-        let in_flight = self.flight.as_ref().map_or(0, |flight| flight.slots.len());
+        let in_flight = self.flight.as_ref().map_or(0, |flight| flight.slots.iter().map(Vec::len).sum());
         crate::snapshot::FibSnapshot {
             installed: self.held.saturating_sub(in_flight),
             pending: self.pending.iter().map(Pending::len).sum::<usize>() + in_flight,
@@ -232,10 +233,11 @@ impl FibState {
             return None;
         }
         let mut batch = FibBatch::default();
-        let mut slots = Vec::new();
+        let mut slots = [Vec::new(), Vec::new()];
         for family in Family::ALL {
             let table = &mut tables[family.index()];
             let mut taken = 0;
+            let mut settled = Vec::new();
             // Each family has its share: neither waits behind the other's churn.
             while taken < BATCH {
                 taken += 1;
@@ -248,8 +250,7 @@ impl FibState {
                 let group = if key.is_empty() { 0 } else { self.group(key, next_hops) + 1 };
                 let old = dest.fib & !UNACKED;
                 if group == old {
-                    self.settle(family, slot);
-                    table.release_if_unused(slot);
+                    settled.push(slot);
                     continue;
                 }
                 let named = old != 0 && old != UNCERTAIN;
@@ -259,8 +260,7 @@ impl FibState {
                     // The kernel drops it with its group.
                     self.drop_route(family, slot, old - 1);
                     dest.fib &= UNACKED;
-                    self.settle(family, slot);
-                    table.release_if_unused(slot);
+                    settled.push(slot);
                     continue;
                 }
                 if group != 0 {
@@ -272,11 +272,13 @@ impl FibState {
                 dest.fib = if group == 0 { UNACKED } else { group | UNACKED };
                 // The slot must live until the acknowledgement.
                 dest.pending += 1;
-                slots.push((family, slot));
+                slots[family.index()].push(slot);
                 let prefix = dest.key.prefix(family);
                 self.failed.remove(&prefix);
                 batch.routes.push(RouteChange { prefix, group: group.checked_sub(1).map(GroupId) });
             }
+            self.settle(family, &settled);
+            table.release_unused(&settled);
         }
         for id in std::mem::take(&mut self.dirty) {
             if id >= self.groups.slots() {
@@ -328,13 +330,15 @@ impl FibState {
         for (GroupId(group), error) in groups {
             self.lose_group(tables, group, &error.into());
         }
-        for (family, slot) in flight.slots {
+        for (family, slots) in Family::ALL.into_iter().zip(&flight.slots) {
             let table = &mut tables[family.index()];
-            let dest = &mut table.dests[slot];
-            dest.fib &= !UNACKED;
-            dest.pending -= 1;
-            self.settle(family, slot);
-            table.release_if_unused(slot);
+            for slot in slots {
+                let dest = &mut table.dests[*slot];
+                dest.fib &= !UNACKED;
+                dest.pending -= 1;
+            }
+            self.settle(family, slots);
+            table.release_unused(slots);
         }
         for id in flight.deleted {
             self.groups.release(id);
@@ -357,7 +361,7 @@ impl FibState {
                 let dest = &mut table.dests[slot];
                 self.doubt(family, slot, dest);
                 self.failed.insert(dest.key.prefix(family), Arc::clone(error));
-                self.settle(family, slot);
+                self.settle(family, &[slot]);
             }
         }
     }

@@ -5,7 +5,7 @@
 //! the next hop alone, so the other attributes are stored once for all such sets. What decision and policy need is
 //! read from the bytes once, when they are first seen.
 
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 use std::net::Ipv4Addr;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use std::sync::Arc;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use wire::{AsPath, Community, Origin, attr_code, attributes, communities};
 
+use super::index::Index;
 use super::nexthop::NextHopId;
 use super::slab::Slab;
 use super::table::PathId;
@@ -160,7 +161,7 @@ fn scope(value: &[u8]) -> Scope {
 #[derive(Debug)]
 pub(crate) struct AttrStore {
     sets: Slab<AttrSet>,
-    index: HashTable<u32>,
+    index: Index,
     /// Those of all sets, each once.
     attributes: HashTable<Arc<Attributes>>,
     /// Those of a free slot.
@@ -173,7 +174,7 @@ impl Default for AttrStore {
     fn default() -> Self {
         Self {
             sets: Slab::default(),
-            index: HashTable::new(),
+            index: Index::default(),
             attributes: HashTable::new(),
             none: Arc::new(Attributes::read(&[])),
             hasher: DefaultHashBuilder::default(),
@@ -186,25 +187,27 @@ impl AttrStore {
     /// The handle of a set, which is stored if it is new. A reference is taken; `fresh` tells whether it is new,
     /// so that the caller takes a reference on its next hop.
     pub(crate) fn intern(&mut self, bytes: &[u8], next_hop: NextHopId, path_id: PathId) -> (AttrId, bool) {
-        let hash = hash(&self.hasher, bytes, next_hop, path_id);
+        let hash = self.hasher.hash_one(bytes);
+        let of_set = hash_of_set(&self.hasher, hash, next_hop, path_id);
         let sets = &self.sets;
         let same = |set: &AttrSet| set.next_hop == next_hop && set.path_id == path_id && *set.bytes == *bytes;
-        let found = self.index.find(hash, |&slot| same(&sets[slot]));
-        if let Some(&slot) = found {
+        if let Some(slot) = self.index.find(of_set, |slot| same(&sets[slot])) {
             self.sets[slot].refs += 1;
             return (AttrId(slot), false);
         }
         self.stamps = self.stamps.checked_add(1).unwrap_or(1);
-        let attributes = self.share(bytes);
+        let attributes = self.share(hash, bytes);
         let slot = self.sets.insert(AttrSet { attributes, next_hop, path_id, stamp: self.stamps, refs: 1 });
         let (sets, hasher) = (&self.sets, &self.hasher);
-        self.index.insert_unique(hash, slot, |&slot| hash_of(hasher, &sets[slot]));
+        self.index.insert(of_set, slot, |slot| {
+            let set = &sets[slot];
+            hash_of_set(hasher, hasher.hash_one(&*set.bytes), set.next_hop, set.path_id)
+        });
         (AttrId(slot), true)
     }
 
     /// The attributes that these bytes are.
-    fn share(&mut self, bytes: &[u8]) -> Arc<Attributes> {
-        let hash = self.hasher.hash_one(bytes);
+    fn share(&mut self, hash: u64, bytes: &[u8]) -> Arc<Attributes> {
         if let Some(known) = self.attributes.find(hash, |known| *known.bytes == *bytes) {
             return Arc::clone(known);
         }
@@ -226,23 +229,22 @@ impl AttrStore {
         if set.refs > 0 {
             return None;
         }
-        let hash = hash_of(&self.hasher, set);
+        let hash = self.hasher.hash_one(&*set.bytes);
+        let of_set = hash_of_set(&self.hasher, hash, set.next_hop, set.path_id);
         let next_hop = set.next_hop;
         let attributes = std::mem::replace(&mut set.attributes, Arc::clone(&self.none));
         // The table's own and this one.
         if Arc::strong_count(&attributes) == 2
-            && let Ok(entry) = self
-                .attributes
-                .find_entry(self.hasher.hash_one(&*attributes.bytes), |known| Arc::ptr_eq(known, &attributes))
+            && let Ok(entry) = self.attributes.find_entry(hash, |known| Arc::ptr_eq(known, &attributes))
         {
             entry.remove();
         }
-        if let Ok(entry) = self.index.find_entry(hash, |&slot| slot == id.0) {
-            entry.remove();
+        if let Some(place) = self.index.place(of_set, |slot| slot == id.0) {
+            self.index.remove(of_set, place);
         }
         self.sets.release(id.0);
         if self.index.is_empty() {
-            self.index = HashTable::new();
+            self.index = Index::default();
             self.attributes = HashTable::new();
             self.sets = Slab::default();
         }
@@ -258,16 +260,9 @@ impl AttrStore {
     }
 }
 
-fn hash(hasher: &DefaultHashBuilder, bytes: &[u8], next_hop: NextHopId, path_id: PathId) -> u64 {
-    let mut state = hasher.build_hasher();
-    bytes.hash(&mut state);
-    next_hop.hash(&mut state);
-    path_id.hash(&mut state);
-    state.finish()
-}
-
-fn hash_of(hasher: &DefaultHashBuilder, set: &AttrSet) -> u64 {
-    hash(hasher, &set.bytes, set.next_hop, set.path_id)
+/// The hash of a set whose attributes have that one.
+fn hash_of_set(hasher: &DefaultHashBuilder, attributes: u64, next_hop: NextHopId, path_id: PathId) -> u64 {
+    hasher.hash_one((attributes, next_hop, path_id))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use wire::Family;
 
 use super::Rib;
-use super::table::{Dest, PeerId};
+use super::table::PeerId;
 use crate::fib::state::Progress;
 
 /// What to do with a route that a peer is to hear of.
@@ -45,7 +45,7 @@ impl Rib {
         for (family, slot) in self.fib.take_settled() {
             let dests = &mut self.tables[family.index()].dests;
             // The last destination may have taken the whole table along.
-            let used = slot < dests.slots() && is_used(&dests[slot]);
+            let used = slot < dests.slots() && dests[slot].is_used();
             let refused = used && self.fib.progress(family, slot, &dests[slot]) == Progress::Refused;
             for peer in self.peers.iter_mut().flatten() {
                 let rib = &mut peer.ribs[family.index()];
@@ -66,16 +66,11 @@ impl Rib {
                 let rib = &mut peer.ribs[family.index()];
                 let (held, withheld) = (std::mem::take(&mut rib.held), std::mem::take(&mut rib.withheld));
                 for slot in held.iter().chain(withheld.iter()) {
-                    if slot < dests.slots() && is_used(&dests[slot]) && rib.pending.push(slot) {
+                    if slot < dests.slots() && dests[slot].is_used() && rib.pending.push(slot) {
                         dests[slot].pending += 1;
                     }
                 }
             }
         }
     }
-}
-
-/// A destination that nothing refers to is not one: its place waits for another.
-fn is_used(dest: &Dest) -> bool {
-    !dest.paths.is_empty() || dest.pending > 0 || dest.fib != 0
 }

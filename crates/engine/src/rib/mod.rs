@@ -16,6 +16,7 @@ mod decide;
 pub(crate) mod decision;
 mod held;
 mod host;
+mod index;
 pub(crate) mod key;
 pub(crate) mod nexthop;
 mod out;

@@ -7,11 +7,10 @@ use wire::{Family, NextHop, Update};
 use super::Rib;
 use super::key::Key;
 use super::nexthop::{NextHopKey, NextHops};
-use super::table::{Path, PathId, PeerId, Refusal, Sought};
+use super::table::{AHEAD, Path, PathId, PeerId, Refusal, Sought};
 use crate::policy::{PeerFacts, import};
 
 /// Prefixes of a message that are looked for before the first one is dealt with.
-const AHEAD: usize = 16;
 type Ahead<T> = SmallVec<[T; AHEAD]>;
 
 impl Rib {

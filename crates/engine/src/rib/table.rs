@@ -3,17 +3,18 @@
 //! A destination lives in a slab slot as long as it has a path or somebody still has to be told that it has
 //! none; the slot number is what RIB-In, RIB-Out and FIB bit sets are indexed by.
 
-use hashbrown::{DefaultHashBuilder, HashTable};
-use smallvec::SmallVec;
 use std::hash::BuildHasher;
 
+use hashbrown::DefaultHashBuilder;
+use smallvec::SmallVec;
+
 use super::attrs::AttrId;
-use super::bits::BitSet;
+use super::index::{Index, Place};
 use super::key::Key;
 use super::slab::Slab;
 
-/// Destinations that an index has room for at first.
-const LEAST: usize = 16;
+/// How many are looked for before something is done about the first one: see [`Sought`].
+pub(crate) const AHEAD: usize = 16;
 
 /// Where a path came from: an index of [`super::Rib`]'s peers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -67,7 +68,7 @@ pub(crate) struct Dest {
 
 impl Dest {
     /// Whether anybody refers to it: else its slot is free, or about to be.
-    fn is_used(&self) -> bool {
+    pub(crate) fn is_used(&self) -> bool {
         !self.paths.is_empty() || self.pending > 0 || self.fib != 0
     }
 
@@ -87,7 +88,7 @@ pub(crate) struct Sought {
 
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    index: HashTable<u32>,
+    index: Index,
     hasher: DefaultHashBuilder,
     pub(crate) dests: Slab<Dest>,
 }
@@ -102,7 +103,7 @@ impl Table {
     }
 
     fn look(&self, hash: u64, key: &Key) -> Option<u32> {
-        self.index.find(hash, |&slot| self.dests[slot].key == *key).copied()
+        self.index.find(hash, |slot| self.dests[slot].key == *key)
     }
 
     /// Looks for a destination, for [`Self::found`] and [`Self::found_or_insert`] later.
@@ -127,49 +128,36 @@ impl Table {
         let (key, hash) = (sought.key, sought.hash);
         let dest = Dest { key, ways: 0, pending: 0, fib: 0, paths: SmallVec::new() };
         let slot = self.dests.insert(dest);
-        if self.index.len() == self.index.capacity() {
-            self.grow();
-        }
         let (dests, hasher) = (&self.dests, &self.hasher);
-        self.index.insert_unique(hash, slot, |&slot| hasher.hash_one(dests[slot].key));
+        self.index.insert(hash, slot, |slot| hasher.hash_one(dests[slot].key));
         slot
-    }
-
-    /// Makes the index anew with room for twice as many. In the order of the slots, which are read one after another that way; the
-    /// old index is in the order of hashes, and gone before the new one is made.
-    fn grow(&mut self) {
-        let mut held = BitSet::default();
-        for slot in &self.index {
-            held.insert(*slot);
-        }
-        let room = (self.index.len() * 2).max(LEAST);
-        self.index = HashTable::new();
-        self.index = HashTable::with_capacity(room);
-        let (dests, hasher) = (&self.dests, &self.hasher);
-        let hash = |&slot: &u32| hasher.hash_one(dests[slot].key);
-        for slot in held.iter() {
-            self.index.insert_unique(hash(&slot), slot, hash);
-        }
     }
 
     /// Frees the slot when nothing refers to it any more.
     pub(crate) fn release_if_unused(&mut self, slot: u32) {
-        if slot >= self.dests.slots() {
-            return;
+        if slot < self.dests.slots() && !self.dests[slot].is_used() {
+            self.release_unused(&[slot]);
         }
-        let dest = &mut self.dests[slot];
-        if dest.is_used() {
-            return;
-        }
-        dest.paths = SmallVec::new();
-        let hash = self.hasher.hash_one(dest.key);
-        if let Ok(entry) = self.index.find_entry(hash, |&other| other == slot) {
-            entry.remove();
-            self.dests.release(slot);
+    }
+
+    /// Frees those of these slots that nothing refers to any more. Each is named once.
+    pub(crate) fn release_unused(&mut self, slots: &[u32]) {
+        for some in slots.chunks(AHEAD) {
+            let unused = some.iter().filter(|slot| **slot < self.dests.slots() && !self.dests[**slot].is_used());
+            let place = |slot: &u32| {
+                let hash = self.hasher.hash_one(self.dests[*slot].key);
+                Some((*slot, hash, self.index.place(hash, |other| other == *slot)?))
+            };
+            let placed: SmallVec<[(u32, u64, Place); AHEAD]> = unused.filter_map(place).collect();
+            for (slot, hash, place) in placed {
+                self.dests[slot].paths = SmallVec::new();
+                self.index.remove(hash, place);
+                self.dests.release(slot);
+            }
         }
         if self.index.is_empty() {
             // A withdrawn full table gives its memory back.
-            self.index = HashTable::new();
+            self.index = Index::default();
             self.dests = Slab::default();
         }
     }
