@@ -2,6 +2,9 @@
 
 use std::collections::VecDeque;
 
+/// Room for so many slots is kept by a queue that is empty.
+const KEPT: usize = 64;
+
 /// A set of slots.
 #[derive(Debug, Default)]
 pub(crate) struct BitSet {
@@ -84,7 +87,7 @@ impl Pending {
     pub(crate) fn pop(&mut self) -> Option<u32> {
         let slot = self.order.pop_front()?;
         self.members.remove(slot);
-        if self.order.is_empty() {
+        if self.order.is_empty() && self.order.capacity() > KEPT {
             // A full table's queue is megabytes; an idle session should not keep them.
             self.order = VecDeque::new();
         }

@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
-use bytes::Bytes;
 use ipnet::IpNet;
 use wire::{Family, NextHop, Refresh, RouteRefresh};
 
@@ -72,7 +72,7 @@ struct Encoded {
     stamp: u32,
     from: Source,
     own: Own,
-    bytes: Bytes,
+    bytes: Arc<[u8]>,
 }
 
 /// What of a path's origin shows in its attributes.
@@ -102,19 +102,23 @@ struct Group {
 
 /// All update groups. A group without members is reused.
 #[derive(Debug, Default)]
-pub(super) struct UpdateGroups(Vec<Group>);
+pub(super) struct UpdateGroups {
+    groups: Vec<Group>,
+    /// For the set at hand.
+    scratch: Vec<u8>,
+}
 
 impl UpdateGroups {
     /// The group of a peer, which becomes a member.
     pub(super) fn join(&mut self, facts: &PeerFacts) -> usize {
         let key = GroupKey::of(facts);
-        let found = self.0.iter().position(|group| group.key == key);
-        let index = found.or_else(|| self.0.iter().position(|group| group.members == 0));
+        let found = self.groups.iter().position(|group| group.key == key);
+        let index = found.or_else(|| self.groups.iter().position(|group| group.members == 0));
         let index = index.unwrap_or_else(|| {
-            self.0.push(Group { key: key.clone(), members: 0, cache: Vec::new() });
-            self.0.len() - 1
+            self.groups.push(Group { key: key.clone(), members: 0, cache: Vec::new() });
+            self.groups.len() - 1
         });
-        let group = &mut self.0[index];
+        let group = &mut self.groups[index];
         if group.key != key {
             group.key = key;
             group.cache = Vec::new();
@@ -124,7 +128,7 @@ impl UpdateGroups {
     }
 
     pub(super) fn leave(&mut self, index: usize) {
-        let group = &mut self.0[index];
+        let group = &mut self.groups[index];
         group.members -= 1;
         if group.members == 0 {
             group.cache = Vec::new();
@@ -140,8 +144,9 @@ impl UpdateGroups {
         attr: AttrId,
         from: Origination,
         to: &PeerFacts,
-    ) -> Bytes {
-        let cache = &mut self.0[index].cache;
+    ) -> Arc<[u8]> {
+        let Self { groups, scratch } = self;
+        let cache = &mut groups[index].cache;
         if cache.is_empty() {
             cache.resize(CACHE, None);
         }
@@ -151,14 +156,14 @@ impl UpdateGroups {
             hit.attr == attr && hit.stamp == set.stamp && hit.from == Source::of(from) && hit.own == *own
         };
         if let Some(hit) = entry.as_mut().filter(current) {
-            return hit.bytes.clone();
+            return Arc::clone(&hit.bytes);
         }
-        let mut bytes = Vec::with_capacity(set.bytes.len() + 16);
-        export::write_attributes(&mut bytes, own, set, from, to);
-        let bytes = Bytes::from(bytes);
+        scratch.clear();
+        export::write_attributes(scratch, own, set, from, to);
+        let bytes: Arc<[u8]> = scratch.as_slice().into();
         let from = Source::of(from);
         if bytes.len() <= CACHED_BYTES {
-            *entry = Some(Encoded { attr, stamp: set.stamp, from, own: *own, bytes: bytes.clone() });
+            *entry = Some(Encoded { attr, stamp: set.stamp, from, own: *own, bytes: Arc::clone(&bytes) });
         }
         bytes
     }
@@ -166,11 +171,17 @@ impl UpdateGroups {
 
 /// Prefixes that go out with the same attributes and next hop.
 struct Batch {
-    attributes: Bytes,
+    attributes: Arc<[u8]>,
     next_hop: NextHop,
-    slots: Vec<u32>,
-    prefixes: Vec<IpNet>,
     looping: bool,
+}
+
+/// A prefix that goes out with a batch.
+struct Entry {
+    /// Which one.
+    batch: usize,
+    slot: u32,
+    prefix: IpNet,
 }
 
 /// Whether an external peer finds its own AS in what it is sent: RFC 4271 9.1.2 lets it take that for a loop.
@@ -256,7 +267,11 @@ impl Rib {
     fn pull_family(&mut self, id: PeerId, family: Family, out: &mut Vec<u8>) -> usize {
         let mut batches: Vec<Batch> = Vec::new();
         let mut index: BTreeMap<(AttrId, Source), usize> = BTreeMap::new();
+        // What arrived together is told together: mostly it is the batch of the one before.
+        let mut latest = None;
+        let mut entries: Vec<Entry> = Vec::new();
         let mut withdrawn: Vec<IpNet> = Vec::new();
+        let mut unused: Vec<u32> = Vec::new();
         let mut bytes = 0;
         while bytes < PULL_BYTES {
             let Some(slot) = self.pop(id, family) else {
@@ -265,6 +280,9 @@ impl Rib {
             bytes += PREFIX_BYTES;
             let dest = &self.tables[family.index()].dests[slot];
             let prefix = dest.key.prefix(family);
+            if !dest.is_used() {
+                unused.push(slot);
+            }
             let mut route = exported(&self.own, &self.peers, &self.attrs, dest, family, id);
             if route.is_some() {
                 match self.hearing(id, family, slot) {
@@ -275,14 +293,23 @@ impl Rib {
             }
             let placed = route.and_then(|(attr, from)| {
                 let place = (attr, Source::of(from));
-                if let Some(&batch) = index.get(&place) {
+                if let Some((known, batch)) = latest
+                    && known == place
+                {
                     return Some(batch);
                 }
-                let batch = self.batch(id, family, attr, from)?;
-                bytes += MESSAGE_BYTES + batch.attributes.len();
-                batches.push(batch);
-                index.insert(place, batches.len() - 1);
-                Some(batches.len() - 1)
+                let batch = match index.get(&place) {
+                    Some(&batch) => batch,
+                    None => {
+                        let batch = self.batch(id, family, attr, from)?;
+                        bytes += MESSAGE_BYTES + batch.attributes.len();
+                        batches.push(batch);
+                        index.insert(place, batches.len() - 1);
+                        batches.len() - 1
+                    }
+                };
+                latest = Some((place, batch));
+                Some(batch)
             });
             let Some(rib) = self.peer_mut(id).map(|peer| &mut peer.ribs[family.index()]) else {
                 break;
@@ -295,8 +322,7 @@ impl Rib {
                     } else {
                         rib.looping.remove(slot);
                     }
-                    batches[batch].slots.push(slot);
-                    batches[batch].prefixes.push(prefix);
+                    entries.push(Entry { batch, slot, prefix });
                 }
                 None if rib.advertised.remove(slot) => {
                     rib.looping.remove(slot);
@@ -304,9 +330,10 @@ impl Rib {
                 }
                 None => {}
             }
-            self.tables[family.index()].release_if_unused(slot);
         }
-        self.write(id, family, batches, withdrawn, out)
+        self.tables[family.index()].release_unused(&unused);
+        entries.sort_by_key(|entry| entry.batch);
+        self.write(id, family, &batches, &entries, withdrawn, out)
     }
 
     pub(super) fn pop(&mut self, id: PeerId, family: Family) -> Option<u32> {
@@ -331,7 +358,7 @@ impl Rib {
     fn batch(&mut self, id: PeerId, family: Family, attr: AttrId, from: Origination) -> Option<Batch> {
         let (attributes, next_hop) = self.encoded(id, family, attr, from)?;
         let looping = loops(self.attrs.get(attr), &self.peer(id)?.facts);
-        Some(Batch { attributes, next_hop, slots: Vec::new(), prefixes: Vec::new(), looping })
+        Some(Batch { attributes, next_hop, looping })
     }
 
     /// A set and its next hop as a peer sees them; `None` when we have no next hop to send with it.
@@ -341,18 +368,20 @@ impl Rib {
         family: Family,
         attr: AttrId,
         from: Origination,
-    ) -> Option<(Bytes, NextHop)> {
+    ) -> Option<(Arc<[u8]>, NextHop)> {
         let peer = self.peers.get(usize::from(id.0))?.as_ref()?;
         let received = self.next_hops.next_hop(self.attrs.get(attr).next_hop);
         let next_hop = export::next_hop(from, received, family, &peer.facts)?;
         Some((self.groups.encoded(peer.group?, &self.own, &self.attrs, attr, from, &peer.facts), next_hop))
     }
 
+    /// Writes what was collected; `entries` in the order of their batches.
     fn write(
         &mut self,
         id: PeerId,
         family: Family,
-        batches: Vec<Batch>,
+        batches: &[Batch],
+        entries: &[Entry],
         mut withdrawn: Vec<IpNet>,
         out: &mut Vec<u8>,
     ) -> usize {
@@ -362,17 +391,19 @@ impl Rib {
         let max = peer.facts.max_message;
         let mut reach = Vec::new();
         let mut messages = 0;
-        for batch in batches {
-            let Batch { attributes, next_hop, slots, prefixes, looping: _ } = batch;
-            let written = wire::encode_reach(&mut reach, max, &attributes, &next_hop, family, prefixes.iter().copied());
+        for entries in entries.chunk_by(|one, next| one.batch == next.batch) {
+            let Batch { attributes, next_hop, looping: _ } = &batches[entries[0].batch];
+            let prefixes = entries.iter().map(|entry| entry.prefix);
+            let written = wire::encode_reach(&mut reach, max, attributes, next_hop, family, prefixes);
             if written == 0 {
                 // The attributes do not fit into a message: the peer must not keep an older version.
-                for slot in slots {
-                    peer.ribs[family.index()].advertised.remove(slot);
-                    peer.ribs[family.index()].looping.remove(slot);
+                let rib = &mut peer.ribs[family.index()];
+                for entry in entries {
+                    rib.advertised.remove(entry.slot);
+                    rib.looping.remove(entry.slot);
+                    withdrawn.push(entry.prefix);
                 }
-                peer.ribs[family.index()].oversized += prefixes.len();
-                withdrawn.extend(prefixes);
+                rib.oversized += entries.len();
             }
             messages += written;
         }

@@ -5,8 +5,8 @@
 //! path is told: the lowest that is free. A path that is replaced by its source keeps it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use bytes::Bytes;
 use ipnet::IpNet;
 use smallvec::SmallVec;
 use wire::{Family, NextHop};
@@ -40,7 +40,7 @@ pub(super) type ToldPaths = SmallVec<[Told; 2]>;
 
 /// Paths that go out with the same attributes and next hop.
 struct Batch {
-    attributes: Bytes,
+    attributes: Arc<[u8]>,
     next_hop: NextHop,
     entries: Vec<(u32, PathId, IpNet)>,
 }
