@@ -251,7 +251,7 @@ impl Engine {
         self.rib.fib.enabled
     }
 
-    /// The next FIB batch, when none is in flight and something is to be done.
+    /// The next FIB batch, when something is to be done and the kernel is not busy with earlier ones: see [`fib`].
     pub fn poll_fib(&mut self) -> Option<FibBatch> {
         if self.deferring() || self.kernel_stays() {
             return None;
@@ -303,6 +303,9 @@ impl Engine {
         failed_groups: Vec<(GroupId, String)>,
         degraded: Vec<(GroupId, String)>,
     ) {
+        let void = self.rib.fib.is_void(id);
+        let (failed, failed_groups, degraded) =
+            if void { Default::default() } else { (failed, failed_groups, degraded) };
         let refused = failed_groups.iter().chain(&degraded);
         let reports = refused.map(|(group, error)| format!("next-hop group {}: {error}", group.0));
         let routes = failed.iter().map(|(prefix, error)| format!("route {prefix} not installed: {error}"));

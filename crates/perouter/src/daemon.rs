@@ -9,7 +9,7 @@
 //! | sockets of peers -> engine owner | epoll: at most 8 connections in a turn, 64 KiB of each | TCP pushes back |
 //! | engine owner -> sockets of peers | pulled by `poll_transmit` when the kernel has taken what came before | stays coalesced in RIB-Out |
 //! | dialler, listener -> engine owner | channel of 16 facts | they wait |
-//! | engine owner -> FIB thread | 1 batch in flight; a few routes the owner sets itself | stays coalesced in the engine |
+//! | engine owner -> FIB thread | 2 batches in flight; a few routes the owner sets itself | stays coalesced in the engine |
 //! | engine owner -> thread of the host's routes | 1 batch in flight, and changes of the table | stays coalesced in the engine |
 //! | FIB thread, thread of the host's routes, finder of neighbours -> engine owner | channel of 8 facts | the thread waits |
 //! | owner of a BFD thread -> BFD thread | the latest set of sessions; snapshots by oneshot | latest wins |

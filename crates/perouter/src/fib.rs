@@ -1,7 +1,7 @@
 //! The FIB thread: carries the engine's batches to the kernel and brings the answers back.
 //!
 //! Owns: `kernel::fib::Fib`, opened with the first connection: what the kernel has is read while the session comes up.
-//! Is told: [`Command`]s; the owner sends a batch only when the last one was answered. Emits: one
+//! Is told: [`Command`]s, batches among them as the engine makes them. Emits: one
 //! [`Event::FibAck`] per batch, and [`Event::FibLost`] when the kernel could not be talked to.
 //! Does not: remember routes. A plain thread, because netlink blocks; it ends when the owner drops its end.
 //!
@@ -28,8 +28,8 @@ use crate::restart::Forwarding;
 use crate::speaker::connection::words;
 use crate::status::Status;
 
-/// The opening, one batch and a clear; a few more cost nothing.
-const COMMANDS: usize = 4;
+/// The opening, two batches and a clear; a few more cost nothing.
+const COMMANDS: usize = 8;
 /// Waits after failures to talk to the kernel, doubling in between.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
@@ -95,20 +95,16 @@ impl FibThread {
         }
     }
 
-    /// Carries a batch out, if it is a small one, and returns its answer; or has it carried out. Only when the previous one was
-    /// answered.
-    pub(crate) fn apply(&mut self, batch: FibBatch) -> Option<Event> {
-        if let Some(answer) = self.at_once(&batch) {
-            return Some(answer);
-        }
+    /// Has a batch carried out, behind the earlier ones.
+    pub(crate) fn apply(&mut self, batch: FibBatch) {
         if self.commands.try_send(Command::Apply(batch)).is_err() {
             tracing::error!("the FIB thread has ended; routes do not reach the kernel");
         }
-        None
     }
 
-    /// `None`: the thread is to do it. If it was tried here, it is told what failed.
-    fn at_once(&mut self, batch: &FibBatch) -> Option<Event> {
+    /// Carries a batch out, if it is a small one, and returns its answer. Only when all earlier ones were answered. `None`: it is
+    /// for [`Self::apply`]; if it was tried here, the thread is told what failed.
+    pub(crate) fn at_once(&mut self, batch: &FibBatch) -> Option<Event> {
         let is_small = batch.routes.len() <= FEW && batch.groups.is_empty() && !batch.sweep;
         if !is_small || self.stale.load(Ordering::Acquire) {
             return None;

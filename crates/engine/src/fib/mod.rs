@@ -1,7 +1,7 @@
 //! What the kernel should hold: routes that point at next-hop groups.
 //!
-//! One batch is in flight at a time; it is answered by [`crate::Event::FibAck`]. While it is, changes
-//! coalesce: the latest wins.
+//! A batch is in flight until it is answered by [`crate::Event::FibAck`]. While it is, changes coalesce: the latest
+//! wins. Of many changes a second batch can be made behind the first one; they are carried out and answered in their order.
 
 use std::net::IpAddr;
 

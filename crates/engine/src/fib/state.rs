@@ -10,8 +10,11 @@
 //!
 //! So does a group whose routes all wait to be deleted, when they are many: the kernel drops a route with its group in a
 //! tenth of the time that a deletion takes. It looks through its whole table for them, so that few routes are deleted.
+//!
+//! While a large batch is in flight, the next one can be made if it is large, too: the kernel does not wait for us then between
+//! one and the other. Few changes wait for the answer, and the latest wins.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -26,7 +29,13 @@ use crate::rib::slab::Slab;
 use crate::rib::table::{Dest, Table};
 
 /// Most routes of a family in a batch: large enough to keep the kernel busy, small enough to answer to changes.
-const BATCH: usize = 16_384;
+const BATCH: usize = 8192;
+
+/// So many destinations must wait for a batch behind one that is in flight.
+const BEHIND: usize = if cfg!(test) { 1 } else { BATCH / 2 };
+
+/// Most batches in flight.
+const FLIGHTS: usize = 2;
 
 /// A group that all want to leave goes at once if it has at least so many routes, and at least one in [`MANY_OF`] of all.
 const MANY: u32 = 4096;
@@ -35,8 +44,21 @@ const MANY_OF: usize = 16;
 /// In [`Dest::fib`]: the kernel has not yet acknowledged it.
 const UNACKED: u32 = 1 << 31;
 
+/// In [`Dest::fib`], beside the other: nor what came after that. It is in both batches that are in flight.
+const AGAIN: u32 = 1 << 30;
+
 /// In [`Dest::fib`]: the kernel refused a change, and may have the route as it was before.
-const UNCERTAIN: u32 = UNACKED - 1;
+const UNCERTAIN: u32 = AGAIN - 1;
+
+/// Of a [`Dest::fib`]: the group that the kernel was last told, plus one, zero for none; or [`UNCERTAIN`].
+fn told(fib: u32) -> u32 {
+    fib & !(UNACKED | AGAIN)
+}
+
+/// Of a [`Dest::fib`]: which answers are still to come.
+fn unanswered(fib: u32) -> u32 {
+    fib & (UNACKED | AGAIN)
+}
 
 /// How far the kernel is with a destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +95,8 @@ struct Flight {
     /// By family.
     slots: [Vec<u32>; 2],
     deleted: Vec<u32>,
+    /// See [`FibState::is_void`].
+    void: bool,
 }
 
 /// See the module page.
@@ -80,7 +104,8 @@ struct Flight {
 pub(crate) struct FibState {
     pub(crate) enabled: bool,
     batches: u64,
-    flight: Option<Flight>,
+    /// In order; at most [`FLIGHTS`].
+    flights: VecDeque<Flight>,
     pending: [Pending; 2],
     groups: Slab<Group>,
     index: BTreeMap<GroupKey, u32>,
@@ -112,7 +137,7 @@ impl FibState {
         if self.enabled && self.pending[family.index()].push(slot) {
             dest.pending += 1;
         }
-        let group = dest.fib & !UNACKED;
+        let group = told(dest.fib);
         if group == 0 || group == UNCERTAIN {
             return;
         }
@@ -152,7 +177,7 @@ impl FibState {
 
     /// Whether [`Self::poll`] found nothing to tell and has more to look at.
     pub(crate) fn is_interrupted(&self) -> bool {
-        self.interrupted && self.flight.is_none()
+        self.interrupted && self.flights.is_empty()
     }
 
     /// The destinations that [`Progress`] was made with since the last question, while it is [`Self::awaited`].
@@ -174,7 +199,7 @@ impl FibState {
     }
 
     pub(crate) fn snapshot(&self) -> crate::snapshot::FibSnapshot {
-        let in_flight = self.flight.as_ref().map_or(0, |flight| flight.slots.iter().map(Vec::len).sum());
+        let in_flight: usize = self.flights.iter().flat_map(|flight| &flight.slots).map(Vec::len).sum();
         crate::snapshot::FibSnapshot {
             installed: self.held.saturating_sub(in_flight),
             pending: self.pending.iter().map(Pending::len).sum::<usize>() + in_flight,
@@ -218,7 +243,7 @@ impl FibState {
 
     /// Whether a destination's route goes with its group.
     pub(crate) fn is_gone(&self, dest: &Dest) -> bool {
-        let group = dest.fib & !UNACKED;
+        let group = told(dest.fib);
         group != 0 && group != UNCERTAIN && self.groups[group - 1].gone
     }
 
@@ -229,7 +254,13 @@ impl FibState {
         next_hops: &mut NextHops,
         desired: impl Fn(Family, &Dest, &NextHops) -> GroupKey,
     ) -> Option<FibBatch> {
-        if self.flight.is_some() || !self.enabled {
+        let waiting: usize = self.pending.iter().map(Pending::len).sum();
+        let is_full = match self.flights.len() {
+            0 => false,
+            FLIGHTS.. => true,
+            _ => waiting < BEHIND,
+        };
+        if is_full || !self.enabled {
             return None;
         }
         let mut batch = FibBatch::default();
@@ -248,7 +279,7 @@ impl FibState {
                 dest.pending -= 1;
                 let key = desired(family, dest, next_hops);
                 let group = if key.is_empty() { 0 } else { self.group(key, next_hops) + 1 };
-                let old = dest.fib & !UNACKED;
+                let old = told(dest.fib);
                 if group == old {
                     settled.push(slot);
                     continue;
@@ -259,7 +290,7 @@ impl FibState {
                 if group == 0 && named && !held {
                     // The kernel drops it with its group.
                     self.drop_route(family, slot, old - 1);
-                    dest.fib &= UNACKED;
+                    dest.fib = unanswered(dest.fib);
                     settled.push(slot);
                     continue;
                 }
@@ -269,7 +300,8 @@ impl FibState {
                 if named {
                     self.drop_route(family, slot, old - 1);
                 }
-                dest.fib = if group == 0 { UNACKED } else { group | UNACKED };
+                let again = if dest.fib & UNACKED != 0 { AGAIN } else { 0 };
+                dest.fib = group | UNACKED | again;
                 // The slot must live until the acknowledgement.
                 dest.pending += 1;
                 slots[family.index()].push(slot);
@@ -301,7 +333,7 @@ impl FibState {
         }
         self.batches += 1;
         batch.id = self.batches;
-        self.flight = Some(Flight { id: batch.id, slots, deleted });
+        self.flights.push_back(Flight { id: batch.id, slots, deleted, void: false });
         Some(batch)
     }
 
@@ -314,16 +346,16 @@ impl FibState {
         failed: Vec<(IpNet, String)>,
         groups: Vec<(GroupId, String)>,
     ) {
-        if self.flight.as_ref().is_none_or(|flight| flight.id != id) {
-            return;
-        }
-        let Some(flight) = self.flight.take() else { return };
+        let Some(flight) = self.flights.pop_front_if(|flight| flight.id == id) else { return };
         // Once it is switched off there is nothing to be in doubt of.
         let (failed, groups) = if self.enabled { (failed, groups) } else { (Vec::new(), Vec::new()) };
         for (prefix, error) in failed {
             let family = Family::of(&prefix);
-            if let Some(slot) = tables[family.index()].find(&Key::new(&prefix)) {
-                self.doubt(family, slot, &mut tables[family.index()].dests[slot]);
+            let table = &mut tables[family.index()];
+            // What became of it the next answer says.
+            let last = |slot: &u32| table.dests[*slot].fib & AGAIN == 0;
+            if let Some(slot) = table.find(&Key::new(&prefix)).filter(last) {
+                self.doubt(family, slot, &mut table.dests[slot]);
                 self.failed.insert(prefix, error.into());
             }
         }
@@ -334,7 +366,7 @@ impl FibState {
             let table = &mut tables[family.index()];
             for slot in slots {
                 let dest = &mut table.dests[*slot];
-                dest.fib &= !UNACKED;
+                dest.fib &= if dest.fib & AGAIN == 0 { !UNACKED } else { !AGAIN };
                 dest.pending -= 1;
             }
             self.settle(family, slots);
@@ -343,6 +375,11 @@ impl FibState {
         for id in flight.deleted {
             self.groups.release(id);
         }
+    }
+
+    /// Whether the kernel has lost what it was told since this batch was made: what it says of it means nothing then.
+    pub(crate) fn is_void(&self, id: u64) -> bool {
+        self.flights.iter().any(|flight| flight.id == id && flight.void)
     }
 
     /// The kernel took these groups without some of their members.
@@ -355,7 +392,7 @@ impl FibState {
         self.dirty.insert(group);
         for family in Family::ALL {
             let table = &mut tables[family.index()];
-            let on_it = |slot: &u32| table.dests[*slot].fib & !UNACKED == group + 1;
+            let on_it = |slot: &u32| told(table.dests[*slot].fib) == group + 1;
             let slots: Vec<u32> = table.slots().filter(on_it).collect();
             for slot in slots {
                 let dest = &mut table.dests[slot];
@@ -368,12 +405,12 @@ impl FibState {
 
     /// What the kernel has of a destination is not known any more.
     fn doubt(&mut self, family: Family, slot: u32, dest: &mut Dest) {
-        let group = dest.fib & !UNACKED;
+        let group = told(dest.fib);
         if group != 0 && group != UNCERTAIN {
             self.held -= usize::from(!self.groups[group - 1].gone);
             self.drop_route(family, slot, group - 1);
         }
-        dest.fib = (dest.fib & UNACKED) | UNCERTAIN;
+        dest.fib = unanswered(dest.fib) | UNCERTAIN;
     }
 
     /// Tries the routes again that the kernel refused.
@@ -392,8 +429,14 @@ impl FibState {
     /// that failed, is not in the tables any more and may still be in the kernel, so that a sweep comes last.
     pub(crate) fn forget(&mut self, tables: &mut [Table; 2]) {
         self.sweep |= self.converged;
+        self.flights.iter_mut().for_each(|flight| flight.void = true);
         for (family, slot) in self.unset(tables) {
-            self.touch(family, slot, &mut tables[family.index()].dests[slot]);
+            let dest = &mut tables[family.index()].dests[slot];
+            if unanswered(dest.fib) != 0 {
+                // What is on its way may get there after the loss, and would stay if nobody wants it any more.
+                dest.fib |= UNCERTAIN;
+            }
+            self.touch(family, slot, dest);
         }
     }
 
@@ -426,8 +469,8 @@ impl FibState {
             let slots: Vec<u32> = table.slots().collect();
             for slot in slots {
                 let dest = &mut table.dests[slot];
-                let group = dest.fib & !UNACKED;
-                dest.fib &= UNACKED;
+                let group = told(dest.fib);
+                dest.fib = unanswered(dest.fib);
                 if group != 0 && group != UNCERTAIN {
                     let gone = self.groups[group - 1].gone;
                     self.held -= usize::from(!gone);
@@ -496,3 +539,7 @@ fn members(key: &GroupKey, next_hops: &NextHops) -> Vec<Hop> {
     let set: BTreeSet<Hop> = hops.collect();
     set.into_iter().collect()
 }
+
+#[cfg(test)]
+#[path = "state_tests.rs"]
+mod tests;

@@ -26,6 +26,9 @@ pub(super) const PULL_BYTES: usize = 64 * 1024;
 pub(super) const MESSAGE_BYTES: usize = 32;
 pub(super) const PREFIX_BYTES: usize = 8;
 
+/// Room in bytes for a message with one prefix, of mostly 100.
+const MESSAGE: usize = 256;
+
 /// A set is remembered up to this size: a peer must not fill our memory with a few large ones.
 const CACHED_BYTES: usize = 1024;
 
@@ -389,7 +392,7 @@ impl Rib {
             return 0;
         };
         let max = peer.facts.max_message;
-        let mut reach = Vec::new();
+        let mut reach = Vec::with_capacity(MESSAGE);
         let mut messages = 0;
         for entries in entries.chunk_by(|one, next| one.batch == next.batch) {
             let Batch { attributes, next_hop, looping: _ } = &batches[entries[0].batch];
@@ -410,7 +413,11 @@ impl Rib {
         if !withdrawn.is_empty() {
             messages += wire::encode_unreach(out, max, family, withdrawn.into_iter());
         }
-        out.append(&mut reach);
+        if out.is_empty() {
+            std::mem::swap(out, &mut reach);
+        } else {
+            out.append(&mut reach);
+        }
         messages
     }
 }

@@ -289,15 +289,64 @@ fn routes_that_need_nothing_are_passed_over_without_a_wait() {
     }
 }
 
+/// A full table must not wait for us between one batch and the next, nor a change for what was there before.
+#[test]
+fn of_many_routes_two_batches_are_on_their_way_and_of_few_one() {
+    let prefixes: Vec<String> = (0..24_000u32).map(|n| format!("10.{}.{}.0/24", n >> 8, n & 255)).collect();
+    let mut router = with_paths(&prefixes);
+    let now = router.now;
+    let engine = &mut router.engine;
+    let [first, second] = [(); 2].map(|()| engine.poll_fib().expect("there are many"));
+    assert!(engine.poll_fib().is_none(), "the rest waits");
+    engine.handle(now, done(&first));
+    let third = engine.poll_fib().expect("there is more");
+    assert_eq!([&first, &second, &third].map(|batch| batch.routes.len()).iter().sum::<usize>(), prefixes.len());
+    engine.handle(now, done(&second));
+    router.say(
+        "192.0.2.2",
+        &Said { prefix: "172.16.0.0/16", next_hop: "192.0.2.2", path: &[(false, &[LEAF])], local_pref: None },
+    );
+    assert!(router.engine.poll_fib().is_none(), "one change waits for the answer");
+    router.engine.handle(now, done(&third));
+    assert_eq!(answer(&mut router.engine, now, |_, _| {}).routes.len(), 1);
+}
+
+#[test]
+fn what_was_on_its_way_when_the_kernel_lost_everything_is_no_failure() {
+    let prefixes: Vec<String> = (0..20_000u32).map(|n| format!("10.{}.{}.0/24", n >> 8, n & 255)).collect();
+    let mut router = with_paths(&prefixes);
+    let now = router.now;
+    let batches = [(); 2].map(|()| router.engine.poll_fib().expect("there are many"));
+    // They may get there all the same, and then a prefix is there that nobody wants any more.
+    router.engine.handle(now, Event::FibLost);
+    withdraw(&mut router, &prefixes[..1]);
+    for batch in &batches {
+        let failed = batch.routes.iter().map(|change| (change.prefix, "no such group".to_owned())).collect();
+        let ack = Event::FibAck { id: batch.id, failed, failed_groups: Vec::new(), degraded_groups: Vec::new() };
+        router.engine.handle(now, ack);
+    }
+    assert_eq!(router.engine.snapshot(now).fib.failed, 0);
+    let actions = std::iter::from_fn(|| router.engine.poll_action());
+    assert_eq!(actions.filter(|action| matches!(action, Action::Note(note) if note.text.contains("route"))).count(), 0);
+    assert_eq!(carry_out(&mut router).0, prefixes.len(), "all but one are told again, and that one is deleted");
+    assert_eq!(router.engine.snapshot(now).fib.installed, prefixes.len() - 1);
+}
+
 /// A router with one leaf whose routes are in the kernel.
 fn with_routes(prefixes: &[String]) -> Scripted {
+    let mut router = with_paths(prefixes);
+    carry_out(&mut router);
+    router
+}
+
+/// A router with one leaf, of whose routes the kernel has not been told yet.
+fn with_paths(prefixes: &[String]) -> Scripted {
     let own = intent(ROUTER, "10.0.0.1").peer("192.0.2.2", LEAF, Role::Fabric);
     let mut router = Scripted::new(&["192.0.2.1/24"], own);
     router.up("192.0.2.2", LEAF);
     for prefix in prefixes {
         router.say("192.0.2.2", &Said { prefix, next_hop: "192.0.2.2", path: &[(false, &[LEAF])], local_pref: None });
     }
-    carry_out(&mut router);
     router
 }
 

@@ -117,7 +117,7 @@ impl World {
             && let Some(batch) = self.engine.poll_fib()
         {
             self.kernel.apply(&batch, trouble, input);
-            assert_eq!(self.engine.poll_fib(), None, "one batch is in flight");
+            assert_eq!(self.engine.poll_fib(), None, "few changes wait for the answer");
         }
         if self.kernel.host_flight.is_none()
             && let Some(batch) = self.engine.poll_host_routes()

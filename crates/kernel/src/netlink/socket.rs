@@ -22,6 +22,8 @@ const BUFFER: usize = 16 << 20;
 const PER_SEND: usize = 500;
 /// Bytes per send, well below the send buffer of an unprivileged socket.
 const BYTES_PER_SEND: usize = 128 << 10;
+/// Room in bytes for a message or two: most sends have one.
+const FEW: usize = 128;
 /// Largest datagram we take; dumps come in pieces of at most 32 KB, single links can be larger.
 const RECEIVE: usize = 128 << 10;
 /// How often a dump that changed under our eyes is asked for again. The last answer is taken as it is: every
@@ -214,7 +216,7 @@ impl Socket {
 
     /// Starts a batch.
     pub(crate) fn batch(&mut self) -> Batch<'_> {
-        Batch { socket: self, out: Vec::new(), starts: Vec::new(), done: 0, refusals: Vec::new() }
+        Batch { socket: self, out: Vec::with_capacity(FEW), starts: Vec::new(), done: 0, refusals: Vec::new() }
     }
 
     /// Receives one datagram and gives its messages to `each`.

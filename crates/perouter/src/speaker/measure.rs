@@ -1,6 +1,6 @@
 //! What the owner counts and times, for metrics: nothing here grows with the table.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -60,7 +60,8 @@ pub(crate) struct Programming {
     pub(crate) refused: u64,
     /// How often what was in the table had to be told again.
     pub(crate) lost: u64,
-    since: Option<Instant>,
+    /// When those were handed over that were not answered, in order.
+    since: VecDeque<Instant>,
 }
 
 impl Programming {
@@ -77,12 +78,12 @@ impl Programming {
     fn begins(&mut self, routes: usize, removed: usize) {
         self.set += (routes - removed) as u64;
         self.removed += removed as u64;
-        self.since = Some(Instant::now());
+        self.since.push_back(Instant::now());
     }
 
     pub(super) fn end(&mut self, refused: usize) {
         self.refused += refused as u64;
-        if let Some(since) = self.since.take() {
+        if let Some(since) = self.since.pop_front() {
             self.latency.add(since.elapsed(), 1);
         }
     }

@@ -1,6 +1,6 @@
 //! The thread that owns the engine and its connections.
 //!
-//! Each turn: carry out the engine's actions, hand the FIB thread a batch if it is idle (or set a few routes itself), write to
+//! Each turn: carry out the engine's actions, hand the FIB thread the batches that there are (or set a few routes itself), write to
 //! every connection what the kernel takes; then wait for connections, for the bell of those who send through channels, or for the
 //! engine's timer, and deal with at most [`super::poller::READY`] connections, [`PER_TURN`] facts of a kind and one request before
 //! the next turn, so that a flood on one connection starves neither output nor the others.
@@ -56,7 +56,8 @@ pub(super) struct Owner {
     status: Status,
     listeners: Listeners,
     fib: FibThread,
-    fib_idle: bool,
+    /// Batches that the kernel has not answered.
+    fib_batches: usize,
     host: Option<HostThread>,
     host_idle: bool,
     /// The host's routes are told again: to be read before, and swept afterwards.
@@ -138,7 +139,7 @@ impl Owner {
             status,
             listeners,
             fib,
-            fib_idle: true,
+            fib_batches: 0,
             host,
             host_idle: true,
             host_retelling: Retelling::No,
@@ -369,7 +370,7 @@ impl Owner {
 
     fn kernel_fact(&mut self, event: Event) {
         if let Event::FibAck { failed, failed_groups, .. } = &event {
-            self.fib_idle = true;
+            self.fib_batches -= 1;
             self.measured.fib.end(failed.len() + failed_groups.len());
         }
         if let Event::HostAck { failed, .. } = &event {
@@ -416,17 +417,20 @@ impl Owner {
         }
     }
 
-    /// The FIB thread gets its next batch, if it has answered the last one.
+    /// The FIB thread gets the batches that there are for it.
     fn feed_fib(&mut self) {
-        if self.fib_idle
-            && self.stopping.is_none()
+        while self.stopping.is_none()
             && let Some(batch) = self.engine.poll_fib()
         {
-            self.fib_idle = false;
             self.measured.fib.begin(&batch);
-            if let Some(answer) = self.fib.apply(batch) {
-                self.kernel_fact(answer);
+            self.fib_batches += 1;
+            // Only what comes behind nothing else can be done here.
+            if self.fib_batches == 1
+                && let Some(answer) = self.fib.at_once(&batch)
+            {
+                return self.kernel_fact(answer);
             }
+            self.fib.apply(batch);
         }
     }
 
