@@ -12,7 +12,7 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -42,15 +42,15 @@ const SLOW_FOR_LONG: Duration = Duration::from_secs(60);
 
 enum Command {
     Open,
-    Apply(FibBatch),
+    /// A batch, and in which epoch it was made.
+    Apply(FibBatch, u64),
     Clear(oneshot::Sender<()>),
 }
 
 /// The owner's end.
 pub(crate) struct FibThread {
     commands: SyncSender<Command>,
-    /// The kernel's state is to be read again before the next batch.
-    stale: Arc<AtomicBool>,
+    epoch: Epoch,
     worker: Arc<Mutex<Worker>>,
     /// The thread was told that there will be batches.
     prepared: bool,
@@ -69,22 +69,12 @@ impl FibThread {
         events: mpsc::Sender<Event>,
     ) -> io::Result<Self> {
         let (commands, queue) = sync_channel(COMMANDS);
-        let stale = Arc::new(AtomicBool::new(false));
-        let worker = Arc::new(Mutex::new(Worker {
-            namespace,
-            forwarding,
-            status,
-            events,
-            stale: Arc::clone(&stale),
-            fib: None,
-            used: false,
-            wait: FIRST_WAIT,
-            told: None,
-            lost: None,
-        }));
+        let epoch = Epoch::default();
+        let worker = Worker::new(namespace, forwarding, status, events, epoch.clone());
+        let worker = Arc::new(Mutex::new(worker));
         let of_thread = Arc::clone(&worker);
         thread::Builder::new().name("fib".into()).spawn(move || run(&of_thread, &queue))?;
-        Ok(Self { commands, stale, worker, prepared: false, slow_until: None, slow_for: SLOW_FOR })
+        Ok(Self { commands, epoch, worker, prepared: false, slow_until: None, slow_for: SLOW_FOR })
     }
 
     /// Has the kernel's state read, once, before there is a batch that waits for it.
@@ -97,7 +87,7 @@ impl FibThread {
 
     /// Has a batch carried out, behind the earlier ones.
     pub(crate) fn apply(&mut self, batch: FibBatch) {
-        if self.commands.try_send(Command::Apply(batch)).is_err() {
+        if self.commands.try_send(Command::Apply(batch, self.epoch.now())).is_err() {
             tracing::error!("the FIB thread has ended; routes do not reach the kernel");
         }
     }
@@ -106,7 +96,7 @@ impl FibThread {
     /// for [`Self::apply`]; if it was tried here, the thread is told what failed.
     pub(crate) fn at_once(&mut self, batch: &FibBatch) -> Option<Event> {
         let is_small = batch.routes.len() <= FEW && batch.groups.is_empty() && !batch.sweep;
-        if !is_small || self.stale.load(Ordering::Acquire) {
+        if !is_small {
             return None;
         }
         let begun = Instant::now();
@@ -114,6 +104,9 @@ impl FibThread {
             return None;
         }
         let mut worker = self.worker.try_lock().ok()?;
+        if worker.opened != self.epoch.now() {
+            return None;
+        }
         worker.used = true;
         let result = worker.fib.as_mut()?.apply(&convert(batch));
         if begun.elapsed() > SLOW {
@@ -131,9 +124,9 @@ impl FibThread {
         }
     }
 
-    /// Reads the kernel's state again before the next batch.
+    /// The kernel was lost: its state is read again before the next batch, and batches that were not begun are not carried out.
     pub(crate) fn reopen(&self) {
-        self.stale.store(true, Ordering::Release);
+        self.epoch.end();
     }
 
     /// Removes every route of ours from the kernel, before any later batch.
@@ -153,13 +146,29 @@ impl FibThread {
     }
 }
 
+/// Counts how often the kernel was lost. Batches are made for the kernel as it was known in one epoch.
+#[derive(Clone, Debug, Default)]
+struct Epoch(Arc<AtomicU64>);
+
+impl Epoch {
+    fn now(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    fn end(&self) {
+        self.0.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
 struct Worker {
     namespace: Namespace,
     forwarding: Option<Forwarding>,
     status: Status,
     events: mpsc::Sender<Event>,
-    stale: Arc<AtomicBool>,
+    epoch: Epoch,
     fib: Option<Fib>,
+    /// In which epoch it was opened.
+    opened: u64,
     /// There was a batch.
     used: bool,
     wait: Duration,
@@ -176,9 +185,12 @@ fn run(worker: &Mutex<Worker>, queue: &Receiver<Command>) {
         let mut worker = worker.lock().unwrap_or_else(PoisonError::into_inner);
         match command {
             // What fails now fails again with the first batch, which says so.
-            Command::Open => drop(worker.open()),
-            Command::Apply(batch) => {
-                let (told, events) = (worker.apply(batch), worker.events.clone());
+            Command::Open => {
+                let epoch = worker.epoch.now();
+                drop(worker.open(epoch));
+            }
+            Command::Apply(batch, epoch) => {
+                let (told, events) = (worker.apply(batch, epoch), worker.events.clone());
                 // Whoever hears the answer finds the worker free.
                 drop(worker);
                 for event in told {
@@ -196,9 +208,35 @@ fn run(worker: &Mutex<Worker>, queue: &Receiver<Command>) {
 }
 
 impl Worker {
-    fn apply(&mut self, batch: FibBatch) -> Vec<Event> {
+    fn new(
+        namespace: Namespace,
+        forwarding: Option<Forwarding>,
+        status: Status,
+        events: mpsc::Sender<Event>,
+        epoch: Epoch,
+    ) -> Self {
+        Self {
+            namespace,
+            forwarding,
+            status,
+            events,
+            epoch,
+            fib: None,
+            opened: 0,
+            used: false,
+            wait: FIRST_WAIT,
+            told: None,
+            lost: None,
+        }
+    }
+
+    fn apply(&mut self, batch: FibBatch, epoch: u64) -> Vec<Event> {
         if let Some(reason) = self.lost.take() {
             return self.give_up(&batch, &reason);
+        }
+        if epoch != self.epoch.now() {
+            // It counts on groups that may be gone. Whoever made it hears before this answer that the kernel was lost.
+            return vec![answer(batch.id, Outcome::default())];
         }
         self.used = true;
         let id = batch.id;
@@ -206,7 +244,7 @@ impl Worker {
         if let Some(forwarding) = self.forwarding.as_ref().filter(|_| !work.set_groups.is_empty()) {
             forwarding.installed();
         }
-        let result = self.open().and_then(|fib| fib.apply(&work));
+        let result = self.open(epoch).and_then(|fib| fib.apply(&work));
         match result {
             Ok(outcome) => {
                 self.wait = FIRST_WAIT;
@@ -217,15 +255,17 @@ impl Worker {
         }
     }
 
-    /// The kernel could not be talked to: what it has is read again before the next batch, which the engine makes of everything.
+    /// The kernel could not be talked to: what it has is read again before the next batch that the engine makes, of everything.
     fn give_up(&mut self, batch: &FibBatch, reason: &str) -> Vec<Event> {
         self.failed(reason);
-        self.fib = None;
+        // One that waits already is not carried out.
+        self.epoch.end();
         vec![refused(batch, reason), Event::FibLost]
     }
 
-    fn open(&mut self) -> io::Result<&mut Fib> {
-        if self.stale.swap(false, Ordering::AcqRel) {
+    /// The kernel's table as it was first seen in this epoch.
+    fn open(&mut self, epoch: u64) -> io::Result<&mut Fib> {
+        if std::mem::replace(&mut self.opened, epoch) != epoch {
             self.fib = None;
         }
         match &mut self.fib {
@@ -313,6 +353,19 @@ mod tests {
         assert_eq!(work.delete_groups, [1]);
         assert_eq!(work.routes.iter().map(|(_, group)| *group).collect::<Vec<_>>(), [Some(2), None]);
         assert!(work.sweep);
+    }
+
+    /// It may name groups that went with the kernel, and its sweep would take what they held.
+    #[test]
+    fn a_batch_that_was_not_begun_when_the_kernel_was_lost_is_only_answered() {
+        let (events, _) = mpsc::channel(1);
+        let epoch = Epoch::default();
+        let (namespace, status) = (Namespace::current().expect("a namespace"), Status::new(crate::status::Mode::Speak));
+        let mut worker = Worker::new(namespace, None, status, events, epoch.clone());
+        let made_in = epoch.now();
+        epoch.end();
+        assert_eq!(worker.apply(batch(), made_in), [answer(7, Outcome::default())]);
+        assert!(worker.fib.is_none() && !worker.used, "the kernel was not asked for anything");
     }
 
     #[test]

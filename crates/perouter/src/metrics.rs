@@ -357,7 +357,7 @@ impl Scrape {
         let latency = tables.iter().map(|(table, done)| (of(table), &done.latency));
         page.histograms(
             "perouter_fib_install_latency_seconds",
-            "Batches of routes: from being handed over until the kernel has acknowledged them",
+            "Batches of routes: from being handed over, perhaps behind another one, until the kernel has acknowledged them",
             latency,
         )
     }

@@ -7,8 +7,7 @@
 //! Does not: read configuration, watch the kernel, or move anything in the host.
 //!
 //! The owner's thread waits in one place ([`poller`]), for its connections and for those who send to it. It never waits for another task,
-//! and for the kernel only where it sets a few routes itself ([`crate::fib`]): everything reaches it through bounded channels, and
-//! it hands out one FIB batch at a time.
+//! and for the kernel only where it sets a few routes itself ([`crate::fib`]): everything reaches it through bounded channels.
 
 pub(crate) mod connection;
 mod dial;

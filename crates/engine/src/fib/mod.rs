@@ -1,7 +1,8 @@
 //! What the kernel should hold: routes that point at next-hop groups.
 //!
-//! A batch is in flight until it is answered by [`crate::Event::FibAck`]. While it is, changes coalesce: the latest
-//! wins. Of many changes a second batch can be made behind the first one; they are carried out and answered in their order.
+//! A batch is in flight until it is answered by [`crate::Event::FibAck`]. Changes that come meanwhile coalesce, the latest
+//! wins; when they are many, a second batch is made of them behind the first one. Batches are carried out and answered in their order.
+//! One that was not begun when the kernel was lost ([`crate::Event::FibLost`]) must not be carried out, only answered.
 
 use std::net::IpAddr;
 

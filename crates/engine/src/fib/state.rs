@@ -11,8 +11,8 @@
 //! So does a group whose routes all wait to be deleted, when they are many: the kernel drops a route with its group in a
 //! tenth of the time that a deletion takes. It looks through its whole table for them, so that few routes are deleted.
 //!
-//! While a large batch is in flight, the next one can be made if it is large, too: the kernel does not wait for us then between
-//! one and the other. Few changes wait for the answer, and the latest wins.
+//! While a batch is in flight, a second one is made behind it if it is a large one, so that the kernel does not wait for us
+//! between the two. Few changes wait for the answer, and the latest wins.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -199,6 +199,7 @@ impl FibState {
     }
 
     pub(crate) fn snapshot(&self) -> crate::snapshot::FibSnapshot {
+        // A destination in two batches counts twice, for as long as it takes.
         let in_flight: usize = self.flights.iter().flat_map(|flight| &flight.slots).map(Vec::len).sum();
         crate::snapshot::FibSnapshot {
             installed: self.held.saturating_sub(in_flight),
@@ -279,31 +280,10 @@ impl FibState {
                 dest.pending -= 1;
                 let key = desired(family, dest, next_hops);
                 let group = if key.is_empty() { 0 } else { self.group(key, next_hops) + 1 };
-                let old = told(dest.fib);
-                if group == old {
+                if !self.assign(family, slot, dest, group) {
                     settled.push(slot);
                     continue;
                 }
-                let named = old != 0 && old != UNCERTAIN;
-                let held = named && !self.groups[old - 1].gone;
-                self.held = self.held + usize::from(group != 0) - usize::from(held);
-                if group == 0 && named && !held {
-                    // The kernel drops it with its group.
-                    self.drop_route(family, slot, old - 1);
-                    dest.fib = unanswered(dest.fib);
-                    settled.push(slot);
-                    continue;
-                }
-                if group != 0 {
-                    self.groups[group - 1].routes += 1;
-                }
-                if named {
-                    self.drop_route(family, slot, old - 1);
-                }
-                let again = if dest.fib & UNACKED != 0 { AGAIN } else { 0 };
-                dest.fib = group | UNACKED | again;
-                // The slot must live until the acknowledgement.
-                dest.pending += 1;
                 slots[family.index()].push(slot);
                 let prefix = dest.key.prefix(family);
                 self.failed.remove(&prefix);
@@ -335,6 +315,33 @@ impl FibState {
         batch.id = self.batches;
         self.flights.push_back(Flight { id: batch.id, slots, deleted, void: false });
         Some(batch)
+    }
+
+    /// Gives a destination to a group (plus one; zero for none). Returns whether the kernel must be told; then the slot lives until
+    /// the acknowledgement.
+    fn assign(&mut self, family: Family, slot: u32, dest: &mut Dest, group: u32) -> bool {
+        let old = told(dest.fib);
+        if group == old {
+            return false;
+        }
+        let named = old != 0 && old != UNCERTAIN;
+        let held = named && !self.groups[old - 1].gone;
+        self.held = self.held + usize::from(group != 0) - usize::from(held);
+        if group != 0 {
+            self.groups[group - 1].routes += 1;
+        }
+        if named {
+            self.drop_route(family, slot, old - 1);
+        }
+        if group == 0 && named && !held {
+            // The kernel drops it with its group.
+            dest.fib = unanswered(dest.fib);
+            return false;
+        }
+        let again = if dest.fib & UNACKED != 0 { AGAIN } else { 0 };
+        dest.fib = group | UNACKED | again;
+        dest.pending += 1;
+        true
     }
 
     /// Takes an acknowledgement. What failed is in doubt until it is tried again ([`Self::retry_failed`]): a refused
@@ -430,13 +437,10 @@ impl FibState {
     pub(crate) fn forget(&mut self, tables: &mut [Table; 2]) {
         self.sweep |= self.converged;
         self.flights.iter_mut().for_each(|flight| flight.void = true);
+        // Also one that no destination is told to use just now: the next one may be.
+        self.dirty.extend(self.index.values());
         for (family, slot) in self.unset(tables) {
-            let dest = &mut tables[family.index()].dests[slot];
-            if unanswered(dest.fib) != 0 {
-                // What is on its way may get there after the loss, and would stay if nobody wants it any more.
-                dest.fib |= UNCERTAIN;
-            }
-            self.touch(family, slot, dest);
+            self.touch(family, slot, &mut tables[family.index()].dests[slot]);
         }
     }
 
@@ -472,12 +476,8 @@ impl FibState {
                 let group = told(dest.fib);
                 dest.fib = unanswered(dest.fib);
                 if group != 0 && group != UNCERTAIN {
-                    let gone = self.groups[group - 1].gone;
-                    self.held -= usize::from(!gone);
+                    self.held -= usize::from(!self.groups[group - 1].gone);
                     self.drop_route(family, slot, group - 1);
-                    if !gone {
-                        self.dirty.insert(group - 1);
-                    }
                 }
                 all.push((family, slot));
             }

@@ -21,7 +21,7 @@ enum Step {
     /// The oldest batch is carried out and answered; the kernel refuses where these bits say so.
     Answer(u32),
     Retry,
-    /// The kernel loses everything, whatever is on its way.
+    /// The kernel loses everything.
     Lose,
 }
 
@@ -45,6 +45,8 @@ struct World {
     batches: VecDeque<FibBatch>,
     most: usize,
     groups: BTreeMap<u32, Vec<Hop>>,
+    /// Those that were refused, and not taken since.
+    refused: BTreeSet<u32>,
     routes: BTreeMap<IpNet, u32>,
 }
 
@@ -76,6 +78,7 @@ impl World {
             batches: VecDeque::new(),
             most: 0,
             groups: BTreeMap::new(),
+            refused: BTreeSet::new(),
             routes: BTreeMap::new(),
         }
     }
@@ -95,6 +98,7 @@ impl World {
             Step::Retry => self.fib.retry_failed(&mut self.tables),
             Step::Lose => {
                 self.groups.clear();
+                self.refused.clear();
                 self.routes.clear();
                 self.fib.forget(&mut self.tables);
             }
@@ -115,7 +119,10 @@ impl World {
 
     fn answer(&mut self, refused: u32) {
         let Some(batch) = self.batches.pop_front() else { return };
-        let void = self.fib.is_void(batch.id);
+        if self.fib.is_void(batch.id) {
+            // It was not begun.
+            return self.fib.acknowledge(&mut self.tables, batch.id, Vec::new(), Vec::new());
+        }
         let mut verdicts = (0..32).map(|bit| refused & 1 << bit != 0);
         let mut refuses = || verdicts.next().unwrap_or(false);
         let (mut failed, mut failed_groups) = (Vec::new(), Vec::new());
@@ -124,13 +131,17 @@ impl World {
             if refuses() {
                 self.groups.remove(id);
                 self.routes.retain(|_, group| group != id);
+                self.refused.insert(*id);
                 failed_groups.push((GroupId(*id), "refused".to_owned()));
             } else {
+                self.refused.remove(id);
                 self.groups.insert(*id, hops.clone());
             }
         }
         for RouteChange { prefix, group } in &batch.routes {
             let known = group.is_none_or(|GroupId(group)| self.groups.contains_key(&group));
+            let refused = group.is_some_and(|GroupId(group)| self.refused.contains(&group));
+            assert!(known || refused, "{group:?} of {prefix} was never set");
             if !known || refuses() {
                 failed.push((*prefix, "refused".to_owned()));
             } else if let Some(GroupId(group)) = group {
@@ -143,9 +154,6 @@ impl World {
             let GroupChange::Delete(GroupId(id)) = change else { continue };
             self.groups.remove(id);
             self.routes.retain(|_, group| group != id);
-        }
-        if void {
-            (failed, failed_groups) = Default::default();
         }
         self.fib.acknowledge(&mut self.tables, batch.id, failed, failed_groups);
     }
