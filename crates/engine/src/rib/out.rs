@@ -26,7 +26,7 @@ pub(super) const PULL_BYTES: usize = 64 * 1024;
 pub(super) const MESSAGE_BYTES: usize = 32;
 pub(super) const PREFIX_BYTES: usize = 8;
 
-/// Room in bytes for a message with one prefix, of mostly 100.
+/// Room in bytes for a message with one prefix: mostly about 100 are needed.
 const MESSAGE: usize = 256;
 
 /// A set is remembered up to this size: a peer must not fill our memory with a few large ones.
@@ -187,6 +187,38 @@ struct Entry {
     prefix: IpNet,
 }
 
+/// What a set is told from, and that decides on the batch.
+type Place = (AttrId, Source);
+
+/// What goes out with one pull.
+#[derive(Default)]
+struct Collected {
+    batches: Vec<Batch>,
+    index: BTreeMap<Place, usize>,
+    /// What arrived together is told together: mostly it is the batch of the one before.
+    latest: Option<(Place, usize)>,
+    entries: Vec<Entry>,
+    withdrawn: Vec<IpNet>,
+}
+
+impl Collected {
+    /// The batch for a set, if there is one.
+    fn find(&mut self, place: Place) -> Option<usize> {
+        if self.latest.is_none_or(|(latest, _)| latest != place) {
+            self.latest = Some((place, *self.index.get(&place)?));
+        }
+        self.latest.map(|(_, batch)| batch)
+    }
+
+    fn add(&mut self, place: Place, batch: Batch) -> usize {
+        let number = self.batches.len();
+        self.batches.push(batch);
+        self.index.insert(place, number);
+        self.latest = Some((place, number));
+        number
+    }
+}
+
 /// Whether an external peer finds its own AS in what it is sent: RFC 4271 9.1.2 lets it take that for a loop.
 pub(super) fn loops(set: &AttrSet, to: &PeerFacts) -> bool {
     to.external && !to.as_override && set.as_path().count(to.asn) > 0
@@ -268,12 +300,7 @@ impl Rib {
     }
 
     fn pull_family(&mut self, id: PeerId, family: Family, out: &mut Vec<u8>) -> usize {
-        let mut batches: Vec<Batch> = Vec::new();
-        let mut index: BTreeMap<(AttrId, Source), usize> = BTreeMap::new();
-        // What arrived together is told together: mostly it is the batch of the one before.
-        let mut latest = None;
-        let mut entries: Vec<Entry> = Vec::new();
-        let mut withdrawn: Vec<IpNet> = Vec::new();
+        let mut collected = Collected::default();
         let mut unused: Vec<u32> = Vec::new();
         let mut bytes = 0;
         while bytes < PULL_BYTES {
@@ -296,23 +323,11 @@ impl Rib {
             }
             let placed = route.and_then(|(attr, from)| {
                 let place = (attr, Source::of(from));
-                if let Some((known, batch)) = latest
-                    && known == place
-                {
-                    return Some(batch);
-                }
-                let batch = match index.get(&place) {
-                    Some(&batch) => batch,
-                    None => {
-                        let batch = self.batch(id, family, attr, from)?;
-                        bytes += MESSAGE_BYTES + batch.attributes.len();
-                        batches.push(batch);
-                        index.insert(place, batches.len() - 1);
-                        batches.len() - 1
-                    }
-                };
-                latest = Some((place, batch));
-                Some(batch)
+                collected.find(place).or_else(|| {
+                    let batch = self.batch(id, family, attr, from)?;
+                    bytes += MESSAGE_BYTES + batch.attributes.len();
+                    Some(collected.add(place, batch))
+                })
             });
             let Some(rib) = self.peer_mut(id).map(|peer| &mut peer.ribs[family.index()]) else {
                 break;
@@ -320,23 +335,22 @@ impl Rib {
             match placed {
                 Some(batch) => {
                     rib.advertised.insert(slot);
-                    if batches[batch].looping {
+                    if collected.batches[batch].looping {
                         rib.looping.insert(slot);
                     } else {
                         rib.looping.remove(slot);
                     }
-                    entries.push(Entry { batch, slot, prefix });
+                    collected.entries.push(Entry { batch, slot, prefix });
                 }
                 None if rib.advertised.remove(slot) => {
                     rib.looping.remove(slot);
-                    withdrawn.push(prefix);
+                    collected.withdrawn.push(prefix);
                 }
                 None => {}
             }
         }
         self.tables[family.index()].release_unused(&unused);
-        entries.sort_by_key(|entry| entry.batch);
-        self.write(id, family, &batches, &entries, withdrawn, out)
+        self.write(id, family, collected, out)
     }
 
     pub(super) fn pop(&mut self, id: PeerId, family: Family) -> Option<u32> {
@@ -378,21 +392,14 @@ impl Rib {
         Some((self.groups.encoded(peer.group?, &self.own, &self.attrs, attr, from, &peer.facts), next_hop))
     }
 
-    /// Writes what was collected; `entries` in the order of their batches.
-    fn write(
-        &mut self,
-        id: PeerId,
-        family: Family,
-        batches: &[Batch],
-        entries: &[Entry],
-        mut withdrawn: Vec<IpNet>,
-        out: &mut Vec<u8>,
-    ) -> usize {
-        let Some(peer) = self.peer_mut(id) else {
+    fn write(&mut self, id: PeerId, family: Family, collected: Collected, out: &mut Vec<u8>) -> usize {
+        let Collected { batches, mut entries, mut withdrawn, .. } = collected;
+        let Some(peer) = self.peer_mut(id).filter(|_| !entries.is_empty() || !withdrawn.is_empty()) else {
             return 0;
         };
         let max = peer.facts.max_message;
-        let mut reach = Vec::with_capacity(MESSAGE);
+        entries.sort_by_key(|entry| entry.batch);
+        let mut reach = Vec::with_capacity(if entries.is_empty() { 0 } else { MESSAGE });
         let mut messages = 0;
         for entries in entries.chunk_by(|one, next| one.batch == next.batch) {
             let Batch { attributes, next_hop, looping: _ } = &batches[entries[0].batch];
