@@ -101,6 +101,12 @@ impl Lab {
         has(&self.router.0, prefix)
     }
 
+    /// How many routes of ours its kernel has.
+    pub(crate) fn kernel_routes(&self) -> usize {
+        let namespace = kernel::netns::Namespace::open(&self.router.0).unwrap().unwrap();
+        kernel::fib::Fib::open(&namespace).unwrap().len().unwrap()
+    }
+
     pub(crate) fn ask(&self, args: &[&str]) -> crate::support::Answer {
         perouter(&self.router, &self.folder.path().join("state"), args)
     }

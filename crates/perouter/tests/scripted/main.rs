@@ -11,6 +11,7 @@ mod errors;
 mod header;
 mod hostile;
 mod lab;
+mod lost;
 mod machine;
 mod open;
 mod peer;
