@@ -82,7 +82,7 @@ pub enum Event {
     Links(Vec<Link>),
     /// All routes of the kernel that are not ours, replacing what was known. Used to resolve next hops.
     Underlying(Vec<UnderlyingRoute>),
-    /// A FIB batch was carried out.
+    /// A FIB batch was carried out, or not begun because the kernel was lost meanwhile ([`Event::FibLost`]).
     FibAck {
         /// [`crate::fib::FibBatch::id`].
         id: u64,

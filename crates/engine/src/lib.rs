@@ -251,7 +251,7 @@ impl Engine {
         self.rib.fib.enabled
     }
 
-    /// The next FIB batch, when something is to be done and the kernel is not busy with earlier ones: see [`fib`].
+    /// The next FIB batch, when something is to be done and no more are on their way than [`fib`] says.
     pub fn poll_fib(&mut self) -> Option<FibBatch> {
         if self.deferring() || self.kernel_stays() {
             return None;

@@ -42,7 +42,7 @@ const SLOW_FOR_LONG: Duration = Duration::from_secs(60);
 
 enum Command {
     Open,
-    /// A batch, and in which epoch it was made.
+    /// A batch, and the epoch in which the engine made it.
     Apply(FibBatch, u64),
     Clear(oneshot::Sender<()>),
 }
@@ -51,6 +51,8 @@ enum Command {
 pub(crate) struct FibThread {
     commands: SyncSender<Command>,
     epoch: Epoch,
+    /// The latest epoch that the engine was told of: its batches are made in that one.
+    made_in: u64,
     worker: Arc<Mutex<Worker>>,
     /// The thread was told that there will be batches.
     prepared: bool,
@@ -74,7 +76,7 @@ impl FibThread {
         let worker = Arc::new(Mutex::new(worker));
         let of_thread = Arc::clone(&worker);
         thread::Builder::new().name("fib".into()).spawn(move || run(&of_thread, &queue))?;
-        Ok(Self { commands, epoch, worker, prepared: false, slow_until: None, slow_for: SLOW_FOR })
+        Ok(Self { commands, epoch, made_in: 0, worker, prepared: false, slow_until: None, slow_for: SLOW_FOR })
     }
 
     /// Has the kernel's state read, once, before there is a batch that waits for it.
@@ -87,7 +89,7 @@ impl FibThread {
 
     /// Has a batch carried out, behind the earlier ones.
     pub(crate) fn apply(&mut self, batch: FibBatch) {
-        if self.commands.try_send(Command::Apply(batch, self.epoch.now())).is_err() {
+        if self.commands.try_send(Command::Apply(batch, self.made_in)).is_err() {
             tracing::error!("the FIB thread has ended; routes do not reach the kernel");
         }
     }
@@ -104,7 +106,7 @@ impl FibThread {
             return None;
         }
         let mut worker = self.worker.try_lock().ok()?;
-        if worker.opened != self.epoch.now() {
+        if [worker.opened, self.made_in] != [self.epoch.now(); 2] {
             return None;
         }
         worker.used = true;
@@ -125,8 +127,8 @@ impl FibThread {
     }
 
     /// The kernel was lost: its state is read again before the next batch, and batches that were not begun are not carried out.
-    pub(crate) fn reopen(&self) {
-        self.epoch.end();
+    pub(crate) fn reopen(&mut self) {
+        self.made_in = self.epoch.end();
     }
 
     /// Removes every route of ours from the kernel, before any later batch.
@@ -155,8 +157,9 @@ impl Epoch {
         self.0.load(Ordering::Acquire)
     }
 
-    fn end(&self) {
-        self.0.fetch_add(1, Ordering::AcqRel);
+    /// Ends it, and returns the next one.
+    fn end(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::AcqRel) + 1
     }
 }
 
@@ -276,8 +279,13 @@ impl Worker {
 
     fn clear(&mut self) {
         // Without a batch what is there is somebody else's.
-        let Some(fib) = self.fib.as_mut().filter(|_| self.used) else { return };
-        if let Err(error) = fib.clear() {
+        if !self.used {
+            return;
+        }
+        let epoch = self.epoch.now();
+        if let Err(error) = self.open(epoch).and_then(Fib::clear) {
+            // What is left is seen again, and swept, when there is a batch again.
+            self.fib = None;
             self.failed(&format!("removing our routes: {}", words(&error)));
         }
     }
@@ -362,9 +370,22 @@ mod tests {
         let epoch = Epoch::default();
         let (namespace, status) = (Namespace::current().expect("a namespace"), Status::new(crate::status::Mode::Speak));
         let mut worker = Worker::new(namespace, None, status, events, epoch.clone());
-        let made_in = epoch.now();
         epoch.end();
-        assert_eq!(worker.apply(batch(), made_in), [answer(7, Outcome::default())]);
+        assert_eq!(worker.apply(batch(), 0), [answer(7, Outcome::default())]);
+        assert!(worker.fib.is_none() && !worker.used, "the kernel was not asked for anything");
+    }
+
+    /// The thread knows first that the kernel was lost; a batch that is made before the engine knows is one of before.
+    #[test]
+    fn a_batch_that_was_made_before_the_engine_knew_of_the_loss_is_only_answered() {
+        let (events, mut answers) = mpsc::channel(1);
+        let (namespace, status) = (Namespace::current().expect("a namespace"), Status::new(crate::status::Mode::Speak));
+        let mut thread = FibThread::start(namespace, None, status, events).expect("a thread");
+        thread.epoch.end();
+        assert_eq!(thread.at_once(&FibBatch::default()), None);
+        thread.apply(batch());
+        assert_eq!(answers.blocking_recv(), Some(answer(7, Outcome::default())));
+        let worker = thread.worker.lock().expect("it has ended well");
         assert!(worker.fib.is_none() && !worker.used, "the kernel was not asked for anything");
     }
 

@@ -187,7 +187,7 @@ struct Entry {
     prefix: IpNet,
 }
 
-/// What a set is told from, and that decides on the batch.
+/// A set and whom it is from: one batch for each.
 type Place = (AttrId, Source);
 
 /// What goes out with one pull.

@@ -10,7 +10,7 @@ use super::nexthop::{NextHopKey, NextHops};
 use super::table::{AHEAD, Path, PathId, PeerId, Refusal, Sought};
 use crate::policy::{PeerFacts, import};
 
-/// Of prefixes of a message that are looked for before the first one is dealt with.
+/// Prefixes of a message, looked for before the first one is dealt with.
 type Ahead<T> = SmallVec<[T; AHEAD]>;
 
 impl Rib {

@@ -179,6 +179,8 @@ impl Owner {
     /// What is left to do for others when it has stopped.
     pub(super) async fn end(mut self) {
         self.liveness.stop().await;
+        // Nobody takes what the kernel's side says any more, and the FIB thread must not wait for that.
+        self.kernel.close();
         if self.stopping.is_some_and(|stopping| stopping.clear_fib)
             && tokio::time::timeout(CLEAR_LIMIT, self.fib.clear()).await.is_err()
         {
