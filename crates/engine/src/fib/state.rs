@@ -55,6 +55,12 @@ fn told(fib: u32) -> u32 {
     fib & !(UNACKED | AGAIN)
 }
 
+/// Of a [`Dest::fib`]: the group that the kernel was last told, if it is known to have been told one.
+fn group_of(fib: u32) -> Option<u32> {
+    let told = told(fib);
+    (told != 0 && told != UNCERTAIN).then(|| told - 1)
+}
+
 /// Of a [`Dest::fib`]: which answers are still to come.
 fn unanswered(fib: u32) -> u32 {
     fib & (UNACKED | AGAIN)
@@ -137,16 +143,13 @@ impl FibState {
         if self.enabled && self.pending[family.index()].push(slot) {
             dest.pending += 1;
         }
-        let group = told(dest.fib);
-        if group == 0 || group == UNCERTAIN {
-            return;
-        }
+        let Some(group) = group_of(dest.fib) else { return };
         let leaving = &mut self.leaving[family.index()];
         if dest.ways > 0 {
-            self.groups[group - 1].leaving -= u32::from(leaving.remove(slot));
+            self.groups[group].leaving -= u32::from(leaving.remove(slot));
         } else if leaving.insert(slot) {
-            self.groups[group - 1].leaving += 1;
-            self.desert(group - 1);
+            self.groups[group].leaving += 1;
+            self.desert(group);
         }
     }
 
@@ -244,8 +247,7 @@ impl FibState {
 
     /// Whether a destination's route goes with its group.
     pub(crate) fn is_gone(&self, dest: &Dest) -> bool {
-        let group = told(dest.fib);
-        group != 0 && group != UNCERTAIN && self.groups[group - 1].gone
+        group_of(dest.fib).is_some_and(|group| self.groups[group].gone)
     }
 
     /// The next batch. `desired` says which next hops a destination should use, empty for none.
@@ -255,13 +257,9 @@ impl FibState {
         next_hops: &mut NextHops,
         desired: impl Fn(Family, &Dest, &NextHops) -> GroupKey,
     ) -> Option<FibBatch> {
-        let waiting: usize = self.pending.iter().map(Pending::len).sum();
-        let is_full = match self.flights.len() {
-            0 => false,
-            FLIGHTS.. => true,
-            _ => waiting < BEHIND,
-        };
-        if is_full || !self.enabled {
+        let are_few = || self.pending.iter().map(Pending::len).sum::<usize>() < BEHIND;
+        let is_busy = !self.flights.is_empty() && (self.flights.len() >= FLIGHTS || are_few());
+        if is_busy || !self.enabled {
             return None;
         }
         let mut batch = FibBatch::default();
@@ -320,20 +318,19 @@ impl FibState {
     /// Gives a destination to a group (plus one; zero for none). Returns whether the kernel must be told; then the slot lives until
     /// the acknowledgement.
     fn assign(&mut self, family: Family, slot: u32, dest: &mut Dest, group: u32) -> bool {
-        let old = told(dest.fib);
-        if group == old {
+        if group == told(dest.fib) {
             return false;
         }
-        let named = old != 0 && old != UNCERTAIN;
-        let held = named && !self.groups[old - 1].gone;
+        let old = group_of(dest.fib);
+        let held = old.is_some_and(|old| !self.groups[old].gone);
         self.held = self.held + usize::from(group != 0) - usize::from(held);
         if group != 0 {
             self.groups[group - 1].routes += 1;
         }
-        if named {
-            self.drop_route(family, slot, old - 1);
+        if let Some(old) = old {
+            self.drop_route(family, slot, old);
         }
-        if group == 0 && named && !held {
+        if group == 0 && old.is_some() && !held {
             // The kernel drops it with its group.
             dest.fib = unanswered(dest.fib);
             return false;
@@ -399,7 +396,7 @@ impl FibState {
         self.dirty.insert(group);
         for family in Family::ALL {
             let table = &mut tables[family.index()];
-            let on_it = |slot: &u32| told(table.dests[*slot].fib) == group + 1;
+            let on_it = |slot: &u32| group_of(table.dests[*slot].fib) == Some(group);
             let slots: Vec<u32> = table.slots().filter(on_it).collect();
             for slot in slots {
                 let dest = &mut table.dests[slot];
@@ -412,10 +409,9 @@ impl FibState {
 
     /// What the kernel has of a destination is not known any more.
     fn doubt(&mut self, family: Family, slot: u32, dest: &mut Dest) {
-        let group = told(dest.fib);
-        if group != 0 && group != UNCERTAIN {
-            self.held -= usize::from(!self.groups[group - 1].gone);
-            self.drop_route(family, slot, group - 1);
+        if let Some(group) = group_of(dest.fib) {
+            self.held -= usize::from(!self.groups[group].gone);
+            self.drop_route(family, slot, group);
         }
         dest.fib = unanswered(dest.fib) | UNCERTAIN;
     }
@@ -473,11 +469,11 @@ impl FibState {
             let slots: Vec<u32> = table.slots().collect();
             for slot in slots {
                 let dest = &mut table.dests[slot];
-                let group = told(dest.fib);
+                let group = group_of(dest.fib);
                 dest.fib = unanswered(dest.fib);
-                if group != 0 && group != UNCERTAIN {
-                    self.held -= usize::from(!self.groups[group - 1].gone);
-                    self.drop_route(family, slot, group - 1);
+                if let Some(group) = group {
+                    self.held -= usize::from(!self.groups[group].gone);
+                    self.drop_route(family, slot, group);
                 }
                 all.push((family, slot));
             }

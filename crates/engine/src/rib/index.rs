@@ -186,16 +186,16 @@ mod tests {
                 let hash = hash_of(slot);
                 let place = index.place(hash, |other| other == slot);
                 prop_assert_eq!(place.is_some(), model.contains(&slot));
-                match place {
-                    None if add => {
+                match (place, add) {
+                    (None, true) => {
                         index.insert(hash, slot, hash_of);
                         model.insert(slot);
                     }
-                    Some(place) if !add => {
+                    (Some(place), false) => {
                         index.remove(hash, place);
                         model.remove(&slot);
                     }
-                    _ => {}
+                    (None, false) | (Some(_), true) => {}
                 }
                 prop_assert_eq!(index.len(), model.len());
             }
