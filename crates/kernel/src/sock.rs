@@ -1,6 +1,6 @@
 //! TCP sockets with the options that routing sessions need.
 //!
-//! Each socket is made on a throw-away thread inside the namespace and belongs to it for ever; the caller's
+//! Each socket is made inside the namespace ([`Namespace::run`]) and belongs to it for ever; the caller's
 //! threads never move. Every socket is non-blocking. IPv6 link-local peers carry their link as the scope id of
 //! `SocketAddrV6`. TCP-MD5: RFC 2385; the keys are matched on the SYN, so a listening socket must know them
 //! before the peer calls. TTL: RFC 5082 asks for 255 and [`require_ttl`] on the other end; eBGP without it uses 1.

@@ -1,5 +1,6 @@
 use std::fs;
 use std::path::Path;
+use std::thread;
 
 use kernel::netns::Namespace;
 
@@ -52,6 +53,16 @@ fn the_caller_stays_where_it_is() {
     assert_eq!(inside, other.id().unwrap());
     assert!(Namespace::current().unwrap().same_as(&before).unwrap());
     assert!(!other.same_as(&before).unwrap());
+}
+
+#[test]
+fn whoever_is_inside_already_needs_no_other_thread() {
+    let this = || thread::current().id();
+    assert_eq!(Namespace::current().unwrap().run(this).unwrap(), this());
+    let other = namespace();
+    let inside = other.clone();
+    let (outer, inner) = other.run(move || (this(), inside.run(this).unwrap())).unwrap();
+    assert!(outer == inner && outer != this());
 }
 
 #[test]
