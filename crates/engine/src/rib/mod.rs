@@ -12,6 +12,7 @@ mod advertise;
 pub(crate) mod attrs;
 mod backlog;
 pub(crate) mod bits;
+mod collected;
 mod decide;
 pub(crate) mod decision;
 mod held;

@@ -4,14 +4,13 @@
 //! What is packed is computed at the moment when a peer's socket can take it, so that a change that was
 //! overtaken is never sent.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use ipnet::IpNet;
 use wire::{Family, NextHop, Refresh, RouteRefresh};
 
 use super::attrs::{AttrId, AttrSet, AttrStore};
+use super::collected::{Batch, Collected};
 use super::decide::{Standing, usable};
 use super::held::Hearing;
 use super::table::{Dest, Path, PeerId};
@@ -26,13 +25,10 @@ pub(super) const PULL_BYTES: usize = 64 * 1024;
 pub(super) const MESSAGE_BYTES: usize = 32;
 pub(super) const PREFIX_BYTES: usize = 8;
 
-/// Room in bytes for a message with one prefix: mostly about 100 are needed.
-const MESSAGE: usize = 256;
-
 /// A set is remembered up to this size: a peer must not fill our memory with a few large ones.
 const CACHED_BYTES: usize = 1024;
 
-/// Encoded sets remembered per group. Peers of a group drain the same changes at about the same time.
+/// Encoded sets remembered per group, at most; a power of two. Peers of a group drain the same changes at about the same time.
 const CACHE: usize = 4096;
 
 /// What the encoding of a route for a peer depends on.
@@ -150,11 +146,13 @@ impl UpdateGroups {
     ) -> Arc<[u8]> {
         let Self { groups, scratch } = self;
         let cache = &mut groups[index].cache;
-        if cache.is_empty() {
-            cache.resize(CACHE, None);
+        let slot = attr.0 as usize % CACHE;
+        if slot >= cache.len() {
+            // Sets are numbered from 0: few of them need few places.
+            cache.resize((slot + 1).next_power_of_two(), None);
         }
         let set = attrs.get(attr);
-        let entry = &mut cache[attr.0 as usize % CACHE];
+        let entry = &mut cache[slot];
         let current = |hit: &&mut Encoded| {
             hit.attr == attr && hit.stamp == set.stamp && hit.from == Source::of(from) && hit.own == *own
         };
@@ -169,53 +167,6 @@ impl UpdateGroups {
             *entry = Some(Encoded { attr, stamp: set.stamp, from, own: *own, bytes: Arc::clone(&bytes) });
         }
         bytes
-    }
-}
-
-/// Prefixes that go out with the same attributes and next hop.
-struct Batch {
-    attributes: Arc<[u8]>,
-    next_hop: NextHop,
-    looping: bool,
-}
-
-/// A prefix that goes out with a batch.
-struct Entry {
-    /// Which one.
-    batch: usize,
-    slot: u32,
-    prefix: IpNet,
-}
-
-/// A set and whom it is from: one batch for each.
-type Place = (AttrId, Source);
-
-/// What goes out with one pull.
-#[derive(Default)]
-struct Collected {
-    batches: Vec<Batch>,
-    index: BTreeMap<Place, usize>,
-    /// What arrived together is told together: mostly it is the batch of the one before.
-    latest: Option<(Place, usize)>,
-    entries: Vec<Entry>,
-    withdrawn: Vec<IpNet>,
-}
-
-impl Collected {
-    /// The batch for a set, if there is one.
-    fn find(&mut self, place: Place) -> Option<usize> {
-        if self.latest.is_none_or(|(latest, _)| latest != place) {
-            self.latest = Some((place, *self.index.get(&place)?));
-        }
-        self.latest.map(|(_, batch)| batch)
-    }
-
-    fn add(&mut self, place: Place, batch: Batch) -> usize {
-        let number = self.batches.len();
-        self.batches.push(batch);
-        self.index.insert(place, number);
-        self.latest = Some((place, number));
-        number
     }
 }
 
@@ -322,11 +273,10 @@ impl Rib {
                 }
             }
             let placed = route.and_then(|(attr, from)| {
-                let place = (attr, Source::of(from));
-                collected.find(place).or_else(|| {
+                collected.place((attr, Source::of(from)), || {
                     let batch = self.batch(id, family, attr, from)?;
                     bytes += MESSAGE_BYTES + batch.attributes.len();
-                    Some(collected.add(place, batch))
+                    Some(batch)
                 })
             });
             let Some(rib) = self.peer_mut(id).map(|peer| &mut peer.ribs[family.index()]) else {
@@ -335,22 +285,22 @@ impl Rib {
             match placed {
                 Some(batch) => {
                     rib.advertised.insert(slot);
-                    if collected.batches[batch].looping {
+                    if collected.is_looping(batch) {
                         rib.looping.insert(slot);
                     } else {
                         rib.looping.remove(slot);
                     }
-                    collected.entries.push(Entry { batch, slot, prefix });
+                    collected.announce(batch, slot, prefix);
                 }
                 None if rib.advertised.remove(slot) => {
                     rib.looping.remove(slot);
-                    collected.withdrawn.push(prefix);
+                    collected.withdraw(prefix);
                 }
                 None => {}
             }
         }
         self.tables[family.index()].release_unused(&unused);
-        self.write(id, family, collected, out)
+        self.write(id, family, collected, |rib, slot, _| rib.untell(slot), out)
     }
 
     pub(super) fn pop(&mut self, id: PeerId, family: Family) -> Option<u32> {
@@ -372,64 +322,28 @@ impl Rib {
     }
 
     /// An empty batch for a set; `None` when we have no next hop to send with it.
-    fn batch(&mut self, id: PeerId, family: Family, attr: AttrId, from: Origination) -> Option<Batch> {
+    pub(super) fn batch(&mut self, id: PeerId, family: Family, attr: AttrId, from: Origination) -> Option<Batch> {
         let (attributes, next_hop) = self.encoded(id, family, attr, from)?;
         let looping = loops(self.attrs.get(attr), &self.peer(id)?.facts);
         Some(Batch { attributes, next_hop, looping })
     }
 
     /// A set and its next hop as a peer sees them; `None` when we have no next hop to send with it.
-    pub(super) fn encoded(
-        &mut self,
-        id: PeerId,
-        family: Family,
-        attr: AttrId,
-        from: Origination,
-    ) -> Option<(Arc<[u8]>, NextHop)> {
+    fn encoded(&mut self, id: PeerId, family: Family, attr: AttrId, from: Origination) -> Option<(Arc<[u8]>, NextHop)> {
         let peer = self.peers.get(usize::from(id.0))?.as_ref()?;
         let received = self.next_hops.next_hop(self.attrs.get(attr).next_hop);
         let next_hop = export::next_hop(from, received, family, &peer.facts)?;
         Some((self.groups.encoded(peer.group?, &self.own, &self.attrs, attr, from, &peer.facts), next_hop))
     }
-
-    fn write(&mut self, id: PeerId, family: Family, collected: Collected, out: &mut Vec<u8>) -> usize {
-        let Collected { batches, mut entries, mut withdrawn, .. } = collected;
-        let Some(peer) = self.peer_mut(id).filter(|_| !entries.is_empty() || !withdrawn.is_empty()) else {
-            return 0;
-        };
-        let max = peer.facts.max_message;
-        entries.sort_by_key(|entry| entry.batch);
-        let mut reach = Vec::with_capacity(if entries.is_empty() { 0 } else { MESSAGE });
-        let mut messages = 0;
-        for entries in entries.chunk_by(|one, next| one.batch == next.batch) {
-            let Batch { attributes, next_hop, looping: _ } = &batches[entries[0].batch];
-            let prefixes = entries.iter().map(|entry| entry.prefix);
-            let written = wire::encode_reach(&mut reach, max, attributes, next_hop, family, prefixes);
-            if written == 0 {
-                // The attributes do not fit into a message: the peer must not keep an older version.
-                let rib = &mut peer.ribs[family.index()];
-                for entry in entries {
-                    rib.advertised.remove(entry.slot);
-                    rib.looping.remove(entry.slot);
-                    withdrawn.push(entry.prefix);
-                }
-                rib.oversized += entries.len();
-            }
-            messages += written;
-        }
-        if !withdrawn.is_empty() {
-            messages += wire::encode_unreach(out, max, family, withdrawn.into_iter());
-        }
-        if out.is_empty() {
-            std::mem::swap(out, &mut reach);
-        } else {
-            out.append(&mut reach);
-        }
-        messages
-    }
 }
 
 impl PeerRib {
+    /// The peer has nothing of a destination.
+    pub(super) fn untell(&mut self, slot: u32) {
+        self.advertised.remove(slot);
+        self.looping.remove(slot);
+    }
+
     /// Whether there is one to be sent before the next route.
     fn owes_marker(&self) -> bool {
         let at_the_end = self.owes_end_of_rib || self.owes_end_of_refresh || self.asked_again.is_some();

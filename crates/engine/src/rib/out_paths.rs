@@ -4,18 +4,15 @@
 //! An identifier belongs to a prefix and a source (a peer, and its own identifier if it sends several), as long as the
 //! path is told: the lowest that is free. A path that is replaced by its source keeps it.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use ipnet::IpNet;
 use smallvec::SmallVec;
-use wire::{Family, NextHop};
+use wire::Family;
 
-use super::Rib;
 use super::attrs::AttrId;
+use super::collected::Collected;
 use super::held::Hearing;
 use super::out::{MESSAGE_BYTES, PREFIX_BYTES, PULL_BYTES, Source, loops, passing};
 use super::table::{PathId, PeerId};
+use super::{PeerRib, Rib};
 use crate::policy::export::{self, Origination};
 
 /// A path that a peer was told.
@@ -37,13 +34,6 @@ impl Told {
 
 /// What a peer was told of one destination.
 pub(super) type ToldPaths = SmallVec<[Told; 2]>;
-
-/// Paths that go out with the same attributes and next hop.
-struct Batch {
-    attributes: Arc<[u8]>,
-    next_hop: NextHop,
-    entries: Vec<(u32, PathId, IpNet)>,
-}
 
 /// What is to be said about one destination.
 #[derive(Default)]
@@ -75,9 +65,7 @@ impl Rib {
 
     /// As `pull_family`, for a peer that takes several paths.
     pub(super) fn pull_paths(&mut self, id: PeerId, family: Family, out: &mut Vec<u8>) -> usize {
-        let mut batches: Vec<Batch> = Vec::new();
-        let mut index: BTreeMap<(AttrId, Source), usize> = BTreeMap::new();
-        let mut withdrawn: Vec<(PathId, IpNet)> = Vec::new();
+        let mut collected = Collected::default();
         let mut bytes = 0;
         while bytes < PULL_BYTES {
             let Some(slot) = self.pop(id, family) else { break };
@@ -92,25 +80,21 @@ impl Rib {
                 }
             }
             let Saying { announced, withdrawn: gone } = self.compare(id, family, slot, &wanted);
-            withdrawn.extend(gone.into_iter().map(|path| (path, prefix)));
+            gone.into_iter().for_each(|path| collected.withdraw((path, prefix)));
             for (path, attr, from) in announced {
                 bytes += PREFIX_BYTES;
-                let place = (attr, Source::of(from));
-                let known = index.get(&place).copied();
-                let batch = known.or_else(|| {
-                    let (attributes, next_hop) = self.encoded(id, family, attr, from)?;
-                    bytes += MESSAGE_BYTES + attributes.len();
-                    batches.push(Batch { attributes, next_hop, entries: Vec::new() });
-                    index.insert(place, batches.len() - 1);
-                    Some(batches.len() - 1)
+                let batch = collected.place((attr, Source::of(from)), || {
+                    let batch = self.batch(id, family, attr, from)?;
+                    bytes += MESSAGE_BYTES + batch.attributes.len();
+                    Some(batch)
                 });
                 if let Some(batch) = batch {
-                    batches[batch].entries.push((slot, path, prefix));
+                    collected.announce(batch, slot, (path, prefix));
                 }
             }
             self.tables[family.index()].release_if_unused(slot);
         }
-        self.write_paths(id, family, batches, withdrawn, out)
+        self.write(id, family, collected, |rib, slot, (path, _)| rib.untell_path(slot, path), out)
     }
 
     /// Compares what a peer is to have of a destination with what it was told, and notes that it is told.
@@ -162,51 +146,6 @@ impl Rib {
         saying
     }
 
-    fn write_paths(
-        &mut self,
-        id: PeerId,
-        family: Family,
-        batches: Vec<Batch>,
-        mut withdrawn: Vec<(PathId, IpNet)>,
-        out: &mut Vec<u8>,
-    ) -> usize {
-        let Some(max) = self.peer(id).map(|peer| peer.facts.max_message) else { return 0 };
-        let mut reach = Vec::new();
-        let mut messages = 0;
-        for Batch { attributes, next_hop, entries } in batches {
-            let paths = entries.iter().map(|(_, path, prefix)| (*path, *prefix));
-            let written = wire::encode_reach(&mut reach, max, &attributes, &next_hop, family, paths);
-            if written == 0 {
-                // The attributes do not fit into a message: the peer must not keep an older version.
-                for (slot, path, prefix) in entries {
-                    self.untell(id, family, slot, path);
-                    withdrawn.push((path, prefix));
-                }
-            }
-            messages += written;
-        }
-        if !withdrawn.is_empty() {
-            messages += wire::encode_unreach(out, max, family, withdrawn.into_iter());
-        }
-        out.append(&mut reach);
-        messages
-    }
-
-    /// A path could not be told.
-    fn untell(&mut self, id: PeerId, family: Family, slot: u32, path: PathId) {
-        let Some(rib) = self.peer_mut(id).map(|peer| &mut peer.ribs[family.index()]) else { return };
-        rib.oversized += 1;
-        let Some(told) = rib.told.get_mut(&slot) else { return };
-        let before = told.len();
-        told.retain(|told| told.id != path);
-        rib.told_paths -= before - told.len();
-        if told.is_empty() {
-            rib.told.remove(&slot);
-            rib.advertised.remove(slot);
-            rib.looping.remove(slot);
-        }
-    }
-
     /// A path counts as not told, so that it is told again.
     pub(super) fn tell_path_again(&mut self, id: PeerId, family: Family, slot: u32, source: (PeerId, PathId)) {
         let Some(rib) = self.peer_mut(id).map(|peer| &mut peer.ribs[family.index()]) else { return };
@@ -221,6 +160,20 @@ impl Rib {
         let Some(rib) = self.peer_mut(id).map(|peer| &mut peer.ribs[family.index()]) else { return };
         for told in rib.told.values_mut().flatten() {
             told.stamp = Told::AGAIN;
+        }
+    }
+}
+
+impl PeerRib {
+    /// The peer does not have one of a destination's paths.
+    fn untell_path(&mut self, slot: u32, path: PathId) {
+        let Some(told) = self.told.get_mut(&slot) else { return };
+        let before = told.len();
+        told.retain(|told| told.id != path);
+        self.told_paths -= before - told.len();
+        if told.is_empty() {
+            self.told.remove(&slot);
+            self.untell(slot);
         }
     }
 }

@@ -1,0 +1,126 @@
+//! What one pull of a RIB-Out collects, and how that becomes messages.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use wire::{Family, NextHop, NlriItem};
+
+use super::attrs::AttrId;
+use super::out::Source;
+use super::table::PeerId;
+use super::{PeerRib, Rib};
+
+/// Room in bytes for a message with one prefix: mostly about 100 are needed.
+const MESSAGE: usize = 256;
+
+/// What goes out with the same attributes and next hop.
+pub(super) struct Batch {
+    pub(super) attributes: Arc<[u8]>,
+    pub(super) next_hop: NextHop,
+    /// The peer may take it for a loop.
+    pub(super) looping: bool,
+}
+
+/// What is announced of a destination.
+struct Entry<T> {
+    /// Number of the batch that it goes out with.
+    batch: usize,
+    slot: u32,
+    item: T,
+}
+
+/// A set and whom it is from: one batch for each.
+pub(super) type Place = (AttrId, Source);
+
+/// Prefixes, or paths of prefixes, of one family for one peer.
+pub(super) struct Collected<T> {
+    batches: Vec<Batch>,
+    index: BTreeMap<Place, usize>,
+    /// What arrived together is told together: mostly it is the batch of the one before.
+    latest: Option<(Place, usize)>,
+    entries: Vec<Entry<T>>,
+    withdrawn: Vec<T>,
+}
+
+impl<T> Default for Collected<T> {
+    fn default() -> Self {
+        Self { batches: Vec::new(), index: BTreeMap::new(), latest: None, entries: Vec::new(), withdrawn: Vec::new() }
+    }
+}
+
+impl<T> Collected<T> {
+    /// The number of a set's batch, which `make` makes where there is none yet; `None` when it makes none.
+    pub(super) fn place(&mut self, place: Place, make: impl FnOnce() -> Option<Batch>) -> Option<usize> {
+        if let Some((_, latest)) = self.latest.filter(|(latest, _)| *latest == place) {
+            return Some(latest);
+        }
+        let number = match self.index.get(&place) {
+            Some(number) => *number,
+            None => {
+                self.batches.push(make()?);
+                let number = self.batches.len() - 1;
+                self.index.insert(place, number);
+                number
+            }
+        };
+        self.latest = Some((place, number));
+        Some(number)
+    }
+
+    pub(super) fn is_looping(&self, batch: usize) -> bool {
+        self.batches[batch].looping
+    }
+
+    pub(super) fn announce(&mut self, batch: usize, slot: u32, item: T) {
+        self.entries.push(Entry { batch, slot, item });
+    }
+
+    pub(super) fn withdraw(&mut self, item: T) {
+        self.withdrawn.push(item);
+    }
+}
+
+impl Rib {
+    /// Appends the messages to `out`, and returns how many they are. What cannot be told, because the attributes do not fit
+    /// into a message, is withdrawn, so that the peer does not keep an older version; `untell` notes that it has none.
+    pub(super) fn write<T: NlriItem + Copy>(
+        &mut self,
+        id: PeerId,
+        family: Family,
+        collected: Collected<T>,
+        untell: impl Fn(&mut PeerRib, u32, T),
+        out: &mut Vec<u8>,
+    ) -> usize {
+        let Collected { batches, mut entries, mut withdrawn, .. } = collected;
+        let Some(peer) = self.peer_mut(id).filter(|_| !entries.is_empty() || !withdrawn.is_empty()) else {
+            return 0;
+        };
+        let max = peer.facts.max_message;
+        entries.sort_by_key(|entry| entry.batch);
+        let mut reach = Vec::with_capacity(if entries.is_empty() { 0 } else { MESSAGE });
+        let mut messages = 0;
+        for entries in entries.chunk_by(|one, next| one.batch == next.batch) {
+            let Batch { attributes, next_hop, looping: _ } = &batches[entries[0].batch];
+            let items = entries.iter().map(|entry| entry.item);
+            let written = wire::encode_reach(&mut reach, max, attributes, next_hop, family, items);
+            if written == 0 {
+                let rib = &mut peer.ribs[family.index()];
+                for entry in entries {
+                    untell(rib, entry.slot, entry.item);
+                    withdrawn.push(entry.item);
+                }
+                rib.oversized += entries.len();
+            }
+            messages += written;
+        }
+        if !withdrawn.is_empty() {
+            messages += wire::encode_unreach(out, max, family, withdrawn.into_iter());
+        }
+        if out.is_empty() {
+            std::mem::swap(out, &mut reach);
+        } else {
+            out.append(&mut reach);
+        }
+        messages
+    }
+}
