@@ -37,7 +37,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 const FEW: usize = 32;
 /// The longest that this may take, and for how long at first and at most the thread does it after it took longer.
 const SLOW: Duration = Duration::from_millis(2);
-const SLOW_FOR: Duration = Duration::from_secs(1);
+const SLOW_FOR: Duration = Duration::from_millis(20);
 const SLOW_FOR_LONG: Duration = Duration::from_secs(60);
 
 enum Command {
