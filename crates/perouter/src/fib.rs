@@ -28,7 +28,7 @@ use crate::restart::Forwarding;
 use crate::speaker::connection::words;
 use crate::status::Status;
 
-/// The opening, two batches and a clear; a few more cost nothing.
+/// The opening, two batches, and a clear before and behind each; a few more cost nothing.
 const COMMANDS: usize = 8;
 /// Waits after failures to talk to the kernel, doubling in between.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
@@ -56,6 +56,8 @@ pub(crate) struct FibThread {
     worker: Arc<Mutex<Worker>>,
     /// The thread was told that there will be batches.
     prepared: bool,
+    /// It was told to clear the kernel, and has got nothing since that would have to be cleared.
+    cleared: bool,
     /// The kernel is slow so long.
     slow_until: Option<Instant>,
     /// For how long it will be, if it is slow the next time.
@@ -76,7 +78,16 @@ impl FibThread {
         let worker = Arc::new(Mutex::new(worker));
         let of_thread = Arc::clone(&worker);
         thread::Builder::new().name("fib".into()).spawn(move || run(&of_thread, &queue))?;
-        Ok(Self { commands, epoch, made_in: 0, worker, prepared: false, slow_until: None, slow_for: SLOW_FOR })
+        Ok(Self {
+            commands,
+            epoch,
+            made_in: 0,
+            worker,
+            prepared: false,
+            cleared: false,
+            slow_until: None,
+            slow_for: SLOW_FOR,
+        })
     }
 
     /// Has the kernel's state read, once, before there is a batch that waits for it.
@@ -89,6 +100,7 @@ impl FibThread {
 
     /// Has a batch carried out, behind the earlier ones.
     pub(crate) fn apply(&mut self, batch: FibBatch) {
+        self.cleared = false;
         if self.commands.try_send(Command::Apply(batch, self.made_in)).is_err() {
             tracing::error!("the FIB thread has ended; routes do not reach the kernel");
         }
@@ -109,6 +121,7 @@ impl FibThread {
         if [worker.opened, self.made_in] != [self.epoch.now(); 2] {
             return None;
         }
+        self.cleared = false;
         worker.used = true;
         let result = worker.fib.as_mut()?.apply(&convert(batch));
         if begun.elapsed() > SLOW {
@@ -132,7 +145,11 @@ impl FibThread {
     }
 
     /// Removes every route of ours from the kernel, before any later batch.
-    pub(crate) fn clear_soon(&self) {
+    pub(crate) fn clear_soon(&mut self) {
+        // However often that is wanted while the thread waits for a kernel that does not answer, there is room for batches.
+        if std::mem::replace(&mut self.cleared, true) {
+            return;
+        }
         let (done, _) = oneshot::channel();
         if self.commands.try_send(Command::Clear(done)).is_err() {
             tracing::error!("the FIB thread does not answer; our routes stay in the kernel");
@@ -387,6 +404,22 @@ mod tests {
         assert_eq!(answers.blocking_recv(), Some(answer(7, Outcome::default())));
         let worker = thread.worker.lock().expect("it has ended well");
         assert!(worker.fib.is_none() && !worker.used, "the kernel was not asked for anything");
+    }
+
+    #[test]
+    fn a_batch_gets_through_however_often_the_kernel_was_to_be_cleared_before() {
+        let (events, mut answers) = mpsc::channel(1);
+        let (namespace, status) = (Namespace::current().expect("a namespace"), Status::new(crate::status::Mode::Speak));
+        let mut thread = FibThread::start(namespace, None, status, events).expect("a thread");
+        thread.epoch.end();
+        let worker = Arc::clone(&thread.worker);
+        let busy = worker.lock().expect("it runs");
+        (0..3 * COMMANDS).for_each(|_| thread.clear_soon());
+        thread.apply(batch());
+        drop(busy);
+        // Whoever could still answer ends with these.
+        drop((thread, worker));
+        assert_eq!(answers.blocking_recv(), Some(answer(7, Outcome::default())));
     }
 
     #[test]
