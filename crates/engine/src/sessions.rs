@@ -439,19 +439,20 @@ impl Engine {
         let id = *self.connections.get(&conn)?;
         let connection = self.peers.get_mut(&id)?.connection(conn)?;
         let mut out = std::mem::take(&mut connection.out);
-        if connection.state.phase() == Phase::Established && !self.deferring() {
+        let is_established = connection.state.phase() == Phase::Established;
+        if is_established && !self.deferring() && self.rib.has_output(id) {
             let (updates, refreshes) = self.rib.pull(id, &mut out);
             let peer = self.peers.get_mut(&id)?;
             count(&mut peer.sent, MessageType::Update, updates as u64);
             count(&mut peer.sent, MessageType::RouteRefresh, refreshes as u64);
             self.report_oversized(id);
+            if out.is_empty() {
+                // Changes that cancelled each other out leave nothing to say, and perhaps more behind them.
+                return self.session_output(conn);
+            }
         }
         if !out.is_empty() {
             return Some(Bytes::from(out));
-        }
-        // Changes that cancelled each other out leave nothing to say, and perhaps more behind them.
-        if !self.deferring() && self.rib.has_output(id) && self.is_established(id, conn) {
-            return self.session_output(conn);
         }
         self.peers.get_mut(&id)?.connection(conn)?.announced = false;
         None
@@ -472,11 +473,6 @@ impl Engine {
         );
         let address = peer.address.ip;
         self.note(Some(address), Level::Warn, text);
-    }
-
-    fn is_established(&self, id: PeerId, conn: ConnId) -> bool {
-        let established = self.peers.get(&id).and_then(Peer::established);
-        established.is_some_and(|(connection, _)| connection.id == conn)
     }
 
     /// Tells the driver which connections have something to send.

@@ -108,13 +108,12 @@ impl FibThread {
 
     /// Carries a batch out, if it is a small one, and returns its answer. Only when all earlier ones were answered. `None`: it is
     /// for [`Self::apply`]; if it was tried here, the thread is told what failed.
-    pub(crate) fn at_once(&mut self, batch: &FibBatch) -> Option<Event> {
+    pub(crate) fn at_once(&mut self, now: Instant, batch: &FibBatch) -> Option<Event> {
         let is_small = batch.routes.len() <= FEW && batch.groups.is_empty() && !batch.sweep;
         if !is_small {
             return None;
         }
-        let begun = Instant::now();
-        if self.slow_until.is_some_and(|until| begun < until) {
+        if self.slow_until.is_some_and(|until| now < until) {
             return None;
         }
         let mut worker = self.worker.try_lock().ok()?;
@@ -124,7 +123,7 @@ impl FibThread {
         self.cleared = false;
         worker.used = true;
         let result = worker.fib.as_mut()?.apply(&convert(batch));
-        if begun.elapsed() > SLOW {
+        if now.elapsed() > SLOW {
             self.slow_until = Some(Instant::now() + self.slow_for);
             self.slow_for = (self.slow_for * 2).min(SLOW_FOR_LONG);
         } else {
@@ -399,7 +398,7 @@ mod tests {
         let (namespace, status) = (Namespace::current().expect("a namespace"), Status::new(crate::status::Mode::Speak));
         let mut thread = FibThread::start(namespace, None, status, events).expect("a thread");
         thread.epoch.end();
-        assert_eq!(thread.at_once(&FibBatch::default()), None);
+        assert_eq!(thread.at_once(Instant::now(), &FibBatch::default()), None);
         thread.apply(batch());
         assert_eq!(answers.blocking_recv(), Some(answer(7, Outcome::default())));
         let worker = thread.worker.lock().expect("it has ended well");

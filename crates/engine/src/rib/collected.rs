@@ -35,9 +35,10 @@ pub(super) type Place = (AttrId, Source);
 /// Prefixes, or paths of prefixes, of one family for one peer.
 pub(super) struct Collected<T> {
     batches: Vec<Batch>,
-    index: BTreeMap<Place, usize>,
     /// What arrived together is told together: mostly it is the batch of the one before.
     latest: Option<(Place, usize)>,
+    /// Where the others are: a single change needs none of this.
+    index: BTreeMap<Place, usize>,
     entries: Vec<Entry<T>>,
     withdrawn: Vec<T>,
 }
@@ -51,16 +52,17 @@ impl<T> Default for Collected<T> {
 impl<T> Collected<T> {
     /// The number of a set's batch, which `make` makes where there is none yet; `None` when it makes none.
     pub(super) fn place(&mut self, place: Place, make: impl FnOnce() -> Option<Batch>) -> Option<usize> {
-        if let Some((_, latest)) = self.latest.filter(|(latest, _)| *latest == place) {
-            return Some(latest);
+        if let Some((latest, number)) = self.latest {
+            if latest == place {
+                return Some(number);
+            }
+            self.index.insert(latest, number);
         }
         let number = match self.index.get(&place) {
             Some(number) => *number,
             None => {
                 self.batches.push(make()?);
-                let number = self.batches.len() - 1;
-                self.index.insert(place, number);
-                number
+                self.batches.len() - 1
             }
         };
         self.latest = Some((place, number));

@@ -65,26 +65,26 @@ pub(crate) struct Programming {
 }
 
 impl Programming {
-    pub(super) fn begin(&mut self, batch: &FibBatch) {
+    pub(super) fn begin(&mut self, now: Instant, batch: &FibBatch) {
         let removed = batch.routes.iter().filter(|route| route.group.is_none()).count();
-        self.begins(batch.routes.len(), removed);
+        self.begins(now, batch.routes.len(), removed);
     }
 
-    pub(super) fn begin_host(&mut self, batch: &HostBatch) {
+    pub(super) fn begin_host(&mut self, now: Instant, batch: &HostBatch) {
         let removed = batch.routes.iter().filter(|(_, wanted)| !wanted).count();
-        self.begins(batch.routes.len(), removed);
+        self.begins(now, batch.routes.len(), removed);
     }
 
-    fn begins(&mut self, routes: usize, removed: usize) {
+    fn begins(&mut self, now: Instant, routes: usize, removed: usize) {
         self.set += (routes - removed) as u64;
         self.removed += removed as u64;
-        self.since.push_back(Instant::now());
+        self.since.push_back(now);
     }
 
-    pub(super) fn end(&mut self, refused: usize) {
+    pub(super) fn end(&mut self, now: Instant, refused: usize) {
         self.refused += refused as u64;
         if let Some(since) = self.since.pop_front() {
-            self.latency.add(since.elapsed(), 1);
+            self.latency.add(now.saturating_duration_since(since), 1);
         }
     }
 }

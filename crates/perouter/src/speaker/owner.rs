@@ -228,7 +228,7 @@ impl Owner {
         }
         // Before questions: what was due when the turn began is in their answers.
         if let Some(wake) = wake {
-            self.tick(wake);
+            self.tick(wake, found);
         }
         if self.has_mail {
             self.has_mail = self.take_mail();
@@ -276,8 +276,7 @@ impl Owner {
     }
 
     /// Does what was due at `wake`, if that is over.
-    fn tick(&mut self, wake: Instant) {
-        let now = Instant::now();
+    fn tick(&mut self, wake: Instant, now: Instant) {
         if wake <= now {
             self.end_overdue(now);
             self.spare_the_unread(now);
@@ -342,6 +341,10 @@ impl Owner {
     }
 
     fn tell(&mut self, event: Event) {
+        self.tell_at(Instant::now(), event);
+    }
+
+    fn tell_at(&mut self, now: Instant, event: Event) {
         if matches!(event, Event::FibLost) {
             // What the FIB thread believes of the kernel is as stale as what the engine believes.
             self.fib.reopen();
@@ -361,7 +364,7 @@ impl Owner {
             let complaints = self.listeners.set_links(links);
             self.complain(complaints);
         }
-        self.engine.handle(Instant::now(), event);
+        self.engine.handle(now, event);
     }
 
     fn complain(&self, complaints: Vec<Complaint>) {
@@ -371,15 +374,16 @@ impl Owner {
     }
 
     fn kernel_fact(&mut self, event: Event) {
+        let now = Instant::now();
         if let Event::FibAck { failed, failed_groups, .. } = &event {
             self.fib_batches -= 1;
-            self.measured.fib.end(failed.len() + failed_groups.len());
+            self.measured.fib.end(now, failed.len() + failed_groups.len());
         }
         if let Event::HostAck { failed, .. } = &event {
             self.host_idle = true;
-            self.measured.host.end(failed.len());
+            self.measured.host.end(now, failed.len());
         }
-        self.tell(event);
+        self.tell_at(now, event);
     }
 
     fn stop(&mut self, graceful: bool, clear_fib: bool) {
@@ -407,7 +411,7 @@ impl Owner {
                     if fresh {
                         self.host_retelling = Retelling::Begun;
                     }
-                    self.measured.host.begin_host(&batch);
+                    self.measured.host.begin_host(Instant::now(), &batch);
                     host.apply(batch, fresh);
                 }
                 None if self.host_retelling != Retelling::No => {
@@ -424,11 +428,12 @@ impl Owner {
         while self.stopping.is_none()
             && let Some(batch) = self.engine.poll_fib()
         {
-            self.measured.fib.begin(&batch);
+            let now = Instant::now();
+            self.measured.fib.begin(now, &batch);
             self.fib_batches += 1;
             // Only what comes behind nothing else can be done here.
             if self.fib_batches == 1
-                && let Some(answer) = self.fib.at_once(&batch)
+                && let Some(answer) = self.fib.at_once(now, &batch)
             {
                 return self.kernel_fact(answer);
             }

@@ -175,7 +175,7 @@ impl Owner {
     fn data(&mut self, conn: ConnId, data: Bytes, found: Instant) {
         self.taps.pass(&self.engine, conn, Way::Received, &data);
         let before = self.engine.sender(conn).map_or(0, |sender| sender.updates);
-        self.engine.handle(Instant::now(), Event::Bytes { conn, data });
+        self.engine.handle(found, Event::Bytes { conn, data });
         if let Some(sender) = self.engine.sender(conn).filter(|sender| sender.updates > before) {
             self.measured.updates(sender.peer, sender.link, sender.updates - before, found.elapsed());
         }
