@@ -168,7 +168,9 @@ impl Engine {
             Event::Connected { conn, local } => self.connected(now, conn, local),
             Event::Accepted { conn, local, remote, link } => self.accepted(now, conn, local, remote, link.as_deref()),
             Event::Neighbor { link, index, address } => self.neighbor(now, &link, index, address),
-            Event::Bytes { conn, data } => self.bytes_arrived(now, conn, &data),
+            Event::Bytes { conn, data } => {
+                self.bytes_arrived(now, conn, &data);
+            }
             Event::Unread { conn } => self.spare(now, conn),
             Event::Closed { conn, error } => self.connection_closed(now, conn, error),
             Event::Links(links) => self.links_changed(now, links),
@@ -184,6 +186,19 @@ impl Engine {
             Event::Order { peer, link, order } => self.order(now, peer, link.as_deref(), &order),
             Event::Shutdown { graceful } => self.shutdown(now, graceful),
         }
+        self.say_what_follows();
+    }
+
+    /// As [`Event::Bytes`], of octets that are somebody else's. Returns how many UPDATEs there were.
+    pub fn received(&mut self, now: Instant, conn: ConnId, data: &[u8]) -> u64 {
+        self.now = self.now.max(now);
+        let updates = self.bytes_arrived(now, conn, data);
+        self.say_what_follows();
+        updates
+    }
+
+    /// What a driver is told after each fact.
+    fn say_what_follows(&mut self) {
         self.want_bfd();
         self.tell_sessions();
         self.announce_output();
@@ -205,9 +220,7 @@ impl Engine {
         if self.host_retry.take_due(now) {
             self.rib.host_retry();
         }
-        self.want_bfd();
-        self.tell_sessions();
-        self.announce_output();
+        self.say_what_follows();
     }
 
     /// When `handle_timeout` wants to be called next, and what for.

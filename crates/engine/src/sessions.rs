@@ -30,13 +30,13 @@ const KEEPALIVE_MIN: Duration = Duration::from_secs(1);
 const UNREAD: Duration = Duration::from_secs(1);
 
 impl Engine {
-    /// Frames and takes whatever arrived.
-    pub(crate) fn bytes_arrived(&mut self, now: Instant, conn: ConnId, data: &Bytes) {
+    /// Frames and takes whatever arrived, and returns how many UPDATEs that were.
+    pub(crate) fn bytes_arrived(&mut self, now: Instant, conn: ConnId, data: &[u8]) -> u64 {
         let Some(id) = self.connections.get(&conn).copied() else {
-            return;
+            return 0;
         };
         let Some(connection) = self.peers.get_mut(&id).and_then(|peer| peer.connection(conn)) else {
-            return;
+            return 0;
         };
         let mut partial = std::mem::take(&mut connection.partial);
         let buffer: &[u8] = if partial.is_empty() {
@@ -45,12 +45,13 @@ impl Engine {
             partial.extend_from_slice(data);
             &partial
         };
-        let mut taken = 0;
-        loop {
+        let (mut taken, mut updates) = (0, 0);
+        while taken < buffer.len() {
             let max = self.max_received(id, conn);
             match wire::next_frame(&buffer[taken..], max) {
                 Ok(Some(frame)) => {
                     taken += frame.len;
+                    updates += u64::from(frame.kind == MessageType::Update);
                     self.message(now, id, conn, &frame);
                 }
                 Ok(None) => break,
@@ -60,10 +61,13 @@ impl Engine {
                 }
             }
         }
-        let rest = buffer[taken..].to_vec();
-        if let Some(connection) = self.peers.get_mut(&id).and_then(|peer| peer.connection(conn)) {
-            connection.partial = rest;
+        let rest = &buffer[taken..];
+        if !rest.is_empty()
+            && let Some(connection) = self.peers.get_mut(&id).and_then(|peer| peer.connection(conn))
+        {
+            connection.partial = rest.to_vec();
         }
+        updates
     }
 
     /// Something of the peer's waits to be read: the hold timer waits for that, too.

@@ -146,8 +146,6 @@ pub struct Sender<'a> {
     pub peer: IpAddr,
     /// As [`PeerSnapshot::link`].
     pub link: Option<&'a str>,
-    /// UPDATEs received from the peer, on whatever connection.
-    pub updates: u64,
 }
 
 /// Graceful restart as both sides of a session agreed on it (RFC 4724).

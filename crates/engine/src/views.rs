@@ -33,11 +33,10 @@ impl Engine {
         }
     }
 
-    /// Whom a connection is with, and what it has sent so far.
+    /// Whom a connection is with.
     pub fn sender(&self, conn: ConnId) -> Option<Sender<'_>> {
         let peer = self.peers.get(self.connections.get(&conn)?)?;
-        let updates = peer.received[wire::MessageType::Update as usize];
-        Some(Sender { peer: peer.address.ip, link: self.link_of(peer), updates })
+        Some(Sender { peer: peer.address.ip, link: self.link_of(peer) })
     }
 
     /// How messages on a connection are read: the peer's, and ours as the peer reads them. Before both OPENs are there, as

@@ -131,7 +131,10 @@ impl Fib {
         if batch.sweep {
             self.sweep()?;
         }
-        self.groups.purge(&mut self.socket)?;
+        let has_groups = !batch.set_groups.is_empty() || !batch.delete_groups.is_empty();
+        if has_groups || batch.sweep {
+            self.groups.purge(&mut self.socket)?;
+        }
         Ok(outcome)
     }
 

@@ -85,7 +85,7 @@ impl Taps {
     }
 
     /// Copies for those who trace the peer; usually nobody does.
-    pub(super) fn pass(&mut self, engine: &Engine, conn: ConnId, way: Way, bytes: &Bytes) {
+    pub(super) fn pass(&mut self, engine: &Engine, conn: ConnId, way: Way, bytes: &[u8]) {
         if self.0.is_empty() {
             return;
         }
@@ -93,7 +93,7 @@ impl Taps {
         let [theirs, ours] = engine.contexts(conn);
         let context = if way == Way::Received { theirs } else { ours };
         let sender = engine.sender(conn);
-        let tapped = Tapped { conn, way, bytes: bytes.clone(), context, lost: 0 };
+        let tapped = Tapped { conn, way, bytes: Bytes::copy_from_slice(bytes), context, lost: 0 };
         for tap in &mut self.0 {
             if tap.is_for(conn, sender) {
                 tap.tell(&tapped);

@@ -163,21 +163,19 @@ impl Owner {
         let Some(Connection::Open(line) | Connection::Closing(line)) = connections.all.get_mut(&conn) else { return };
         let look = line.serve(ready, &mut connections.buffer, &self.poller);
         match look {
-            Look::Read(octets) => {
-                let data = Bytes::copy_from_slice(&connections.buffer[..octets]);
-                self.data(conn, data, found);
-            }
+            Look::Read(octets) => self.data(conn, octets, found),
             Look::Nothing => {}
             Look::End(error) => self.ended(conn, error),
         }
     }
 
-    fn data(&mut self, conn: ConnId, data: Bytes, found: Instant) {
-        self.taps.pass(&self.engine, conn, Way::Received, &data);
-        let before = self.engine.sender(conn).map_or(0, |sender| sender.updates);
-        self.engine.handle(found, Event::Bytes { conn, data });
-        if let Some(sender) = self.engine.sender(conn).filter(|sender| sender.updates > before) {
-            self.measured.updates(sender.peer, sender.link, sender.updates - before, found.elapsed());
+    /// So many octets of a connection are in the buffer.
+    fn data(&mut self, conn: ConnId, octets: usize, found: Instant) {
+        let data = &self.connections.buffer[..octets];
+        self.taps.pass(&self.engine, conn, Way::Received, data);
+        let updates = self.engine.received(found, conn, data);
+        if let Some(sender) = self.engine.sender(conn).filter(|_| updates > 0) {
+            self.measured.updates(sender.peer, sender.link, updates, found.elapsed());
         }
     }
 
