@@ -7,8 +7,8 @@
 //!
 //! A few routes are set by the owner itself, in a few microseconds each: to wake a thread, and to be woken by it, costs more
 //! than they do. Then the owner waits with them for the kernel's lock (RTNL), which others may hold for long. Who had to wait
-//! leaves everything to the thread for a second, and twice as long each time, up to a minute; sessions with hold times of a
-//! few seconds would not survive one such wait after the other. BFD has a thread of its own and waits for nobody.
+//! leaves everything to the thread for ten times as long, and for longer each time, up to a minute; sessions with hold times of
+//! a few seconds would not survive one such wait after the other. BFD has a thread of its own and waits for nobody.
 
 use std::io;
 use std::net::IpAddr;
@@ -28,17 +28,18 @@ use crate::restart::Forwarding;
 use crate::speaker::connection::words;
 use crate::status::Status;
 
-/// The opening, two batches, and a clear before and behind each; a few more cost nothing.
+/// The opening, two batches, a clear before, between and behind them, and one at the end; one more costs nothing.
 const COMMANDS: usize = 8;
 /// Waits after failures to talk to the kernel, doubling in between.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// Most routes that the owner sets itself.
 const FEW: usize = 32;
-/// The longest that this may take, and for how long at first and at most the thread does it after it took longer.
+/// The longest that this may take. After it took longer the thread does it: for so many times as long, or twice as long as the last
+/// time if that was just before, but not longer than that.
 const SLOW: Duration = Duration::from_millis(2);
-const SLOW_FOR: Duration = Duration::from_millis(20);
-const SLOW_FOR_LONG: Duration = Duration::from_secs(60);
+const SLOW_TIMES: u32 = 10;
+const SLOW_FOR: Duration = Duration::from_secs(60);
 
 enum Command {
     Open,
@@ -60,7 +61,7 @@ pub(crate) struct FibThread {
     cleared: bool,
     /// The kernel is slow so long.
     slow_until: Option<Instant>,
-    /// For how long it will be, if it is slow the next time.
+    /// For how long that was said; zero when it was fast since.
     slow_for: Duration,
 }
 
@@ -86,7 +87,7 @@ impl FibThread {
             prepared: false,
             cleared: false,
             slow_until: None,
-            slow_for: SLOW_FOR,
+            slow_for: Duration::ZERO,
         })
     }
 
@@ -107,13 +108,14 @@ impl FibThread {
     }
 
     /// Carries a batch out, if it is a small one, and returns its answer. Only when all earlier ones were answered. `None`: it is
-    /// for [`Self::apply`]; if it was tried here, the thread is told what failed.
-    pub(crate) fn at_once(&mut self, now: Instant, batch: &FibBatch) -> Option<Event> {
+    /// for [`Self::apply`]; if it was tried here, the thread is told what failed. `begun` is just now: what it takes is counted from
+    /// there.
+    pub(crate) fn at_once(&mut self, begun: Instant, batch: &FibBatch) -> Option<Event> {
         let is_small = batch.routes.len() <= FEW && batch.groups.is_empty() && !batch.sweep;
         if !is_small {
             return None;
         }
-        if self.slow_until.is_some_and(|until| now < until) {
+        if self.slow_until.is_some_and(|until| begun < until) {
             return None;
         }
         let mut worker = self.worker.try_lock().ok()?;
@@ -123,11 +125,12 @@ impl FibThread {
         self.cleared = false;
         worker.used = true;
         let result = worker.fib.as_mut()?.apply(&convert(batch));
-        if now.elapsed() > SLOW {
-            self.slow_until = Some(Instant::now() + self.slow_for);
-            self.slow_for = (self.slow_for * 2).min(SLOW_FOR_LONG);
+        let took = begun.elapsed();
+        if took > SLOW {
+            self.slow_for = (took * SLOW_TIMES).max(self.slow_for * 2).min(SLOW_FOR);
+            self.slow_until = Some(begun + took + self.slow_for);
         } else {
-            self.slow_for = SLOW_FOR;
+            self.slow_for = Duration::ZERO;
         }
         match result {
             Ok(outcome) => Some(answer(batch.id, outcome)),
@@ -146,11 +149,12 @@ impl FibThread {
     /// Removes every route of ours from the kernel, before any later batch.
     pub(crate) fn clear_soon(&mut self) {
         // However often that is wanted while the thread waits for a kernel that does not answer, there is room for batches.
-        if std::mem::replace(&mut self.cleared, true) {
+        if self.cleared {
             return;
         }
         let (done, _) = oneshot::channel();
-        if self.commands.try_send(Command::Clear(done)).is_err() {
+        self.cleared = self.commands.try_send(Command::Clear(done)).is_ok();
+        if !self.cleared {
             tracing::error!("the FIB thread does not answer; our routes stay in the kernel");
         }
     }
@@ -416,7 +420,7 @@ mod tests {
         (0..3 * COMMANDS).for_each(|_| thread.clear_soon());
         thread.apply(batch());
         drop(busy);
-        // Whoever could still answer ends with these.
+        // A batch that was dropped is waited for in vain then, and not for ever.
         drop((thread, worker));
         assert_eq!(answers.blocking_recv(), Some(answer(7, Outcome::default())));
     }
