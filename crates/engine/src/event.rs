@@ -59,7 +59,7 @@ pub enum Event {
         /// Its link-local address.
         address: Option<Ipv6Addr>,
     },
-    /// Bytes arrived, in any segmentation.
+    /// Bytes arrived, in any segmentation. A driver with a buffer of its own uses [`crate::Engine::received`].
     Bytes {
         /// On which connection.
         conn: ConnId,

@@ -1,7 +1,8 @@
 //! The router itself, without I/O: events in, actions and bytes out.
 //!
 //! Six verbs ([`Engine`]): it is told facts and the time, and asked for actions, bytes, FIB batches and the next
-//! deadline. It never reads a clock, opens a socket or waits; a run can be recorded as its events and replayed.
+//! deadline. It never reads a clock, opens a socket or waits; a run can be recorded as its events and replayed
+//! ([`Engine::received`] is the event [`Event::Bytes`]).
 //!
 //! ```text
 //!  events -> sessions (peer/) -> rib/ : RIB-In, decision, Loc-RIB, RIB-Out -> bytes
@@ -189,7 +190,7 @@ impl Engine {
         self.say_what_follows();
     }
 
-    /// As [`Event::Bytes`], of octets that are somebody else's. Returns how many UPDATEs there were.
+    /// As [`Event::Bytes`], for a driver that keeps its buffer. Returns how many UPDATEs were among the messages.
     pub fn received(&mut self, now: Instant, conn: ConnId, data: &[u8]) -> u64 {
         self.now = self.now.max(now);
         let updates = self.bytes_arrived(now, conn, data);

@@ -30,7 +30,7 @@ const KEEPALIVE_MIN: Duration = Duration::from_secs(1);
 const UNREAD: Duration = Duration::from_secs(1);
 
 impl Engine {
-    /// Frames and takes whatever arrived, and returns how many UPDATEs that were.
+    /// Frames and takes whatever arrived, and returns how many UPDATEs were among the messages.
     pub(crate) fn bytes_arrived(&mut self, now: Instant, conn: ConnId, data: &[u8]) -> u64 {
         let Some(id) = self.connections.get(&conn).copied() else {
             return 0;

@@ -1,8 +1,8 @@
 //! UDP sockets for protocols that look at more than the bytes: where a packet arrived, and with which TTL.
 //!
-//! As in [`crate::sock`], a socket is made inside the namespace and is non-blocking. One
-//! [`Receiver`] hears everything that comes to a port; a [`Sender`] has a source address, a port and, if wanted, a link of
-//! its own. All packets go out with TTL 255 and DSCP CS6.
+//! As in [`crate::sock`], a socket is made inside the namespace and is non-blocking. One [`Receiver`] hears everything that comes
+//! to a port; a [`Sender`] has a source address, a port and, if wanted, a link of its own. All packets go out with TTL 255 and
+//! DSCP CS6.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};

@@ -6,8 +6,8 @@
 //! a caller that must not block gives it a thread.
 //!
 //! Sockets, netlink ones too, belong for ever to the namespace in which they were made. A thread therefore enters
-//! a namespace only to open a socket or a file, and ends there ([`netns::Namespace::run`]): no thread of a pool is
-//! ever in a foreign namespace.
+//! another namespace than its own only to open a socket or a file, and ends there ([`netns::Namespace::run`]): no thread of a
+//! pool is ever in a foreign namespace.
 
 pub mod advertise;
 pub mod datagram;

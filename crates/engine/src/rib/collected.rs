@@ -17,7 +17,7 @@ const MESSAGE: usize = 256;
 pub(super) struct Batch {
     pub(super) attributes: Arc<[u8]>,
     pub(super) next_hop: NextHop,
-    /// The peer may take it for a loop.
+    /// The peer may take it for a loop. Of several paths that is asked for a destination (`compare`).
     pub(super) looping: bool,
 }
 
@@ -30,42 +30,37 @@ struct Entry<T> {
 }
 
 /// A set and whom it is from: one batch for each.
-pub(super) type Place = (AttrId, Source);
+type Key = (AttrId, Source);
 
 /// Prefixes, or paths of prefixes, of one family for one peer.
+#[derive(Default)]
 pub(super) struct Collected<T> {
     batches: Vec<Batch>,
     /// What arrived together is told together: mostly it is the batch of the one before.
-    latest: Option<(Place, usize)>,
+    latest: Option<(Key, usize)>,
     /// Where the others are: a single change needs none of this.
-    index: BTreeMap<Place, usize>,
+    index: BTreeMap<Key, usize>,
     entries: Vec<Entry<T>>,
     withdrawn: Vec<T>,
 }
 
-impl<T> Default for Collected<T> {
-    fn default() -> Self {
-        Self { batches: Vec::new(), index: BTreeMap::new(), latest: None, entries: Vec::new(), withdrawn: Vec::new() }
-    }
-}
-
 impl<T> Collected<T> {
     /// The number of a set's batch, which `make` makes where there is none yet; `None` when it makes none.
-    pub(super) fn place(&mut self, place: Place, make: impl FnOnce() -> Option<Batch>) -> Option<usize> {
+    pub(super) fn batch_of(&mut self, key: Key, make: impl FnOnce() -> Option<Batch>) -> Option<usize> {
         if let Some((latest, number)) = self.latest {
-            if latest == place {
+            if latest == key {
                 return Some(number);
             }
             self.index.insert(latest, number);
         }
-        let number = match self.index.get(&place) {
+        let number = match self.index.get(&key) {
             Some(number) => *number,
             None => {
                 self.batches.push(make()?);
                 self.batches.len() - 1
             }
         };
-        self.latest = Some((place, number));
+        self.latest = Some((key, number));
         Some(number)
     }
 
@@ -124,5 +119,32 @@ impl Rib {
             out.append(&mut reach);
         }
         messages
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_set_has_one_batch_whatever_comes_in_between() {
+        let mut collected = Collected::<ipnet::IpNet>::default();
+        let mut made = 0;
+        let mut batch_of = |set, fits: bool| {
+            let batch = || {
+                made += 1;
+                fits.then(|| Batch {
+                    attributes: [].into(),
+                    next_hop: NextHop::V4([192, 0, 2, 1].into()),
+                    looping: false,
+                })
+            };
+            collected.batch_of((AttrId(set), Source::External), batch)
+        };
+        let numbers = [1, 1, 2, 1, 3, 2, 1].map(|set| batch_of(set, true));
+        assert_eq!(numbers, [0, 0, 1, 0, 2, 1, 0].map(Some));
+        assert_eq!(batch_of(4, false), None);
+        assert_eq!([3, 4, 4].map(|set| batch_of(set, true)), [2, 3, 3].map(Some));
+        assert_eq!(made, 5);
     }
 }

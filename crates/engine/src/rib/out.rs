@@ -273,7 +273,7 @@ impl Rib {
                 }
             }
             let placed = route.and_then(|(attr, from)| {
-                collected.place((attr, Source::of(from)), || {
+                collected.batch_of((attr, Source::of(from)), || {
                     let batch = self.batch(id, family, attr, from)?;
                     bytes += MESSAGE_BYTES + batch.attributes.len();
                     Some(batch)

@@ -83,7 +83,7 @@ impl Rib {
             gone.into_iter().for_each(|path| collected.withdraw((path, prefix)));
             for (path, attr, from) in announced {
                 bytes += PREFIX_BYTES;
-                let batch = collected.place((attr, Source::of(from)), || {
+                let batch = collected.batch_of((attr, Source::of(from)), || {
                     let batch = self.batch(id, family, attr, from)?;
                     bytes += MESSAGE_BYTES + batch.attributes.len();
                     Some(batch)

@@ -1,11 +1,13 @@
 //! Several paths per prefix (RFC 7911).
 
 use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
 
 use engine::intent::{Intent, Role};
-use engine::{Event, Order, Select};
+use engine::{ConnId, Event, Family, Order, RouteQuery, Select};
+use ipnet::IpNet;
 use proptest::prelude::*;
-use wire::AddPath;
+use wire::{AddPath, Capability, NextHop, Open, attr_code, flag, write_attribute};
 
 use crate::sim::{SECOND, Sim, With, intent};
 
@@ -142,35 +144,46 @@ fn a_change_of_one_path_does_not_repeat_the_others() {
     both(&sim, reflector, client);
 }
 
+/// A session with a scripted peer that has four-octet AS numbers and path identifiers, and no large messages.
+fn scripted(sim: &mut Sim, node: usize, number: u32, peer: &str, asn: u32) -> ConnId {
+    let conn = ConnId::Accepted(1_000 + number);
+    let remote = (peer.parse::<IpAddr>().expect("an address"), 4000).into();
+    sim.tell(node, Event::Accepted { conn, local: "192.0.2.1:179".parse().expect("one"), remote, link: None });
+    let modes = vec![(Family::Ipv4Unicast.code(), AddPath::Both)];
+    let capabilities = vec![Capability::FourOctetAs(asn), Capability::AddPath(modes)];
+    let mut data = Vec::new();
+    Open { asn, hold_time: 0, router_id: Ipv4Addr::from(number + 2), capabilities }.encode(&mut data);
+    wire::encode_keepalive(&mut data);
+    sim.tell(node, Event::Bytes { conn, data: data.into() });
+    conn
+}
+
+/// An UPDATE of [`PREFIX`] with these identifiers, from AS 65002, with so many communities.
+fn update(ids: impl Iterator<Item = u32>, communities: usize) -> Vec<u8> {
+    let mut set = Vec::new();
+    write_attribute(&mut set, flag::TRANSITIVE, attr_code::ORIGIN, &[0]);
+    write_attribute(&mut set, flag::TRANSITIVE, attr_code::AS_PATH, &[2, 1, 0, 0, 0xFD, 0xEA]);
+    if communities > 0 {
+        let flags = flag::TRANSITIVE | flag::OPTIONAL;
+        write_attribute(&mut set, flags, attr_code::COMMUNITIES, &[0xFD, 0xEA, 0, 1].repeat(communities));
+    }
+    let next_hop = NextHop::V4(Ipv4Addr::new(192, 0, 2, 2));
+    let prefix: IpNet = PREFIX.parse().expect("a prefix");
+    let mut data = Vec::new();
+    assert!(wire::encode_reach(&mut data, 4096, &set, &next_hop, Family::Ipv4Unicast, ids.map(|id| (id, prefix))) > 0);
+    data
+}
+
 /// RFC 7911 knows no limit; we do, so that one destination cannot cost others their turn.
 #[test]
 fn more_paths_than_can_be_used_are_dropped_and_told() {
-    use std::net::Ipv4Addr;
-
-    use engine::{ConnId, RouteQuery};
-    use wire::{Capability, Family, NextHop, Open, attr_code, flag, write_attribute};
-
     let own = intent(64512, "10.0.0.1").peer_with("192.0.2.2", 65002, Role::Peer, |peer| {
         peer.add_path = Some(AddPath::Receive);
     });
     let mut sim = Sim::new(7);
     let node = sim.add(&[("eth0", &["192.0.2.1/24"])], own);
-    let conn = ConnId::Accepted(1_000);
-    let (local, remote) = ("192.0.2.1:179".parse().expect("one"), "192.0.2.2:4000".parse().expect("one"));
-    sim.tell(node, Event::Accepted { conn, local, remote, link: None });
-    let modes = vec![(Family::Ipv4Unicast.code(), AddPath::Both)];
-    let capabilities = vec![Capability::FourOctetAs(65002), Capability::AddPath(modes)];
-    let mut data = Vec::new();
-    Open { asn: 65002, hold_time: 0, router_id: Ipv4Addr::new(10, 0, 0, 2), capabilities }.encode(&mut data);
-    wire::encode_keepalive(&mut data);
-    let mut set = Vec::new();
-    write_attribute(&mut set, flag::TRANSITIVE, attr_code::ORIGIN, &[0]);
-    write_attribute(&mut set, flag::TRANSITIVE, attr_code::AS_PATH, &[2, 1, 0, 0, 0xFD, 0xEA]);
-    let next_hop = NextHop::V4(Ipv4Addr::new(192, 0, 2, 2));
-    let prefix: ipnet::IpNet = PREFIX.parse().expect("a prefix");
-    let paths = (1..=100u32).map(|id| (id, prefix));
-    wire::encode_reach(&mut data, 4096, &set, &next_hop, Family::Ipv4Unicast, paths);
-    sim.tell(node, Event::Bytes { conn, data: data.into() });
+    let conn = scripted(&mut sim, node, 0, "192.0.2.2", 65002);
+    sim.tell(node, Event::Bytes { conn, data: update(1..=100, 0).into() });
     assert_eq!(sim.peer(node, "192.0.2.2").families[0].received, 64);
     assert!(
         sim.nodes[node].notes.iter().any(|note| note.contains("more than 64 paths")),
@@ -178,12 +191,35 @@ fn more_paths_than_can_be_used_are_dropped_and_told() {
         sim.nodes[node].notes
     );
 
+    let prefix: IpNet = PREFIX.parse().expect("a prefix");
     let mut gone = Vec::new();
     wire::encode_unreach(&mut gone, 4096, Family::Ipv4Unicast, (1..=100u32).map(|id| (id, prefix)));
     sim.tell(node, Event::Bytes { conn, data: gone.into() });
     assert_eq!(sim.peer(node, "192.0.2.2").families[0].received, 0);
     let query = RouteQuery { family: Family::Ipv4Unicast, select: Select::All, after: None, limit: 9 };
     assert!(sim.nodes[node].engine.routes(&query).is_empty());
+}
+
+/// A path whose attributes fill the messages of the peer that sends it does not fit into ours, which say more.
+#[test]
+fn a_path_that_fits_into_no_message_is_not_told_and_the_other_is() {
+    let both = |peer: &mut engine::intent::PeerIntent| peer.add_path = Some(AddPath::Both);
+    let own = intent(64512, "10.0.0.1").peer_with("192.0.2.2", 65002, Role::Peer, both);
+    let mut sim = Sim::new(8);
+    let node = sim.add(&[("eth0", &["192.0.2.1/24"])], own.peer_with(CLIENT, 64512, Role::Peer, both));
+    let source = scripted(&mut sim, node, 0, "192.0.2.2", 65002);
+    scripted(&mut sim, node, 1, CLIENT, 64512);
+    let told = |sim: &mut Sim, updates: &[Vec<u8>]| {
+        sim.tell(node, Event::Bytes { conn: source, data: updates.concat().into() });
+        sim.run(SECOND);
+        let routes = sim.routes(node, Select::Advertised(CLIENT.parse().expect("an address")));
+        (routes.iter().map(|route| route.paths.len()).sum::<usize>(), sim.peer(node, CLIENT).families[0].advertised)
+    };
+    assert_eq!(told(&mut sim, &[update(1..=1, 1009), update(2..=2, 0)]), (1, 1));
+    let notes = &sim.nodes[node].notes;
+    assert!(notes.iter().any(|note| note.contains("1 routes could not be announced")), "{notes:?}");
+    assert_eq!(told(&mut sim, &[update(1..=1, 900)]), (2, 2), "it fits now");
+    assert_eq!(told(&mut sim, &[update(1..=1, 1009)]), (1, 1), "the older version is withdrawn");
 }
 
 /// RFC 2918 and RFC 7313 with several paths.

@@ -83,6 +83,10 @@ impl Script {
     }
 
     fn announces_via(&mut self, next_hop: Ipv4Addr, numbers: &[u8], extra: &[u8]) {
+        self.hears(Self::announcement(next_hop, numbers, extra));
+    }
+
+    fn announcement(next_hop: Ipv4Addr, numbers: &[u8], extra: &[u8]) -> Vec<u8> {
         let mut attributes = Vec::new();
         write_attribute(&mut attributes, flag::TRANSITIVE, attr_code::ORIGIN, &[0]);
         write_attribute(&mut attributes, flag::TRANSITIVE, attr_code::AS_PATH, &[2, 1, 0, 0, 0xFC, 0]);
@@ -91,7 +95,7 @@ impl Script {
             numbers.iter().map(|number| format!("10.{number}.0.0/16").parse::<ipnet::IpNet>().expect("a prefix"));
         let mut bytes = Vec::new();
         wire::encode_reach(&mut bytes, wire::MAX_LEN, &attributes, &NextHop::V4(next_hop), V4, prefixes);
-        self.hears(bytes);
+        bytes
     }
 
     fn refresh(&mut self, subtype: Refresh) {
@@ -112,6 +116,20 @@ impl Script {
 
 fn cease(subcode: u8) -> Vec<(MessageType, Vec<u8>)> {
     vec![(MessageType::Notification, vec![6, subcode])]
+}
+
+#[test]
+fn updates_are_counted_when_they_are_whole() {
+    let mut script = Script::new();
+    let mut bytes = Vec::new();
+    wire::encode_keepalive(&mut bytes);
+    for number in 1..=3 {
+        bytes.extend(Script::announcement(Ipv4Addr::new(192, 0, 2, 2), &[number], &[]));
+    }
+    let (first, rest) = bytes.split_at(bytes.len() - 5);
+    let mut received = |bytes| script.engine.received(script.now, CONN, bytes);
+    assert_eq!([first, rest, &[]].map(&mut received), [2, 1, 0]);
+    assert_eq!(script.received(), ["10.1.0.0/16", "10.2.0.0/16", "10.3.0.0/16"]);
 }
 
 /// RFC 4486 section 3.

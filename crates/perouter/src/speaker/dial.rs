@@ -1,8 +1,8 @@
 //! Opens one TCP connection: a task that lives until it is open, has failed, took [`LIMIT`], or is aborted.
 //!
 //! Is told: the engine's [`engine::Dial`]. Emits: [`Fact::Connected`] or [`Fact::Failed`], once, unless aborted.
-//! The socket is made by a short-lived thread inside the router's namespace (`kernel::sock::dial_on`); the task
-//! only waits for it.
+//! The socket is made inside the router's namespace, on a thread that may block (`kernel::sock::dial_on`); the task only waits
+//! for it.
 
 use std::io;
 use std::net::SocketAddr;
