@@ -374,6 +374,15 @@ mod tests {
         }
     }
 
+    /// A thread that knows of a loss of which its owner does not know yet, and its answers.
+    fn behind() -> (FibThread, mpsc::Receiver<Event>) {
+        let (events, answers) = mpsc::channel(1);
+        let (namespace, status) = (Namespace::current().expect("a namespace"), Status::new(crate::status::Mode::Speak));
+        let thread = FibThread::start(namespace, None, status, events).expect("a thread");
+        thread.epoch.end();
+        (thread, answers)
+    }
+
     #[test]
     fn a_batch_reaches_the_kernel_whole() {
         let work = convert(&batch());
@@ -398,10 +407,7 @@ mod tests {
     /// The thread knows first that the kernel was lost; a batch that is made before the engine knows is one of before.
     #[test]
     fn a_batch_that_was_made_before_the_engine_knew_of_the_loss_is_only_answered() {
-        let (events, mut answers) = mpsc::channel(1);
-        let (namespace, status) = (Namespace::current().expect("a namespace"), Status::new(crate::status::Mode::Speak));
-        let mut thread = FibThread::start(namespace, None, status, events).expect("a thread");
-        thread.epoch.end();
+        let (mut thread, mut answers) = behind();
         assert_eq!(thread.at_once(Instant::now(), &FibBatch::default()), None);
         thread.apply(batch());
         assert_eq!(answers.blocking_recv(), Some(answer(7, Outcome::default())));
@@ -411,10 +417,7 @@ mod tests {
 
     #[test]
     fn a_batch_gets_through_however_often_the_kernel_was_to_be_cleared_before() {
-        let (events, mut answers) = mpsc::channel(1);
-        let (namespace, status) = (Namespace::current().expect("a namespace"), Status::new(crate::status::Mode::Speak));
-        let mut thread = FibThread::start(namespace, None, status, events).expect("a thread");
-        thread.epoch.end();
+        let (mut thread, mut answers) = behind();
         let worker = Arc::clone(&thread.worker);
         let busy = worker.lock().expect("it runs");
         (0..3 * COMMANDS).for_each(|_| thread.clear_soon());

@@ -94,9 +94,11 @@ impl Taps {
         let context = if way == Way::Received { theirs } else { ours };
         let sender = engine.sender(conn);
         let mut tapped = None;
-        for tap in self.0.iter_mut().filter_map(|tap| tap.is_for(conn, sender).then_some(tap)) {
-            let bytes = || Bytes::copy_from_slice(bytes);
-            tap.tell(tapped.get_or_insert_with(|| Tapped { conn, way, bytes: bytes(), context, lost: 0 }));
+        let copy = || Tapped { conn, way, bytes: Bytes::copy_from_slice(bytes), context, lost: 0 };
+        for tap in &mut self.0 {
+            if tap.is_for(conn, sender) {
+                tap.tell(tapped.get_or_insert_with(copy));
+            }
         }
     }
 }

@@ -174,7 +174,9 @@ impl Owner {
         let data = &self.connections.buffer[..octets];
         self.taps.pass(&self.engine, conn, Way::Received, data);
         let updates = self.engine.received(found, conn, data);
-        if let Some(sender) = self.engine.sender(conn).filter(|_| updates > 0) {
+        if updates > 0
+            && let Some(sender) = self.engine.sender(conn)
+        {
             self.measured.updates(sender.peer, sender.link, updates, found.elapsed());
         }
     }
