@@ -7,7 +7,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use wire::{Family, NextHop, Refresh, RouteRefresh};
+use wire::{Family, Refresh, RouteRefresh};
 
 use super::attrs::{AttrId, AttrSet, AttrStore};
 use super::collected::{Batch, Collected};
@@ -321,19 +321,13 @@ impl Rib {
         }
     }
 
-    /// An empty batch for a set; `None` when we have no next hop to send with it.
+    /// An empty batch for a set as a peer sees it; `None` when we have no next hop to send with it.
     pub(super) fn batch(&mut self, id: PeerId, family: Family, attr: AttrId, from: Origination) -> Option<Batch> {
-        let (attributes, next_hop) = self.encoded(id, family, attr, from)?;
-        let looping = loops(self.attrs.get(attr), &self.peer(id)?.facts);
-        Some(Batch { attributes, next_hop, looping })
-    }
-
-    /// A set and its next hop as a peer sees them; `None` when we have no next hop to send with it.
-    fn encoded(&mut self, id: PeerId, family: Family, attr: AttrId, from: Origination) -> Option<(Arc<[u8]>, NextHop)> {
         let peer = self.peers.get(usize::from(id.0))?.as_ref()?;
-        let received = self.next_hops.next_hop(self.attrs.get(attr).next_hop);
-        let next_hop = export::next_hop(from, received, family, &peer.facts)?;
-        Some((self.groups.encoded(peer.group?, &self.own, &self.attrs, attr, from, &peer.facts), next_hop))
+        let set = self.attrs.get(attr);
+        let next_hop = export::next_hop(from, self.next_hops.next_hop(set.next_hop), family, &peer.facts)?;
+        let attributes = self.groups.encoded(peer.group?, &self.own, &self.attrs, attr, from, &peer.facts);
+        Some(Batch { attributes, next_hop, looping: loops(set, &peer.facts) })
     }
 }
 
